@@ -1,0 +1,87 @@
+"""Recurrent networks as pure functions on JAX: one contract for every cell."""
+
+from jaxnn.cells.elman import (
+    GATES as ELMAN_GATES,
+    ElmanGates as ElmanGates,
+    ElmanParams as ElmanParams,
+    ElmanState as ElmanState,
+    elman as elman,
+    elman_gates as elman_gates,
+)
+from jaxnn.cells.gru import (
+    GATES as GRU_GATES,
+    GRUGates as GRUGates,
+    GRUParams as GRUParams,
+    GRUState as GRUState,
+    gru as gru,
+    gru_gates as gru_gates,
+)
+from jaxnn.cells.lstm import (
+    COUPLED_GATES as COUPLED_LSTM_GATES,
+    GATES as LSTM_GATES,
+    LSTMGates as LSTMGates,
+    LSTMParams as LSTMParams,
+    LSTMState as LSTMState,
+    lstm as lstm,
+    lstm_gates as lstm_gates,
+)
+from jaxnn.functions.describe import describe as describe
+from jaxnn.functions.initializers import (
+    chrono as chrono,
+    forget_bias as forget_bias,
+    glorot as glorot,
+    orthogonal as orthogonal,
+    per_gate as per_gate,
+    uniform_hidden as uniform_hidden,
+)
+from jaxnn.functions.losses import (
+    accuracy as accuracy,
+    binary_accuracy as binary_accuracy,
+    binary_cross_entropy as binary_cross_entropy,
+    cross_entropy as cross_entropy,
+    half_squared_error as half_squared_error,
+    mean_squared_error as mean_squared_error,
+)
+from jaxnn.functions.sequences import (
+    lengths_to_mask as lengths_to_mask,
+    masked_last as masked_last,
+    masked_max as masked_max,
+    masked_mean as masked_mean,
+)
+from jaxnn.layers.composition import parallel as parallel, serial as serial
+from jaxnn.layers.dense import DenseParams as DenseParams, dense as dense, mlp as mlp
+from jaxnn.layers.dropout import activation as activation, dropout as dropout
+from jaxnn.layers.embedding import EmbeddingParams as EmbeddingParams, embedding as embedding
+from jaxnn.layers.norm import LayerNormParams as LayerNormParams, layer_norm as layer_norm
+from jaxnn.layers.residual import residual as residual
+from jaxnn.recurrence.bidirectional import (
+    BidirectionalParams as BidirectionalParams,
+    bidirectional as bidirectional,
+    recurrent as recurrent,
+)
+from jaxnn.recurrence.own import cell as cell, split_cell as split_cell
+from jaxnn.recurrence.stack import stack as stack
+from jaxnn.recurrence.transform import (
+    LearnedInitialStateParams as LearnedInitialStateParams,
+    emit_state as emit_state,
+    learned_initial_state as learned_initial_state,
+    reset_state as reset_state,
+)
+from jaxnn.training.batches import (
+    Batch as Batch,
+    batches as batches,
+    chunks as chunks,
+    pad as pad,
+)
+from jaxnn.training.checkpoint import load as load, save as save
+from jaxnn.training.fit import Fit as Fit, History as History, fit as fit
+from jaxnn.training.step import (
+    Metrics as Metrics,
+    TrainState as TrainState,
+    decay_mask as decay_mask,
+    train_state as train_state,
+    train_step as train_step,
+)
+from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Plain functions: checks, initialisers, losses, pooling over masked sequences."""

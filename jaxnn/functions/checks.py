@@ -1,0 +1,241 @@
+"""Checks at trace time: which argument, what was expected, what came, what to do.
+
+They read shapes and dtypes only, so they cost nothing in a compiled program, and they compare
+sizes for equality only, so symbolic sizes (`jax.export.symbolic_shape`) pass them too.
+"""
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from jaxnn.types import Key, State
+
+
+def shape_text(x: Any) -> str:
+    """'float32[8, 64]' for an array, the type's name for anything else."""
+    if not is_array(x):
+        return type(x).__name__
+    return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
+
+
+def is_array(x: Any) -> bool:
+    """Whether x has a shape and a dtype (numpy's, jax's, a tracer, a ShapeDtypeStruct)."""
+    return hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def is_traced(x: Any) -> bool:
+    """Whether the values of x are unknown, as under jit."""
+    return isinstance(x, Tracer)
+
+
+def check_array(name: str, argument: str, x: Any) -> None:
+    """Raise TypeError unless x is an array."""
+    if not is_array(x):
+        raise TypeError(f"{name}: {argument} must be an array, got {type(x).__name__}")
+
+
+def check_size(name: str, argument: str, value: Any) -> int:
+    """A positive integer, as an int; ValueError or TypeError otherwise."""
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        size = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: {argument} must be a positive integer, got {value!r}") from None
+    if size < 1:
+        raise ValueError(f"{name}: {argument} must be a positive integer, got {size}")
+    return size
+
+
+def check_bool(name: str, argument: str, value: Any) -> None:
+    """Raise TypeError unless value is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
+
+
+def check_fraction(name: str, argument: str, value: Any) -> None:
+    """Raise unless value is a number in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
+    if not 0 <= value < 1:
+        raise ValueError(f"{name}: {argument} must be at least 0 and below 1, got {value}")
+
+
+def check_option(
+    name: str, argument: str, value: Any, options: Sequence[Any], more: str = ""
+) -> None:
+    """Raise ValueError unless value is one of the options."""
+    if value not in options:
+        listed = ", ".join(map(repr, options))
+        raise ValueError(f"{name}: {argument} must be one of {listed}{more}; got {value!r}")
+
+
+def check_dtypes(name: str, dtype: Any, param_dtype: Any) -> tuple[jnp.dtype, jnp.dtype]:
+    """The dtype of the arithmetic and the one of the parameters.
+
+    Parameters of 16-bit arithmetic are kept in float32 unless `param_dtype` says otherwise.
+    """
+    dtype = _check_dtype(name, "dtype", dtype)
+    if param_dtype is None:
+        return dtype, state_dtype(dtype)
+    return dtype, _check_dtype(name, "param_dtype", param_dtype)
+
+
+def _check_dtype(name: str, argument: str, dtype: Any) -> jnp.dtype:
+    dtype = jnp.dtype(dtype)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"{name}: {argument} must be a floating dtype, got {dtype}")
+    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
+        raise ValueError(
+            f"{name}: {argument} {dtype} needs jax.config.update('jax_enable_x64', True)"
+        )
+    return dtype
+
+
+def state_dtype(dtype: Any) -> jnp.dtype:
+    """The dtype of a state under arithmetic in `dtype`: float32 for the 16-bit ones."""
+    dtype = jnp.dtype(dtype)
+    # Not jnp.promote_types, which raises under strict dtype promotion.
+    return dtype if dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
+
+
+def check_dtype_of(name: str, argument: str, x: Any, dtype: Any) -> None:
+    """Raise TypeError unless x is an array of the dtype (as jax sees it: without x64, numpy's
+    float64 counts as float32)."""
+    check_array(name, argument, x)
+    got = jax.dtypes.canonicalize_dtype(x.dtype)
+    if got != dtype:
+        raise TypeError(
+            f"{name}: {argument} must be {dtype}, got {got}: cast it with "
+            f"{argument}.astype('{dtype}'), or build with dtype='{got}'"
+            if jnp.issubdtype(got, jnp.floating)
+            else f"{name}: {argument} must be {dtype}, got {got}: cast it with "
+            f"{argument}.astype('{dtype}')"
+        )
+
+
+def check_features(name: str, argument: str, x: Any, size: Any) -> None:
+    """Raise ValueError unless the last dimension of x is `size`."""
+    if x.ndim and x.shape[-1] == size:
+        return
+    elsewhere = [axis for axis, length in enumerate(x.shape[:-1]) if length == size]
+    hint = (
+        f"; axis {elsewhere[0]} has {size}: features come last, use jnp.moveaxis({argument}, "
+        f"{elsewhere[0]}, -1)"
+        if elsewhere
+        else ""
+    )
+    got = f"{x.shape[-1]} (shape {x.shape})" if x.ndim else "a scalar"
+    raise ValueError(f"{name}: {argument} must have {size} features, got {got}{hint}")
+
+
+def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of: str) -> None:
+    """Raise unless `flags`, a mask or a reset, is boolean and has the given shape."""
+    check_array(name, argument, flags)
+    if flags.dtype != jnp.bool_:
+        raise TypeError(
+            f"{name}: {argument} must be boolean, got {flags.dtype}: use "
+            f"{argument}.astype(bool), or lengths_to_mask for lengths"
+        )
+    if tuple(flags.shape) == tuple(shape):
+        return
+    hint = ""
+    if flags.ndim >= 2 and len(shape) >= 2 and flags.shape[:2] == (shape[1], shape[0]):
+        hint = (
+            f". One of the two is batch-major; jaxnn is time-major (time, batch): use "
+            f"{of}.swapaxes(0, 1) or {argument}.swapaxes(0, 1)"
+        )
+    raise ValueError(
+        f"{name}: {argument} must have the shape {tuple(shape)} (the leading dimensions of {of}), "
+        f"got {tuple(flags.shape)}{hint}"
+    )
+
+
+def check_batch_shape(batch_shape: Any) -> None:
+    """Raise TypeError unless batch_shape is a tuple."""
+    if not isinstance(batch_shape, tuple):
+        raise TypeError(
+            f"initial_state: batch_shape must be a tuple of sizes, such as (8,), "
+            f"got {batch_shape!r}"
+        )
+
+
+def check_key(name: str, key: Key | None) -> None:
+    """Raise TypeError unless key is None or one key, typed or legacy."""
+    if key is None:
+        return
+    typed = is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    legacy = is_array(key) and key.dtype == jnp.uint32 and key.ndim == 1
+    if not (typed and key.ndim == 0) and not legacy:
+        raise TypeError(
+            f"{name}: key must be one key of jax.random.key(seed), got {shape_text(key)}"
+        )
+
+
+def check_init_key(name: str, key: Key) -> None:
+    """Raise TypeError unless key is one key: unlike `apply`, `init` cannot do without."""
+    if key is None:
+        raise TypeError(f"{name}.init: key must be one key of jax.random.key(seed), got None")
+    check_key(f"{name}.init", key)
+
+
+def split_key(name: str, key: Key | None, parts: int) -> list[Key | None]:
+    """A key for each part, or None for each."""
+    check_key(name, key)
+    return [None] * parts if key is None else list(jax.random.split(key, parts))
+
+
+def check_params(name: str, params: Any, expected: type) -> None:
+    """Raise TypeError unless params are of the layer's own type."""
+    if not isinstance(params, expected):
+        raise TypeError(
+            f"{name}: params must be {expected.__name__}, as init gives them; "
+            f"got {type(params).__name__}"
+        )
+
+
+def check_tuple(name: str, argument: str, value: Any, length: int) -> None:
+    """Raise unless value is a tuple with one entry for each part."""
+    if not isinstance(value, tuple) or hasattr(value, "_fields"):
+        raise TypeError(
+            f"{name}: {argument} must be a tuple of {length}, one for each part; "
+            f"got {type(value).__name__}"
+        )
+    if len(value) != length:
+        raise ValueError(
+            f"{name}: {argument} must be a tuple of {length}, one for each part; got {len(value)}"
+        )
+
+
+def check_state(name: str, argument: str, state: State, expected: State, hint: str = "") -> None:
+    """Raise unless state has the structure, shapes and dtypes of `expected`."""
+    if jax.tree.structure(state) != jax.tree.structure(expected):
+        raise TypeError(
+            f"{name}: {argument} must be {_outline(expected)}, as initial_state gives it; "
+            f"got {_outline(state)}"
+        )
+    got_leaves = jax.tree_util.tree_leaves_with_path(state)
+    for (path, got), want in zip(got_leaves, jax.tree.leaves(expected), strict=True):
+        where = argument + jax.tree_util.keystr(path)
+        check_array(name, where, got)
+        got_dtype = jax.dtypes.canonicalize_dtype(got.dtype)
+        if tuple(got.shape) != tuple(want.shape):
+            raise ValueError(
+                f"{name}: {where} must have the shape {tuple(want.shape)}, "
+                f"got {tuple(got.shape)}{hint}"
+            )
+        if got_dtype != want.dtype:
+            raise TypeError(f"{name}: {where} must be {want.dtype}, got {got_dtype}{hint}")
+
+
+def _outline(tree: Any) -> str:
+    """The names of a tree without its values: 'LSTMState(hidden, cell)'."""
+    if hasattr(tree, "_fields"):
+        return f"{type(tree).__name__}({', '.join(tree._fields)})"
+    if isinstance(tree, (tuple, list)):
+        return f"{type(tree).__name__} of ({', '.join(map(_outline, tree))})"
+    return shape_text(tree)

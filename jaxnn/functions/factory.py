@@ -1,0 +1,91 @@
+"""Factories are cached: the same arguments give the same object, which is traced once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import jax.numpy as jnp
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def factory(make: Callable[P, R]) -> Callable[P, R]:
+    """Cache `make` by its arguments, however they are passed.
+
+    jit traces a function anew for every new object it is given, so a cell that is built twice from
+    the same arguments must be one object. The last 1,024 calls of each factory are remembered.
+    Functions count as the same when they are one object: keep an initialiser that you make with
+    `jax.nn.initializers.uniform(1.0)` in a variable, since each such call makes another.
+
+    Raises:
+      TypeError: for an unknown or missing argument, and for one that cannot be hashed.
+
+    >>> import jaxnn
+    >>> jaxnn.dense(2, 3) is jaxnn.dense(2, output_size=3)
+    True
+    """
+    signature = inspect.signature(make)
+    cached = functools.lru_cache(maxsize=1024, typed=True)(make)
+    name = make.__name__
+
+    @functools.wraps(make)
+    def build(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            options = ", ".join(map(str, _bare(signature)))
+            raise TypeError(f"{name}: {error}; it takes {options}") from None
+        bound.apply_defaults()
+        for argument, value in bound.arguments.items():
+            if argument in ("dtype", "param_dtype") and value is not None:
+                bound.arguments[argument] = _dtype(name, argument, value)
+            if signature.parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL:
+                for one in bound.arguments[argument]:
+                    _check_hashable(name, argument, one, f"{name}(*{argument})")
+            else:
+                _check_hashable(name, argument, value, "a tuple or a function")
+        return cached(*bound.args, **bound.kwargs)
+
+    return build
+
+
+def _dtype(name: str, argument: str, value: Any) -> jnp.dtype:
+    try:
+        return jnp.dtype(value)
+    except TypeError:
+        raise TypeError(f"{name}: {argument} must be a dtype, got {value!r}") from None
+
+
+def _check_hashable(name: str, argument: str, value: object, instead: str) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {argument} must be hashable, so that equal calls give the same object; "
+            f"got {type(value).__name__}: use {instead}"
+        ) from None
+
+
+def _bare(signature: inspect.Signature) -> list[inspect.Parameter]:
+    """The parameters without types and defaults."""
+    empty = inspect.Parameter.empty
+    return [p.replace(annotation=empty, default=empty) for p in signature.parameters.values()]
+
+
+def call_text(name: str, *sizes: object, **options: object) -> str:
+    """The call that makes a thing: its sizes, and the options that are not False or None.
+
+    >>> call_text("lstm", 12, 64, peephole=True, coupled=False)
+    'lstm(12, 64, peephole=True)'
+    """
+    given = [
+        f"{key}={_text(value)}" for key, value in options.items() if value not in (False, None)
+    ]
+    return f"{name}({', '.join([*map(_text, sizes), *given])})"
+
+
+def _text(value: object) -> str:
+    is_function = inspect.isroutine(value) or isinstance(value, functools.partial)
+    return getattr(value, "__name__", repr(value)) if is_function else repr(value)

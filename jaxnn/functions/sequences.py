@@ -1,0 +1,137 @@
+"""Masks over time, and pooling over the valid steps of a time-major sequence."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.functions.checks import check_array, check_flags, is_traced, state_dtype
+from jaxnn.types import Array, ArrayLike
+
+
+def lengths_to_mask(lengths: Any, time: int) -> Array:
+    """A mask that is true for the first `lengths` steps of each sequence.
+
+    Args:
+      lengths: integers in 0…time, `(*batch)`.
+      time: the number of steps of the padded sequences.
+
+    Returns:
+      Boolean, `(time, *batch)`.
+
+    Raises:
+      TypeError: where lengths are not integers.
+      ValueError: where a length is outside 0…time. Under `jit`, where values are not known, a
+        negative length counts as 0 and one beyond `time` as `time`.
+
+    >>> lengths_to_mask(jnp.array([0, 2, 3]), 3).astype(int).tolist()
+    [[0, 1, 1], [0, 1, 1], [0, 0, 1]]
+    """
+    if not is_traced(lengths):
+        values = np.asarray(lengths)
+        if values.size and np.issubdtype(values.dtype, np.integer):
+            outside = values[(values < 0) | (values > time)]
+            if outside.size:
+                raise ValueError(
+                    f"lengths_to_mask: lengths must lie in 0…{time}, got {int(outside.flat[0])}"
+                )
+    lengths = jnp.asarray(lengths)
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise TypeError(f"lengths_to_mask: lengths must be integers, got {lengths.dtype}")
+    if lengths.dtype.itemsize < 4:  # the number of steps may not fit
+        lengths = lengths.astype(jnp.int32)
+    steps = jnp.arange(time, dtype=lengths.dtype)
+    return steps.reshape(-1, *(1,) * lengths.ndim) < jnp.expand_dims(lengths, 0)
+
+
+def expand_to(flags: ArrayLike, x: Any) -> Array:
+    """`flags` with trailing dimensions of size 1, up to the rank of x."""
+    return jnp.expand_dims(flags, tuple(range(flags.ndim, x.ndim)))
+
+
+def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any:
+    """x with zeros where the mask is false: what stands there, NaN included, goes no further.
+
+    It must happen before the first arithmetic on x, since NaN · 0 in a gradient is NaN.
+    """
+    check_array(name, argument, x)
+    if mask is None:
+        return x
+    check_flags(name, "mask", mask, x.shape[: np.ndim(mask)], argument)
+    return jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
+
+
+def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
+    """The mean over the valid steps; zeros for a sequence that has none.
+
+    Args:
+      xs: `(time, *batch, features)`, floating. Sums of 16-bit numbers are taken in float32.
+      mask: boolean `(time, *batch)`, or None where every step is valid.
+
+    Returns:
+      `(*batch, features)`, of the dtype of xs.
+
+    >>> xs = jnp.array([[1.0], [3.0], [jnp.nan]])
+    >>> masked_mean(xs, jnp.array([True, True, False])).tolist()
+    [2.0]
+    """
+    xs, mask = _valid("masked_mean", xs, mask)
+    exact = state_dtype(xs.dtype)
+    count = jnp.maximum(jnp.sum(mask, axis=0, dtype=exact), jnp.ones((), exact))
+    total = jnp.sum(xs, axis=0, dtype=exact)
+    return (total / expand_to(count, total)).astype(xs.dtype)
+
+
+def masked_max(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
+    """The largest value over the valid steps; zeros for a sequence that has none.
+
+    Args:
+      xs: `(time, *batch, features)`.
+      mask: boolean `(time, *batch)`, or None where every step is valid.
+
+    Returns:
+      `(*batch, features)`, of the dtype of xs.
+
+    >>> xs = jnp.array([[-1.0], [-3.0], [jnp.nan]])
+    >>> masked_max(xs, jnp.array([True, True, False])).tolist()
+    [-1.0]
+    """
+    xs, mask = _valid("masked_max", xs, mask)
+    floating = jnp.issubdtype(xs.dtype, jnp.floating)
+    lowest = jnp.array(-jnp.inf if floating else jnp.iinfo(xs.dtype).min, xs.dtype)
+    largest = jnp.max(jnp.where(expand_to(mask, xs), xs, lowest), axis=0, initial=lowest)
+    return jnp.where(expand_to(jnp.any(mask, axis=0), largest), largest, jnp.zeros((), xs.dtype))
+
+
+def masked_last(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
+    """The value at the last valid step; zeros for a sequence that has none.
+
+    Args:
+      xs: `(time, *batch, features)`.
+      mask: boolean `(time, *batch)`, or None where every step is valid.
+
+    Returns:
+      `(*batch, features)`, of the dtype of xs.
+
+    >>> xs = jnp.array([[1.0], [3.0], [jnp.nan]])
+    >>> masked_last(xs, jnp.array([True, True, False])).tolist()
+    [3.0]
+    """
+    xs, mask = _valid("masked_last", xs, mask)
+    later = jnp.cumsum(jnp.flip(mask, 0), axis=0, dtype=jnp.int32)
+    is_last = mask & (jnp.flip(later, 0) == 1)
+    picked = jnp.where(expand_to(is_last, xs), xs, jnp.zeros((), xs.dtype))
+    return jnp.sum(picked, axis=0, dtype=xs.dtype)
+
+
+def _valid(name: str, xs: Any, mask: ArrayLike | None) -> tuple[Array, ArrayLike]:
+    """xs, clean, and a mask in any case."""
+    check_array(name, "xs", xs)
+    if xs.ndim < 1:
+        raise ValueError(f"{name}: xs must have a leading time axis, got a scalar")
+    if mask is None:
+        mask = jnp.ones(xs.shape[:1] if xs.ndim == 1 else xs.shape[:-1], jnp.bool_)
+    elif getattr(mask, "ndim", 0) == 0:
+        check_array(name, "mask", mask)
+        raise ValueError(f"{name}: mask must have the shape (time, *batch), got a scalar")
+    return clean(name, xs, mask, "xs"), mask

@@ -1,0 +1,154 @@
+"""The two types of the library, and the words for what goes into them.
+
+A `Layer` is a pure function from array to array, a `Cell` a pure function
+`state, y = f(params, state, x)`. Both are NamedTuples of functions, made by lower-case factories
+(`jaxnn.dense(12, 64)`, `jaxnn.lstm(12, 64)`), and both print as the call that makes them.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import jax
+import jax.export
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T", bound=type)
+
+Array = jax.Array
+ArrayLike = jax.Array | np.ndarray
+"""What may be passed where an array is read."""
+Key = jax.Array
+"""A key of `jax.random.key` (typed) or `jax.random.PRNGKey` (legacy)."""
+Params = Any
+"""A pytree of arrays with named fields."""
+State = Any
+"""A pytree of arrays, each with the batch dimensions first; `()` where nothing is kept."""
+
+
+class Initializer(Protocol):
+    """What fills a parameter: every initialiser of `jax.nn.initializers` and of jaxnn is one."""
+
+    def __call__(self, key: Key, shape: Any, dtype: Any, /) -> Array: ...
+
+
+class LayerApply(Protocol):
+    """`y = apply(params, x, mask=None, key=None)`."""
+
+    def __call__(
+        self, params: Params, x: Any, mask: ArrayLike | None = None, key: Key | None = None
+    ) -> Array: ...
+
+
+class CellApply(Protocol):
+    """`state, y = apply(params, state, x, key=None)`: one time step."""
+
+    def __call__(
+        self, params: Params, state: State, x: Any, key: Key | None = None
+    ) -> tuple[State, Any]: ...
+
+
+class InitialState(Protocol):
+    """`state = initial_state(params, batch_shape=())`."""
+
+    def __call__(self, params: Params, batch_shape: tuple[int, ...] = ()) -> State: ...
+
+
+class Unroll(Protocol):
+    """`state, ys = unroll(params, xs, ...)`: a whole sequence, time first."""
+
+    def __call__(
+        self,
+        params: Params,
+        xs: Any,
+        state: State | None = None,
+        mask: ArrayLike | None = None,
+        reset: ArrayLike | None = None,
+        reverse: bool = False,
+        key: Key | None = None,
+        start: State | None = None,
+    ) -> tuple[State, Any]: ...
+
+
+class SequenceUnroll(Protocol):
+    """`states, ys = unroll(params, xs, ...)` of a layer that fixes its own direction."""
+
+    def __call__(
+        self,
+        params: Params,
+        xs: Any,
+        state: State | None = None,
+        mask: ArrayLike | None = None,
+        reset: ArrayLike | None = None,
+        key: Key | None = None,
+        start: State | None = None,
+    ) -> tuple[State, Any]: ...
+
+
+class Layer(NamedTuple):
+    """A pure pair from array to array.
+
+    `init(key)` gives the parameters; `apply(params, x, mask=None, key=None)` gives y. `key=None`
+    means evaluation. A mask is boolean and covers the leading dimensions of x.
+    """
+
+    init: Callable[[Key], Params]
+    apply: LayerApply
+
+    def __repr__(self) -> str:
+        return name_of(self)
+
+
+class SequenceLayer(NamedTuple):
+    """A Layer that looks along the leading time axis, so that it cannot run step by step.
+
+    Beside `init` and `apply` it has `unroll`, which also takes states and resets and gives the
+    final states. `bidirectional` and `recurrent` make one, and `serial` where it contains one.
+    """
+
+    init: Callable[[Key], Params]
+    apply: LayerApply
+    unroll: SequenceUnroll
+
+    def __repr__(self) -> str:
+        return name_of(self)
+
+
+class Cell(NamedTuple):
+    """A recurrent pair, and its two views.
+
+    `init(key)` gives the parameters and `initial_state(params, batch_shape=())` a first state;
+    `apply(params, state, x, key=None)` is one time step, and
+    `unroll(params, xs, state=None, mask=None, reset=None, reverse=False, key=None, start=None)` a
+    whole sequence, time first. Both give `(state, y)`.
+    """
+
+    init: Callable[[Key], Params]
+    apply: CellApply
+    initial_state: InitialState
+    unroll: Unroll
+
+    def __repr__(self) -> str:
+        return name_of(self)
+
+
+def exportable(fields: T) -> T:
+    """Make a NamedTuple known to `jax.export`, so that what takes or gives one can be saved."""
+    jax.export.register_namedtuple_serialization(fields, serialized_name=f"jaxnn.{fields.__name__}")
+    return fields
+
+
+def named(name: str, function: F) -> F:
+    """Give a function that was made for one layer or cell the name by which that one prints."""
+    function.__name__ = name
+    return function
+
+
+def name_of(thing: Layer | SequenceLayer | Cell) -> str:
+    """The call that makes a layer or cell, such as 'lstm(12, 64)'.
+
+    >>> import jaxnn
+    >>> name_of(jaxnn.lstm(12, 64))
+    'lstm(12, 64)'
+    """
+    return getattr(thing.init, "__name__", type(thing).__name__)
