@@ -1,0 +1,1 @@
+"""Layers, pure pairs from array to array, and their composition."""

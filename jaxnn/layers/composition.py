@@ -1,0 +1,201 @@
+"""Layers one after the other, and side by side."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, overload
+
+import jax
+
+from jaxnn.functions.checks import check_init_key, check_tuple, split_key
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.merge import Merge, check_merge, merge_outputs
+from jaxnn.functions.sequences import clean
+from jaxnn.recurrence.run import Run, sequence_unroll_by
+from jaxnn.types import (
+    ArrayLike,
+    Cell,
+    Key,
+    Layer,
+    Params,
+    SequenceLayer,
+    SequenceUnroll,
+    State,
+    name_of,
+    named,
+)
+
+AnyLayer = Layer | SequenceLayer
+
+
+@overload
+def serial(*layers: Layer) -> Layer:
+    """Layers make a Layer."""
+
+
+@overload
+def serial(*layers: AnyLayer) -> Any:
+    """A SequenceLayer among them makes a SequenceLayer."""
+
+
+@factory
+def serial(*layers: AnyLayer) -> AnyLayer:
+    """Layers one after the other.
+
+    The mask reaches every layer, which cleans its input with it, and every layer gets a key of its
+    own.
+
+    Args:
+      *layers: Layers, the first one first; a cell belongs in `recurrent(cell)` here.
+
+    Returns:
+      A Layer whose params are a tuple, one entry a layer. Where one of them looks along time
+      (`recurrent`, `bidirectional`) it is a SequenceLayer: its `unroll` also takes and gives
+      states, a tuple with `()` for the layers that have none.
+
+    Raises:
+      TypeError: for a part that is no Layer.
+      ValueError: when it runs, where a layer changes the number of steps and a mask is given.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> model = jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 8)), jaxnn.dense(8, 2))
+    >>> model.apply(model.init(jax.random.key(0)), jnp.ones((5, 4, 3))).shape
+    (5, 4, 2)
+    """
+    _check_layers("serial", layers)
+    name = call_text("serial", *layers)
+    init = named(name, functools.partial(init_layers, name, layers))
+    return _layer(layers, init, sequence_unroll_by(run_serial, name, layers))
+
+
+@overload
+def parallel(*layers: Layer, merge: Merge = "concat") -> Layer:
+    """Layers make a Layer."""
+
+
+@overload
+def parallel(*layers: AnyLayer, merge: Merge = "concat") -> Any:
+    """A SequenceLayer among them makes a SequenceLayer."""
+
+
+@factory
+def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
+    """Layers side by side on the same input, their outputs merged.
+
+    Args:
+      *layers: Layers that take the same x.
+      merge: "concat" (of the features), "sum", "mean", "product", or a function of the outputs.
+
+    Returns:
+      A Layer whose params are a tuple, one entry a layer; a SequenceLayer as `serial` gives one.
+
+    Raises:
+      TypeError: for a part that is no Layer.
+      ValueError: for an unknown merge; when it runs, for one that needs equal sizes, or where a
+        layer changes the number of steps and a mask is given.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> layer = jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 2))
+    >>> layer.apply(layer.init(jax.random.key(0)), jnp.ones(3)).shape
+    (6,)
+    """
+    _check_layers("parallel", layers)
+    check_merge("parallel", merge)
+    name = call_text("parallel", *layers, merge=None if merge == "concat" else merge)
+    init = named(name, functools.partial(init_layers, name, layers))
+    return _layer(layers, init, sequence_unroll_by(run_parallel, name, layers, merge))
+
+
+def _layer(
+    layers: tuple[AnyLayer, ...], init: Callable[[Key], Params], unroll: SequenceUnroll
+) -> AnyLayer:
+    """A SequenceLayer where one of the layers is one."""
+    apply = functools.partial(apply_layers, unroll)
+    if any(isinstance(layer, SequenceLayer) for layer in layers):
+        return SequenceLayer(init, apply, unroll)
+    return Layer(init, apply)
+
+
+def init_layers(name: str, layers: tuple[AnyLayer, ...], key: Key) -> tuple[Params, ...]:
+    """The parameters of each layer, from a key of its own."""
+    check_init_key(name, key)
+    return tuple(
+        layer.init(k) for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True)
+    )
+
+
+def apply_layers(
+    unroll: SequenceUnroll,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Any:
+    """The output alone, from the initial states."""
+    return unroll(params, x, None, mask, None, key)[1]
+
+
+def run_serial(
+    name: str, layers: tuple[AnyLayer, ...], params: Params, run: Run
+) -> tuple[State, Any]:
+    """Each layer on the output of the one before, with the states of those that have one."""
+    states, xs = [], run.xs
+    for layer, p, part in _parts(name, layers, params, run):
+        state, xs = _run_part(layer, p, part._replace(xs=clean(name, xs, run.mask)))
+        states.append(state)
+    return tuple(states), xs
+
+
+def run_parallel(
+    name: str, layers: tuple[AnyLayer, ...], merge: Merge, params: Params, run: Run
+) -> tuple[State, Any]:
+    """Every layer on the same input, with the states of those that have one."""
+    run = run._replace(xs=clean(name, run.xs, run.mask))
+    parts = [_run_part(*part) for part in _parts(name, layers, params, run)]
+    states, outputs = zip(*parts, strict=True)
+    return states, merge_outputs(name, merge, list(outputs))
+
+
+def _parts(
+    name: str, layers: tuple[AnyLayer, ...], params: Params, run: Run
+) -> Iterator[tuple[AnyLayer, Params, Run]]:
+    """Each layer with its parameters, and the run with its own state, key and start."""
+    check_tuple(name, "params", params, len(layers))
+    for argument, value in (("state", run.state), ("start", run.start)):
+        if value is not None:
+            check_tuple(name, argument, value, len(layers))
+    nothing = (None,) * len(layers)
+    keys = split_key(name, run.key, len(layers))
+    states, starts = run.state or nothing, run.start or nothing
+    for layer, p, state, key, start in zip(layers, params, states, keys, starts, strict=True):
+        yield layer, p, run._replace(state=state, key=key, start=start)
+
+
+def _run_part(layer: AnyLayer, params: Params, run: Run) -> tuple[State, Any]:
+    if isinstance(layer, SequenceLayer):
+        state, y = layer.unroll(params, *run[:4], *run[5:])
+    else:
+        state, y = (), layer.apply(params, run.xs, run.mask, run.key)
+    return state, _same_steps(layer, y, run.mask)
+
+
+def _same_steps(layer: AnyLayer, y: Any, mask: ArrayLike | None) -> Any:
+    if mask is not None and tuple(y.shape[: mask.ndim]) != tuple(mask.shape):
+        raise ValueError(
+            f"{name_of(layer)}: it changes the number of steps, from {tuple(mask.shape)} to "
+            f"{tuple(y.shape[: mask.ndim])}, so it cannot be given a mask: pool with masked_mean "
+            f"or the like after the layers that take one"
+        )
+    return y
+
+
+def _check_layers(name: str, layers: tuple[Any, ...]) -> None:
+    if not layers:
+        raise ValueError(f"{name}: it needs at least one layer")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, (Layer, SequenceLayer)):
+            hint = (
+                ": jaxnn.recurrent(cell) makes a Layer of a Cell, jaxnn.stack takes Cells"
+                if isinstance(layer, Cell)
+                else ""
+            )
+            raise TypeError(f"{name}: part {index} must be a Layer, got {layer!r}{hint}")

@@ -1,0 +1,111 @@
+"""Layers without parameters: dropout and activations."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.functions.checks import check_fraction, check_init_key, check_key, check_tuple
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.sequences import clean
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params, named
+
+
+@factory
+def dropout(rate: float) -> Layer:
+    """Each number of x becomes zero with probability `rate`, the others grow by 1 / (1 − rate).
+
+    Args:
+      rate: how much is dropped, in [0, 1).
+
+    Returns:
+      A Layer without parameters, `()`, that keeps shape and dtype. `key=None` means evaluation: x
+      as it is.
+
+    Raises:
+      ValueError, TypeError: for a rate that is no number in [0, 1).
+
+    Source: Srivastava et al. 2014.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> layer = jaxnn.dropout(0.5)
+    >>> layer.apply((), jnp.ones(3)).tolist()
+    [1.0, 1.0, 1.0]
+    >>> sorted(set(layer.apply((), jnp.ones(99), key=jax.random.key(0)).tolist()))
+    [0.0, 2.0]
+    """
+    check_fraction("dropout", "rate", rate)
+    name = call_text("dropout", rate)
+    return Layer(
+        named(name, functools.partial(_init_nothing, name)),
+        functools.partial(apply_dropout, name, rate),
+    )
+
+
+def apply_dropout(
+    name: str,
+    rate: float,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """Dropout where a key is given."""
+    check_tuple(name, "params", params, 0)
+    check_key(name, key)
+    return drop(rate, clean(name, x, mask), key)
+
+
+def drop(rate: float, x: Array, key: Key | None) -> Array:
+    """x with a share of `rate` of its numbers dropped; as it is, where there is no key."""
+    if key is None or rate == 0:
+        return x
+    keep = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(keep, x / (1 - rate), jnp.zeros((), x.dtype))
+
+
+@factory
+def activation(function: Callable[[Array], Array]) -> Layer:
+    """A function of an array as a Layer, for a place in `serial` or `stack`.
+
+    Args:
+      function: such as `jax.nn.relu`, `jax.nn.sigmoid`, `jnp.tanh`, `jax.nn.softmax`.
+
+    Returns:
+      A Layer without parameters, `()`.
+
+    Raises:
+      TypeError: where function cannot be called.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> jaxnn.activation(jax.nn.relu).apply((), jnp.array([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    if not callable(function):
+        raise TypeError(f"activation: function must be a function of an array, got {function!r}")
+    name = f"activation({getattr(function, '__name__', function)})"
+    return Layer(
+        named(name, functools.partial(_init_nothing, name)),
+        functools.partial(apply_activation, name, function),
+    )
+
+
+def apply_activation(
+    name: str,
+    function: Callable[[Array], Array],
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """function(x)."""
+    check_key(name, key)
+    check_tuple(name, "params", params, 0)
+    return function(clean(name, x, mask))
+
+
+def _init_nothing(name: str, key: Key) -> tuple[()]:
+    check_init_key(name, key)
+    return ()

@@ -1,0 +1,110 @@
+"""A vector for each token."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.functions.checks import (
+    check_array,
+    check_dtypes,
+    check_init_key,
+    check_key,
+    check_params,
+    check_size,
+    is_traced,
+)
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.sequences import clean
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
+
+normal: Initializer = jax.nn.initializers.normal(1.0)
+
+
+@exportable
+class EmbeddingParams(NamedTuple):
+    """table `(vocabulary, features)`."""
+
+    table: Array
+
+
+@factory
+def embedding(
+    vocabulary_size: int,
+    output_size: int,
+    table_init: Initializer = normal,
+    dtype: Any = jnp.float32,
+    param_dtype: Any = None,
+) -> Layer:
+    """A learned vector for each token of a vocabulary.
+
+    Args:
+      vocabulary_size: how many tokens there are.
+      output_size: features of a vector.
+      table_init: an initialiser; by default normal with standard deviation 1, as torch has it.
+      dtype: of the vectors.
+      param_dtype: of the table; by default dtype, and float32 where that has 16 bits.
+
+    Returns:
+      A Layer with `EmbeddingParams`: integers x `(...)` in 0…vocabulary − 1 to y
+      `(..., output)`.
+
+    Raises:
+      TypeError: where x is not integer.
+      ValueError: for a token outside the vocabulary. Under `jit`, where values are not known, its
+        vector is NaN.
+
+    Source: Bengio et al. 2003.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> layer = jaxnn.embedding(10, 4)
+    >>> layer.apply(layer.init(jax.random.key(0)), jnp.array([[3, 1], [0, 9]])).shape
+    (2, 2, 4)
+    """
+    vocabulary_size = check_size("embedding", "vocabulary_size", vocabulary_size)
+    output_size = check_size("embedding", "output_size", output_size)
+    dtype, param_dtype = check_dtypes("embedding", dtype, param_dtype)
+    name = call_text("embedding", vocabulary_size, output_size)
+    shape = (vocabulary_size, output_size)
+    return Layer(
+        named(name, functools.partial(init_embedding, shape, table_init, param_dtype)),
+        functools.partial(apply_embedding, name, dtype),
+    )
+
+
+def init_embedding(
+    shape: tuple[int, int], table_init: Initializer, dtype: Any, key: Key
+) -> EmbeddingParams:
+    """The table."""
+    check_init_key("embedding", key)
+    return EmbeddingParams(table_init(key, shape, dtype))
+
+
+def apply_embedding(
+    name: str,
+    dtype: Any,
+    params: EmbeddingParams,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """table[x]."""
+    check_key(name, key)
+    check_params(name, params, EmbeddingParams)
+    check_array(name, "x", x)
+    if not jnp.issubdtype(x.dtype, jnp.integer):
+        raise TypeError(f"{name}: x must be integers, the tokens, got {x.dtype}")
+    x = clean(name, x, mask)
+    size = params.table.shape[0]
+    if not is_traced(x):
+        values = np.asarray(x)
+        outside = values[(values < 0) | (values >= size)]
+        if outside.size:
+            raise ValueError(f"{name}: tokens must lie in 0…{size - 1}, got {outside[0].item()}")
+    x = jnp.asarray(x)
+    if x.dtype.itemsize < 4:  # the size of the vocabulary may not fit
+        x = x.astype(jnp.int32)
+    found = jnp.take(params.table, jnp.where(x < 0, size, x), axis=0, mode="fill")
+    return found.astype(dtype)
