@@ -1,0 +1,70 @@
+"""What the gated cells have in common: parameters with a gate axis, and products with them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.functions.checks import check_batch_shape, check_bool, check_params
+from jaxnn.types import Array, Initializer, Key
+
+
+def init_gates(
+    key: Key,
+    input_size: int,
+    hidden_size: int,
+    gates: int,
+    initializers: tuple[Initializer, Initializer, Initializer | None],
+    dtype: Any,
+) -> tuple[Array, Array, Array | None]:
+    """The input kernel, the recurrent kernel and the bias; no initialiser, no bias."""
+    kernel_init, recurrent_init, bias_init = initializers
+    kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
+    bias = None if bias_init is None else bias_init(bias_key, (gates, hidden_size), dtype)
+    return (
+        kernel_init(kernel_key, (input_size, gates, hidden_size), dtype),
+        recurrent_init(recurrent_key, (hidden_size, gates, hidden_size), dtype),
+        bias,
+    )
+
+
+def check_bias(name: str, bias: Any, bias_init: Initializer | None, default: Initializer) -> Any:
+    """The initialiser of the bias, or None for no bias."""
+    check_bool(name, "bias", bias)
+    if not bias and bias_init is not None:
+        raise ValueError(f"{name}: bias_init is given, but bias=False")
+    return (bias_init or default) if bias else None
+
+
+def times_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ...]:
+    """x · kernel + bias, one array a gate: `(..., rows)` by `(rows, gates, hidden)`.
+
+    One flat matmul, then a split: on one device the fastest of the ways to say it.
+    """
+    rows, gates, hidden = kernel.shape
+    flat = jnp.matmul(x, kernel.reshape(rows, gates * hidden))
+    if bias is not None:
+        flat = flat + per_unit(bias.reshape(gates * hidden), flat)
+    return tuple(jnp.split(flat, gates, axis=-1))
+
+
+def per_unit(vector: Array, like: Array) -> Array:
+    """A vector of one number a unit, with the rank of `like`."""
+    return jnp.expand_dims(vector, tuple(range(like.ndim - vector.ndim)))
+
+
+def input_size_of(params_type: type, name: str, params: Any) -> int:
+    """The rows of the input kernel, once params are of the cell's own type."""
+    check_params(name, params, params_type)
+    return params.input_kernel.shape[0]
+
+
+def zeros(params: Any, batch_shape: tuple[int, ...], dtype: Any) -> Array:
+    """Zeros for one array of a state, `(*batch, hidden)`."""
+    if not hasattr(params, "recurrent_kernel"):
+        raise TypeError(
+            f"initial_state: params must be those of the cell, as init gives them; "
+            f"got {type(params).__name__}"
+        )
+    check_batch_shape(batch_shape)
+    return jnp.zeros((*batch_shape, params.recurrent_kernel.shape[0]), dtype)

@@ -1,0 +1,1 @@
+"""How a cell runs, and what is made of cells."""

@@ -1,0 +1,102 @@
+"""A cell as a split: what depends on the input, what is linear in the state, and the rest.
+
+    projected = project(params, x)                   from the input only: one matmul for all steps
+    mixed     = mix(params, state)                   linear in the state: the matmul in the loop
+    state     = combine(params, projected, mixed, state)                    pointwise, unit by unit
+    y         = output(state)
+
+Written so, the inputs of a whole sequence are projected by one large matmul before the loop.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.functions.checks import check_array, check_dtype_of, check_features, state_dtype
+from jaxnn.types import Array, InitialState, Params, State
+
+
+class Split(NamedTuple):
+    """The three functions of a cell, and what is known of its input and output.
+
+    With a `dtype`, `project` and `mix` run in it, `combine` in the dtype of the state (float32
+    under 16-bit arithmetic), and the output is cast to it; the parameters are cast accordingly.
+    Without, nothing is cast.
+    """
+
+    name: str
+    project: Callable[[Params, Any], Any]
+    mix: Callable[[Params, State], Any]
+    combine: Callable[[Params, Any, Any, State], State]
+    initial_state: InitialState
+    output: Callable[[State], Any]
+    event_ndim: int = 1
+    dtype: Any = None
+    input_size: Callable[[str, Params], Any] | None = None
+
+
+def hidden(state: State) -> Array:
+    """The output of most cells: the field `hidden` of the state."""
+    return state.hidden
+
+
+def whole_state(state: State) -> State:
+    """The output of `emit_state`: the state as it is, in its own dtype."""
+    return state
+
+
+def prepare(split: Split, params: Params, x: Any) -> Any:
+    """`project` for one step, or for all steps at once, in the dtype of the state."""
+    return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
+
+
+def compute(split: Split, params: Params) -> Callable[[State, Any], tuple[State, Any]]:
+    """The step that is left in the loop: `state, y = step(state, projected)`."""
+    exact = _state_dtype(split)
+    for_mix, for_combine = _cast(params, split.dtype), _cast(params, exact)
+
+    def step(state: State, projected: Any) -> tuple[State, Any]:
+        mixed = _cast(split.mix(for_mix, _cast(state, split.dtype)), exact)
+        state = split.combine(for_combine, projected, mixed, state)
+        y = split.output(state)
+        return state, y if split.output is whole_state else _cast(y, split.dtype)
+
+    return step
+
+
+def before_combine(split: Split, params: Params, state: State, x: Any) -> tuple[Any, Any, Any]:
+    """The parameters, projected and mixed as `combine` gets them, for a look at the gates."""
+    check_x(split, params, x, "x")
+    exact = _state_dtype(split)
+    mixed = split.mix(_cast(params, split.dtype), _cast(state, split.dtype))
+    return _cast(params, exact), prepare(split, params, x), _cast(mixed, exact)
+
+
+def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
+    """Raise unless x has the dtype and the features that the split takes."""
+    check_array(split.name, argument, x)
+    if x.ndim < split.event_ndim:
+        raise ValueError(
+            f"{split.name}: {argument} must have at least {split.event_ndim} dimensions, "
+            f"got the shape {tuple(x.shape)}"
+        )
+    size = None if split.input_size is None else split.input_size(split.name, params)
+    if split.dtype is not None:
+        check_dtype_of(split.name, argument, x, split.dtype)
+    if size is not None:
+        check_features(split.name, argument, x, size)
+
+
+def _state_dtype(split: Split) -> Any:
+    return None if split.dtype is None else state_dtype(split.dtype)
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    """The floating leaves of a tree in `dtype`; None leaves the tree as it is."""
+    if dtype is None:
+        return tree
+    return jax.tree.map(
+        lambda leaf: leaf.astype(dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
