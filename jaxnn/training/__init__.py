@@ -1,0 +1,1 @@
+"""A train step, a loop with progress, batches of ragged sequences, checkpoints."""

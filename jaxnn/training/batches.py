@@ -1,0 +1,265 @@
+"""Batches of ragged sequences, and chunks of long ones; plain numpy, on the host."""
+
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxnn.functions.checks import check_size, shape_text
+
+Arrays = Sequence[Any] | np.ndarray | jax.Array
+
+
+class Batch(NamedTuple):
+    """Padded sequences, time first.
+
+    xs `(time, batch, ...)`; targets `(batch, ...)`, or `(time, batch, ...)` where each step has
+    one; mask, boolean `(time, batch)`: the valid steps; valid, boolean `(batch,)`: false for the
+    samples that only fill the batch up; sample `(batch,)`: its place in the data set, −1 for those.
+    """
+
+    xs: np.ndarray
+    targets: np.ndarray
+    mask: np.ndarray
+    valid: np.ndarray
+    sample: np.ndarray
+
+
+def pad(sequences: Arrays, time: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Ragged sequences as one array with zeros at the end, and its mask.
+
+    Args:
+      sequences: arrays `(time_i, ...)`, alike but for their lengths; a length of 0 is allowed.
+      time: the steps of the result; by default the longest length.
+
+    Returns:
+      xs `(time, batch, ...)` and mask, boolean `(time, batch)`.
+
+    Raises:
+      ValueError: for no sequences, one that is longer than `time` (nothing is cut), or sequences
+        that differ in more than their lengths.
+
+    >>> xs, mask = pad([np.ones((2, 3)), np.ones((1, 3))])
+    >>> xs.shape, mask.astype(int).tolist()
+    ((2, 2, 3), [[1, 1], [1, 0]])
+    """
+    arrays, lengths = _ragged("pad", "sequence", sequences)
+    first = arrays[0]
+    time = int(lengths.max()) if time is None else operator.index(time)
+    if lengths.max() > time:
+        raise ValueError(
+            f"pad: sequence {int(lengths.argmax())} has {lengths.max()} steps, more than "
+            f"time={time}"
+        )
+    xs = np.zeros((time, len(arrays), *first.shape[1:]), first.dtype)
+    for index, array in enumerate(arrays):
+        xs[: len(array), index] = array
+    return xs, np.arange(time)[:, None] < lengths
+
+
+def batches(
+    sequences: Arrays,
+    targets: Arrays,
+    batch_size: int,
+    seed: int | tuple[int, ...] | None = None,
+    boundaries: Sequence[int] | None = None,
+    each_step: bool = False,
+) -> Iterator[Batch]:
+    """One epoch: every sample exactly once, in batches of one size.
+
+    A last batch of fewer samples is filled up with masked ones, so that a jitted step sees few
+    shapes: one for each boundary that is in use.
+
+    Args:
+      sequences: arrays `(time_i, ...)`.
+      targets: one for each sequence: a number, or an array of one shape for all; with `each_step`
+        an array `(time_i, ...)`, which is padded with zeros.
+      batch_size: samples in a batch.
+      seed: an integer, or a tuple such as `(seed, epoch)`, shuffles samples and batches; None keeps
+        their order. Use another one every epoch.
+      boundaries: rising lengths; each sequence goes to the bucket of the first one that holds it
+        and is padded to that length. None means one bucket, of the longest length.
+      each_step: whether targets have a time axis, as long as their sequences.
+
+    Returns:
+      An iterator of `Batch`.
+
+    Raises:
+      ValueError: for an empty data set, sequences that differ in more than their lengths, targets
+        that do not fit, a batch size below 1, or a sequence beyond the last boundary (nothing is
+        cut).
+      TypeError: for a batch size that is no integer.
+
+    >>> data = [np.ones((length, 1)) for length in (3, 1, 2)]
+    >>> epoch = list(batches(data, [0, 1, 2], batch_size=2))
+    >>> [batch.sample.tolist() for batch in epoch], epoch[1].xs.shape
+    ([[0, 1], [2, -1]], (3, 2, 1))
+    """
+    batch_size = check_size("batches", "batch_size", batch_size)
+    arrays, lengths = _ragged("batches", "sequence", sequences)
+    if len(sequences) != len(targets):
+        raise ValueError(
+            f"batches: targets must be one for each of the {len(sequences)} sequences, "
+            f"got {len(targets)}"
+        )
+    goals = _goals(targets, lengths, each_step)
+    limits = _limits(lengths, boundaries)
+    random = None if seed is None else np.random.default_rng(seed)
+    return _epoch(arrays, goals, lengths, batch_size, random, limits, each_step)
+
+
+def _epoch(
+    arrays: list[np.ndarray],
+    goals: list[np.ndarray],
+    lengths: np.ndarray,
+    batch_size: int,
+    random: np.random.Generator | None,
+    limits: np.ndarray,
+    each_step: bool,
+) -> Iterator[Batch]:
+    order = np.arange(len(arrays)) if random is None else random.permutation(len(arrays))
+    bucket = np.searchsorted(limits, lengths[order])
+    groups = [
+        (int(limits[b]), members[at : at + batch_size])
+        for b in np.unique(bucket)
+        for members in [order[bucket == b]]
+        for at in range(0, len(members), batch_size)
+    ]
+    for g in range(len(groups)) if random is None else random.permutation(len(groups)):
+        yield _batch(arrays, goals, *groups[g], batch_size, each_step)
+
+
+def _batch(
+    arrays: list[np.ndarray],
+    goals: list[np.ndarray],
+    time: int,
+    members: np.ndarray,
+    batch_size: int,
+    each_step: bool,
+) -> Batch:
+    index = np.concatenate([members, np.full(batch_size - len(members), -1)])
+    valid = index >= 0
+    empty = arrays[0][:0]
+    xs, mask = pad([arrays[i] if i >= 0 else empty for i in index], time)
+    if each_step:
+        targets, _ = pad([goals[i] if i >= 0 else goals[0][:0] for i in index], time)
+    else:
+        targets = np.stack([goals[i] if i >= 0 else np.zeros_like(goals[0]) for i in index])
+    return Batch(xs, targets, mask, valid, index)
+
+
+def _ragged(name: str, what: str, values: Arrays) -> tuple[list[np.ndarray], np.ndarray]:
+    """The arrays, alike but for their lengths, and their lengths."""
+    arrays = [np.asarray(value) for value in values]
+    if not arrays:
+        raise ValueError(f"{name}: {what}s must hold at least one {what}, got none")
+    first = arrays[0]
+    for index, array in enumerate(arrays):
+        if array.ndim < 1 or array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
+            raise ValueError(
+                f"{name}: {what}s must be arrays (time, ...), alike but for their lengths: {what} "
+                f"{index} is {shape_text(array)}, {what} 0 {shape_text(first)}"
+            )
+    return arrays, np.array([len(array) for array in arrays])
+
+
+def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.ndarray]:
+    if each_step:
+        goals, steps = _ragged("batches", "target", targets)
+        for index in np.flatnonzero(steps != lengths):
+            raise ValueError(
+                f"batches: target {index} must have {lengths[index]} steps, as its sequence, "
+                f"got the shape {goals[index].shape}"
+            )
+        return goals
+    goals = [np.asarray(target) for target in targets]
+    for index, goal in enumerate(goals):
+        if goal.shape != goals[0].shape or goal.dtype != goals[0].dtype:
+            raise ValueError(
+                f"batches: target {index} must be {shape_text(goals[0])}, as target 0, got "
+                f"{shape_text(goal)}; for a target at every step pass each_step=True"
+            )
+    return goals
+
+
+def _limits(lengths: np.ndarray, boundaries: Sequence[int] | None) -> np.ndarray:
+    if boundaries is None:
+        return np.array([lengths.max()])
+    limits = np.asarray(boundaries)
+    whole = limits.ndim == 1 and np.issubdtype(limits.dtype, np.integer)
+    if not whole or not len(limits) or limits[0] < 1 or (np.diff(limits) <= 0).any():
+        raise ValueError(f"batches: boundaries must be rising positive lengths, got {boundaries}")
+    if lengths.max() > limits[-1]:
+        raise ValueError(
+            f"batches: sequence {int(lengths.argmax())} has {lengths.max()} steps, beyond the last "
+            f"boundary, {limits[-1]}"
+        )
+    return limits
+
+
+def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
+    """Cut time-major arrays into chunks for truncated BPTT.
+
+    Carry the final state of a chunk into the next one (as the `state` of a `train_step`'s loss):
+    the forward pass is that of the whole sequence, and the gradient is cut at the borders.
+
+    Args:
+      tree: a pytree of arrays `(time, batch, ...)`, all of one length.
+      length: the steps of a chunk.
+
+    Returns:
+      An iterator of `(chunk, mask)`, each leaf `(length, batch, ...)`; the last chunk is padded
+      with zeros, and mask, boolean `(length, batch)`, is false there.
+
+    Raises:
+      ValueError: for no steps, arrays of unequal leading dimensions, or a length below 1.
+
+    Source: Williams & Peng 1990.
+
+    >>> pieces = [(x[:, 0].tolist(), m[:, 0].tolist()) for x, m in chunks(np.ones((3, 1)), 2)]
+    >>> pieces
+    [([1.0, 1.0], [True, True]), ([1.0, 0.0], [True, False])]
+
+    A training; the state is made anew for every epoch, since a step donates the one it is given:
+
+    >>> import jax.numpy as jnp, jaxnn, optax
+    >>> model = jaxnn.stack(jaxnn.gru(1, 8), jaxnn.dense(8, 1))
+    >>> def loss(params, state, batch, key):
+    ...     (xs, ys), mask = batch
+    ...     state, guesses = model.unroll(params, xs, state, mask)
+    ...     total, weight = jaxnn.mean_squared_error(guesses, ys, mask)
+    ...     return total, weight, state
+    >>> params, optimizer = model.init(jax.random.key(0)), optax.sgd(0.01)
+    >>> step = jaxnn.train_step(loss, optimizer)
+    >>> current = jaxnn.train_state(
+    ...     params, optimizer, jax.random.key(1), state=model.initial_state(params, (4,)))
+    >>> wave = jnp.sin(jnp.arange(51.0))[:, None, None] * jnp.ones((1, 4, 1))
+    >>> for epoch in range(3):
+    ...     current = current._replace(state=model.initial_state(current.params, (4,)))
+    ...     for batch in chunks((wave[:-1], wave[1:]), 20):
+    ...         current, metrics = step(current, batch)
+    >>> int(current.step), float(metrics.weight)
+    (9, 40.0)
+    """
+    check_size("chunks", "length", length)
+    shapes = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(tree)}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2 or next(iter(shapes))[0] == 0:
+        raise ValueError(
+            f"chunks: every array must be (time, batch, ...) with the same, positive time and "
+            f"batch, got {sorted(shapes)}"
+        )
+    time, batch = next(iter(shapes))
+    return (
+        _chunk(tree, at, min(length, time - at), length, batch) for at in range(0, time, length)
+    )
+
+
+def _chunk(tree: Any, at: int, steps: int, length: int, batch: int) -> tuple[Any, np.ndarray]:
+    def cut(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf[at : at + steps])
+        return np.pad(leaf, [(0, length - steps), *[(0, 0)] * (leaf.ndim - 1)])
+
+    mask = np.broadcast_to((np.arange(length) < steps)[:, None], (length, batch))
+    return jax.tree.map(cut, tree), mask

@@ -1,0 +1,240 @@
+"""One train step: a jitted, donating function that keeps the old parameters where it fails."""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxnn.functions.checks import check_key, is_array, is_traced, shape_text, state_dtype
+from jaxnn.functions.describe import path_text
+from jaxnn.types import Array, Key, Params, State
+
+Loss = Callable[[Params, State, Any, Key], tuple[Array, Array | float, State]]
+"""`loss(params, state, batch, key) -> (sum, weight, state)`."""
+
+
+class TrainState(NamedTuple):
+    """What a train step carries.
+
+    params: the parameters; opt_state: optax's state; state: what the loss carries from batch to
+    batch, `()` for nothing; step: how many steps were tried, int32; key: step n draws from
+    `jax.random.fold_in(key, n)`.
+    """
+
+    params: Params
+    opt_state: Any
+    state: State
+    step: Array
+    key: Key
+
+
+class Metrics(NamedTuple):
+    """What a train step tells, each a scalar.
+
+    loss: sum / weight of the batch; weight: how many valid samples or steps it had; gradient_norm:
+    of the mean loss; finite: whether loss, gradients and update were. The parameters were updated
+    where it is true and weight is above 0.
+    """
+
+    loss: Array
+    weight: Array
+    gradient_norm: Array
+    finite: Array
+
+
+def train_state(
+    params: Params, optimizer: optax.GradientTransformation, key: Key, state: State = ()
+) -> TrainState:
+    """The first TrainState.
+
+    Every array is copied, since `train_step` donates what it is given: the caller's own arrays stay
+    usable.
+
+    Args:
+      params: the parameters.
+      optimizer: any optax transformation, such as `optax.sgd(0.1)`.
+      key: for dropout and the like; one key serves the whole training.
+      state: what the loss carries, such as the recurrent state in truncated BPTT.
+
+    >>> import jax, optax
+    >>> first = train_state({"w": jax.numpy.ones(2)}, optax.sgd(0.1), jax.random.key(0))
+    >>> int(first.step)
+    0
+    """
+    check_key("train_state", key)
+    if key is None:
+        raise TypeError("train_state: key must be one key of jax.random.key(seed), got None")
+    with _optax_rules():
+        opt_state = optimizer.init(params)
+    fresh = TrainState(params, opt_state, state, jnp.zeros((), jnp.int32), key)
+    return jax.tree.map(_copy, fresh)
+
+
+def _copy(leaf: Any) -> Array:
+    """A copy without a weak type, which the second step would not have: one trace for all."""
+    array = jnp.array(leaf, copy=True)
+    return array.astype(array.dtype) if getattr(array, "weak_type", False) else array
+
+
+def train_step(
+    loss: Loss, optimizer: optax.GradientTransformation
+) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
+    """A step of gradient descent on the mean loss, for a loss that gives sum and weight.
+
+    Backpropagation, through time where the loss unrolls a cell, is `jax.grad` of the loss. The
+    state that the loss carries is no argument of that gradient: in truncated BPTT it is cut at the
+    border of two chunks. Where the loss, a gradient or the optimiser's update is not finite, or no
+    sample is valid, params, opt_state and state stay as they were, and the metrics say so.
+
+    Args:
+      loss: `loss(params, state, batch, key)` gives `(sum, weight, state)`; sum / weight is the mean
+        that is descended, and the new state is carried on.
+      optimizer: any optax transformation; one that asks for the loss (`value`, `grad`, `value_fn`)
+        gets it.
+
+    Returns:
+      `step(train_state, batch) -> (train_state, metrics)`, jitted. It donates the train_state: the
+      one that was given cannot be used again.
+
+    Raises:
+      ValueError: for a train_state that went into a step before.
+      TypeError: where the loss does not give two scalars and a state like the one it was given.
+
+    >>> import jax, jax.numpy as jnp, jaxnn, optax
+    >>> model = jaxnn.dense(1, 1)
+    >>> def loss(params, state, batch, key):
+    ...     x, y = batch
+    ...     return *jaxnn.mean_squared_error(model.apply(params, x), y), state
+    >>> optimizer = optax.sgd(0.1)
+    >>> step = train_step(loss, optimizer)
+    >>> params = model.init(jax.random.key(0))
+    >>> current = train_state(params, optimizer, jax.random.key(1))
+    >>> x = jnp.linspace(-1.0, 1.0, 9)[:, None]
+    >>> for _ in range(100):
+    ...     current, metrics = step(current, (x, 2 * x + 1))
+    >>> bool(metrics.loss < 1e-4), int(current.step)
+    (True, 100)
+    """
+
+    update = optax.with_extra_args_support(optimizer).update
+
+    def mean_loss(params: Params, state: State, batch: Any, key: Key) -> tuple[Array, Any]:
+        total, weight, after = _check_result(loss(params, state, batch, key), state)
+        one = jnp.ones((), total.dtype)
+        return total / jnp.where(weight > 0, weight, one), (weight, after)
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    def step(current: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(current.key, current.step)
+        run = functools.partial(mean_loss, state=current.state, batch=batch, key=key)
+        (value, (weight, state)), gradients = jax.value_and_grad(run, has_aux=True)(current.params)
+        norm = _norm(gradients)
+        with _optax_rules():
+            updates, opt_state = update(
+                gradients,
+                current.opt_state,
+                current.params,
+                value=value,
+                grad=gradients,
+                value_fn=lambda params: run(params)[0],
+            )
+            params = optax.apply_updates(current.params, updates)
+        finite = jnp.isfinite(value) & jnp.isfinite(weight) & jnp.isfinite(norm)
+        finite &= jnp.isfinite(_norm(updates))
+        new = (params, opt_state, state)
+        old = (current.params, current.opt_state, current.state)
+        choose = functools.partial(_choose, finite & (weight > 0))
+        params, opt_state, state = jax.tree.map(choose, new, old)
+        after = TrainState(params, opt_state, state, current.step + 1, current.key)
+        return after, Metrics(value, weight, norm, finite)
+
+    @functools.wraps(step)
+    def checked(current: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        _check_alive(current)
+        return step(current, batch)
+
+    return checked
+
+
+def _check_alive(current: TrainState) -> None:
+    for leaf in jax.tree.leaves(current):
+        if isinstance(leaf, jax.Array) and not is_traced(leaf) and leaf.is_deleted():
+            raise ValueError(
+                "train_step: this train_state, or a part of it, went into a step before, which "
+                "donated it: go on with the one that the step returned, and copy what you keep"
+            )
+
+
+def _check_result(result: Any, state: State) -> tuple[Array, Array, State]:
+    """What loss gives; sum and weight in float32 at the least, where large weights are exact."""
+    if not isinstance(result, tuple) or len(result) != 3:
+        of = f" of {len(result)}" if isinstance(result, tuple) else ""
+        raise TypeError(
+            f"train_step: loss must give (sum, weight, state), got {type(result).__name__}{of}"
+        )
+    total, weight, after = result
+    weight = jnp.asarray(weight) if isinstance(weight, (bool, int, float)) else weight
+    for name, value in (("sum", total), ("weight", weight)):
+        if not is_array(value) or value.shape:
+            raise TypeError(
+                f"train_step: the {name} that loss gives must be a scalar, got {shape_text(value)}"
+            )
+    if not jnp.issubdtype(total.dtype, jnp.floating):
+        raise TypeError(f"train_step: the sum that loss gives must be floating, got {total.dtype}")
+    if _outline(after) != _outline(state):
+        raise TypeError(
+            f"train_step: loss must give a state like the one it was given, {_outline(state)}; "
+            f"got {_outline(after)}"
+        )
+    dtype = state_dtype(total.dtype)
+    return total.astype(dtype), jax.lax.stop_gradient(weight.astype(dtype)), after
+
+
+def _outline(tree: Any) -> str:
+    leaves, structure = jax.tree.flatten(tree)
+    return f"{structure} of {', '.join(map(shape_text, leaves)) or 'nothing'}"
+
+
+def _norm(tree: Any) -> Array:
+    """√Σ g², in float32 at the least, where 16-bit squares would overflow."""
+    wide = jax.tree.map(lambda leaf: leaf.astype(state_dtype(leaf.dtype)), tree)
+    with _optax_rules():
+        return optax.tree.norm(wide)
+
+
+def _choose(good: Array, new: Any, old: Array) -> Array:
+    """In the dtype of old: an optimiser's state must not change it from step to step."""
+    new = new if new.dtype == old.dtype else new.astype(old.dtype)
+    return jnp.where(good, new, old)
+
+
+@contextlib.contextmanager
+def _optax_rules() -> Iterator[None]:
+    """Optax mixes dtypes and ranks inside, so strict settings hold for the user's code alone."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def decay_mask(params: Params) -> Any:
+    """True for kernels and False for everything else: what weight decay should act on.
+
+    A kernel is a leaf whose last name on its path is `kernel` or ends in `_kernel`; biases,
+    peepholes, scales, tables and initial states do not decay.
+
+    Args:
+      params: any pytree with named fields (or string keys).
+
+    Returns:
+      A tree of booleans of the same structure, for `optax.adamw(..., mask=decay_mask)`.
+
+    >>> import jax, jaxnn
+    >>> decay_mask(jaxnn.dense(2, 3).init(jax.random.key(0)))
+    DenseParams(kernel=True, bias=False)
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: ("_" + path_text(path).rsplit(".", 1)[-1]).endswith("_kernel"), params
+    )
