@@ -1,0 +1,310 @@
+"""The table of laws' rows, and the oracle: one sequence after the other, one `apply` a step."""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxnn
+from jaxnn.types import exportable
+
+TIME, BATCH = 5, (3,)
+
+
+class Problem(NamedTuple):
+    """A cell with everything that its `unroll` takes."""
+
+    cell: jaxnn.Cell
+    params: Any
+    xs: Any
+    state: Any
+    start: Any
+    mask: np.ndarray
+    reset: np.ndarray
+    event_ndim: int
+
+    @property
+    def oracle(self) -> Any:
+        """The oracle for this cell, with the arguments of its `unroll`."""
+        return functools.partial(oracle, self.cell, self.event_ndim)
+
+    def arguments(self) -> tuple[Any, Any, Any, Any]:
+        """What is differentiated."""
+        return self.params, self.xs, self.state, self.start
+
+
+@exportable
+class OwnParams(NamedTuple):
+    """The parameters of the cells that are written here."""
+
+    kernel: jax.Array
+    recurrent: jax.Array
+
+
+@functools.cache
+def _init_in(dtype: Any) -> Callable[[jax.Array], OwnParams]:
+    def init(key: jax.Array) -> OwnParams:
+        keys = jax.random.split(key)
+        kernel = jax.random.normal(keys[0], (3, 4), dtype) / 2
+        return OwnParams(kernel, jax.random.normal(keys[1], (4, 4), dtype) / 2)
+
+    return init
+
+
+def _own_state(params: OwnParams, batch_shape: tuple[int, ...] = ()) -> jax.Array:
+    return jnp.full((*batch_shape, 4), 0.25, params.kernel.dtype)
+
+
+def _identity(state: Any) -> Any:
+    return state
+
+
+def _own_apply(params: OwnParams, state: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    state = jnp.tanh(x @ params.kernel + state @ params.recurrent)
+    return state, jnp.sin(state) + x[..., :1]
+
+
+def _noisy_apply(params: OwnParams, state: Any, x: jax.Array, key: Any = None) -> tuple[Any, Any]:
+    """Its state is a dictionary, and its noise depends on the key."""
+    new = jnp.tanh(x @ params.kernel + state["s"] @ params.recurrent)
+    if key is not None:
+        new = new + jax.random.normal(key, new.shape, new.dtype)
+    return {"s": new, "count": state["count"] + 1}, new
+
+
+def _noisy_state(params: OwnParams, batch_shape: tuple[int, ...] = ()) -> Any:
+    dtype = params.kernel.dtype
+    return {"s": jnp.zeros((*batch_shape, 4), dtype), "count": jnp.zeros(batch_shape, dtype)}
+
+
+def _images_apply(params: OwnParams, state: Any, x: jax.Array) -> tuple[Any, Any]:
+    """x is (2, 3), so that the batch is all but two dimensions."""
+    state = jnp.tanh(jnp.sum(x @ params.kernel, axis=-2) + state @ params.recurrent)
+    return state, state
+
+
+def _project(params: OwnParams, x: jax.Array) -> jax.Array:
+    return x @ params.kernel
+
+
+def _mix(params: OwnParams, state: jax.Array) -> jax.Array:
+    return state @ params.recurrent
+
+
+def _leaky(params: OwnParams, projected: Any, mixed: Any, state: Any) -> Any:
+    return 0.75 * state + 0.25 * jnp.tanh(projected + mixed)
+
+
+def _crooked_mix(params: OwnParams, state: jax.Array) -> jax.Array:
+    """Breaks the promise of a split: not linear in the state."""
+    return jnp.sin(2 * state) @ params.recurrent
+
+
+def _normed(params: OwnParams, projected: Any, mixed: Any, state: Any) -> Any:
+    """Breaks the promise of a split: each unit sees all others."""
+    return jnp.tanh(jax.nn.standardize(projected + mixed, epsilon=1e-3) + state)
+
+
+def _own(apply: Any, initial_state: Any, dtype: Any, event_ndim: int = 1) -> jaxnn.Cell:
+    return jaxnn.cell(_init_in(dtype), apply, initial_state, event_ndim)
+
+
+def _split(mix: Any, combine: Any, dtype: Any) -> jaxnn.Cell:
+    return jaxnn.split_cell(_init_in(dtype), _project, mix, combine, _own_state, _identity)
+
+
+def _stack(dtype: Any) -> jaxnn.Cell:
+    return jaxnn.stack(jaxnn.lstm(3, 4, dtype=dtype), jaxnn.gru(4, 3, dtype=dtype))
+
+
+def _learned(dtype: Any) -> jaxnn.Cell:
+    return jaxnn.learned_initial_state(jaxnn.lstm(3, 4, dtype=dtype))
+
+
+def _learned_inside(dtype: Any) -> jaxnn.Cell:
+    learned = jaxnn.learned_initial_state(jaxnn.gru(4, 3, dtype=dtype))
+    return jaxnn.residual(jaxnn.stack(jaxnn.elman(3, 4, dtype=dtype), learned))
+
+
+CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
+    "elman": lambda d: jaxnn.elman(3, 4, dtype=d),
+    "elman relu no bias": lambda d: jaxnn.elman(3, 4, jax.nn.relu, bias=False, dtype=d),
+    "lstm": lambda d: jaxnn.lstm(3, 4, dtype=d),
+    "lstm peephole": lambda d: jaxnn.lstm(3, 4, peephole=True, dtype=d),
+    "lstm coupled no bias": lambda d: jaxnn.lstm(3, 4, coupled=True, bias=False, dtype=d),
+    "lstm peephole coupled": lambda d: jaxnn.lstm(3, 4, peephole=True, coupled=True, dtype=d),
+    "gru": lambda d: jaxnn.gru(3, 4, dtype=d),
+    "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
+    "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
+    "own": lambda d: _own(_own_apply, _own_state, d),
+    "own with key": lambda d: _own(_noisy_apply, _noisy_state, d),
+    "own of images": lambda d: _own(_images_apply, _own_state, d, 2),
+    "leaky split": lambda d: _split(_mix, _leaky, d),
+    "split that mixes units": lambda d: _split(_mix, _normed, d),
+    "split with a crooked mix": lambda d: _split(_crooked_mix, _leaky, d),
+}
+COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
+    "stack": _stack,
+    "stack of layers": lambda d: jaxnn.stack(
+        jaxnn.dense(3, 2, dtype=d), jaxnn.gru(2, 4, dtype=d), jaxnn.dense(4, 2, dtype=d)
+    ),
+    "stack with dropout and residual": lambda d: jaxnn.stack(
+        jaxnn.elman(3, 4, dtype=d), jaxnn.gru(4, 4, dtype=d), dropout=0.5, residual=True
+    ),
+    "residual": lambda d: jaxnn.residual(jaxnn.gru(3, 3, dtype=d)),
+    "learned": _learned,
+    "learned in stack in residual": _learned_inside,
+    "learned of stack": lambda d: jaxnn.learned_initial_state(_stack(d)),
+    "emitting lstm": lambda d: jaxnn.emit_state(jaxnn.lstm(3, 4, dtype=d)),
+    "emitting stack": lambda d: jaxnn.emit_state(_stack(d)),
+    "emitting learned": lambda d: jaxnn.emit_state(_learned(d)),
+}
+CELLS_AND_MORE = CELLS | COMBINATIONS
+DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")
+"""Law 1 judges gradients everywhere; where another law needs programs of its own, only here."""
+
+OWN = {name for name in CELLS if name.startswith(("own", "leaky", "split"))}
+"""The dtypes of these are the business of whoever wrote them."""
+
+
+@functools.cache
+def build(row: str, dtype: Any = jnp.float64) -> jaxnn.Cell:
+    """The cell of a row, one object for each dtype."""
+    return CELLS_AND_MORE[row](dtype)
+
+
+@functools.cache
+def problem(
+    row: str, dtype: Any = jnp.float64, time: int = TIME, batch: tuple[int, ...] = BATCH
+) -> Problem:
+    """Numbers for a row: no parameter, state or start is zero, and the mask has every shape."""
+    cell, rng = build(row, dtype), np.random.default_rng(1)
+    event = (2, 3) if row == "own of images" else (3,)
+
+    def shaken(tree: Any) -> Any:
+        return jax.tree.map(lambda a: a + (0.3 * rng.normal(size=a.shape)).astype(a.dtype), tree)
+
+    params = shaken(cell.init(jax.random.key(0)))
+    state, start = (shaken(cell.initial_state(params, batch)) for _ in range(2))
+    xs = jnp.asarray(rng.normal(size=(time, *batch, *event)), dtype)
+    mask = rng.random((time, *batch)) < 0.6
+    reset = rng.random((time, *batch)) < 0.4
+    if time and batch:
+        # The first sequence is valid throughout, with a reset at its last step, and the last
+        # one has no valid step.
+        mask[:, 0], mask[:, -1], reset[[0, -1], 0], reset[1:3, 0] = True, False, True, False
+    return Problem(cell, params, xs, state, start, mask, reset, len(event))
+
+
+def pad_with_nan(xs: jax.Array, mask: np.ndarray) -> jax.Array:
+    """NaN wherever the mask is false."""
+    flags = mask.reshape(*mask.shape, *(1,) * (xs.ndim - mask.ndim))
+    return jnp.where(flags, xs, jnp.array(jnp.nan, xs.dtype))
+
+
+_apply = functools.cache(lambda apply: jax.jit(apply))
+
+
+def oracle(
+    cell: jaxnn.Cell,
+    event_ndim: int,
+    params: Any,
+    xs: jax.Array,
+    state: Any = None,
+    mask: np.ndarray | None = None,
+    reset: np.ndarray | None = None,
+    reverse: bool = False,
+    start: Any = None,
+) -> tuple[Any, Any]:
+    """What `unroll` must give: a loop over sequences, over steps, with plain `if`s."""
+    time, *batch = xs.shape[: xs.ndim - event_ndim]
+    apply, count = _jitted(cell.apply), int(np.prod(batch))
+    # One jitted call takes the batch apart, one puts it together: eagerly, each piece would be a
+    # program of its own.
+    one = cell.initial_state(params)
+    starts = [one] * count if start is None else _pieces(start, len(batch))
+    states = list(starts) if state is None else _pieces(state, len(batch))
+    inputs, outputs = _pieces(xs, 1 + len(batch)), [None] * (time * count)
+    for n, index in enumerate(itertools.product(*map(range, batch))):
+        for t in reversed(range(time)) if reverse else range(time):
+            if mask is not None and not mask[(t, *index)]:
+                continue
+            fresh = reset is not None and reset[(t, *index)]
+            if fresh and not reverse:
+                states[n] = starts[n]
+            states[n], outputs[t * count + n] = apply(params, states[n], inputs[t * count + n])
+            if fresh and reverse:
+                states[n] = starts[n]
+    y = jax.eval_shape(apply, params, one, inputs[0])[1]
+    blank = jax.tree.map(lambda y: np.zeros(y.shape, y.dtype), y)
+    outputs = [blank if y is None else y for y in outputs]
+    return _together(tuple(states), tuple(batch)), _together(tuple(outputs), (time, *batch))
+
+
+_jitted = functools.cache(jax.jit)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _pieces(tree: Any, leading: int) -> list[Any]:
+    """The trees that lie along the leading dimensions, in one list."""
+    flat = jax.tree.map(lambda a: a.reshape(-1, *a.shape[leading:]), tree)
+    leaves, structure = jax.tree.flatten(flat)
+    return [structure.unflatten(piece) for piece in zip(*leaves, strict=True)]
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _together(pieces: tuple[Any, ...], leading: tuple[int, ...]) -> Any:
+    """The inverse of `_pieces`."""
+    return jax.tree.map(lambda *a: jnp.stack(a).reshape(*leading, *a[0].shape), *pieces)
+
+
+@jax.jit
+def weigh(tree: Any) -> jax.Array:
+    """A scalar of which every entry of the tree has another share; smooth, and no entry's last."""
+    rng, total = np.random.default_rng(7), jnp.zeros(())
+    for leaf in jax.tree.leaves(tree):
+        exact = leaf.astype(total.dtype)
+        total = total + jnp.sum(rng.normal(size=leaf.shape) * (exact + 0.5 * exact**2))
+    return total
+
+
+def with_gradients(run: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """The outputs of `run(*arguments)` and the gradients of their weighed sum."""
+
+    def loss(*arguments: Any) -> tuple[jax.Array, Any]:
+        out = run(*arguments)
+        return weigh(out), out
+
+    every = tuple(range(len(arguments)))
+    (_, out), gradients = jax.value_and_grad(loss, every, has_aux=True)(*arguments)
+    return out, gradients
+
+
+def values(run: Callable[..., Any], *arguments: Any) -> tuple[Any, None]:
+    """In the place of `with_gradients`, where values are enough."""
+    return run(*arguments), None
+
+
+def judge(row: str) -> Callable[..., tuple[Any, Any]]:
+    """`with_gradients` for the rows in `DEEP`, `values` for the others."""
+    return with_gradients if row in DEEP else values
+
+
+def assert_close(got: Any, want: Any, tolerance: float = 1e-10) -> None:
+    """Equal trees, relative to each leaf's largest entry; dtypes and NaNs count too."""
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    leaves = [np.asarray(leaf).astype(np.float64) for leaf in jax.tree.leaves(want)]
+    largest = max((np.abs(leaf).max(initial=0) for leaf in leaves), default=0)
+    named = jax.tree_util.tree_leaves_with_path(got)
+    for (path, leaf), expected, raw in zip(named, leaves, jax.tree.leaves(want), strict=True):
+        where = jax.tree_util.keystr(path)
+        assert leaf.dtype == raw.dtype, f"{where}: {leaf.dtype}, not {raw.dtype}"
+        assert leaf.shape == raw.shape, f"{where}: {leaf.shape}, not {raw.shape}"
+        # A gradient that cancels to nothing is judged by its neighbours.
+        scale = max(np.abs(expected).max(initial=0), 1e-3 * largest)
+        error = np.abs(np.asarray(leaf).astype(np.float64) - expected).max(initial=0)
+        assert error <= tolerance * scale, f"{where}: off by {error}, largest entry {scale}"

@@ -1,0 +1,216 @@
+"""Padding, batches and chunks: nothing lost, nothing doubled, and what does not fit is named."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import jaxnn
+
+EPOCHS = settings(derandomize=True, deadline=None, max_examples=60)
+LENGTHS = st.lists(st.integers(0, 7), min_size=1, max_size=12)
+SIZES = st.integers(1, 5)
+
+
+def sequences_of(lengths: list[int]) -> list[np.ndarray]:
+    """Sequence i, step t holds 100 i + t + 1: never zero, as the padding is, and never twice."""
+    return [
+        np.float32(100 * i + 1) + np.arange(2 * n, dtype=np.float32).reshape(n, 2) / 2
+        for i, n in enumerate(lengths)
+    ]
+
+
+def check_sample(batch: jaxnn.Batch, column: int, sequence: np.ndarray) -> None:
+    """One column of a batch is its sequence, then zeros, and the mask says which."""
+    length = len(sequence)
+    np.testing.assert_array_equal(batch.xs[:length, column], sequence)
+    assert not batch.xs[length:, column].any()
+    np.testing.assert_array_equal(batch.mask[:, column], np.arange(len(batch.mask)) < length)
+
+
+@EPOCHS
+@given(
+    LENGTHS, SIZES, st.none() | st.integers(0, 9), st.sampled_from([None, [2, 4, 7], [7], [3, 9]])
+)
+def test_an_epoch(lengths: list[int], size: int, seed: int | None, boundaries: Any):
+    """Each sample is there once and whole; the rest is masked zeros; shapes are few."""
+    sequences = sequences_of(lengths)
+    targets = [10 * i for i in range(len(lengths))]
+    epoch = list(jaxnn.batches(sequences, targets, size, seed, boundaries))
+    seen = []
+    for batch in epoch:
+        time = len(batch.mask)
+        assert batch.xs.shape == (time, size, 2) and batch.xs.dtype == np.float32
+        assert batch.mask.dtype == batch.valid.dtype == bool
+        np.testing.assert_array_equal(batch.valid, batch.sample >= 0)
+        for column, i in enumerate(batch.sample):
+            if i < 0:
+                check_sample(batch, column, sequences[0][:0])
+                assert batch.targets[column] == 0
+                continue
+            seen.append(i)
+            check_sample(batch, column, sequences[i])
+            assert batch.targets[column] == 10 * i
+            limits = [max(lengths)] if boundaries is None else boundaries
+            assert time == min(limit for limit in limits if limit >= lengths[i])
+    assert sorted(seen) == list(range(len(lengths)))
+    times = [len(batch.mask) for batch in epoch]
+    assert len(set(times)) <= (1 if boundaries is None else len(boundaries))
+    # at most one batch of each shape is filled up
+    for time in set(times):
+        assert sum(not b.valid.all() for b in epoch if len(b.mask) == time) <= 1
+    if seed is None and boundaries is None:
+        assert seen == list(range(len(lengths)))
+
+
+@EPOCHS
+@given(LENGTHS, SIZES, st.integers(0, 9))
+def test_targets_at_each_step(lengths: list[int], size: int, seed: int):
+    """They are cut and padded as their sequences are."""
+    sequences = sequences_of(lengths)
+    targets = [sequence[:, 0].astype(np.int32) for sequence in sequences]
+    for batch in jaxnn.batches(sequences, targets, size, seed, each_step=True):
+        assert batch.targets.shape == batch.mask.shape and batch.targets.dtype == np.int32
+        np.testing.assert_array_equal(batch.targets, batch.xs[..., 0].astype(np.int32))
+
+
+@pytest.mark.parametrize("boundaries", [None, [2, 5]])
+def test_the_seed_is_the_order(boundaries: Any):
+    """The same seed, the same order; another one, or None, another."""
+    sequences = sequences_of([3, 1, 5, 2] * 5)
+
+    def order(seed: Any) -> list[list[int]]:
+        epoch = jaxnn.batches(sequences, [0] * 20, 3, seed, boundaries)
+        return [batch.sample.tolist() for batch in epoch]
+
+    for seed in (4, (4, 1), None):
+        assert order(seed) == order(seed)
+    orders = [order(seed) for seed in (None, 4, 5, (4, 1), (4, 2))]
+    assert all(a != b for n, a in enumerate(orders) for b in orders[:n])
+    # batches are shuffled too: the filled-up one is not always the last
+    assert len({[-1 in sample for sample in order(seed)].index(True) for seed in range(9)}) > 1
+
+
+def test_batches_of_targets_that_are_arrays():
+    """Targets of any one shape are stacked; every array of the caller stays as it is."""
+    sequences, targets = sequences_of([3, 0, 2]), [np.full((2, 2), i + 1.0) for i in range(3)]
+    copies = [array.copy() for array in (*sequences, *targets)]
+    for batch in jaxnn.batches(sequences, targets, 2, seed=0):
+        assert batch.targets.shape == (2, 2, 2)
+        np.testing.assert_array_equal(batch.targets[:, 0, 0], batch.sample + 1.0)
+        for leaf in batch:
+            leaf[...] = 1
+    for array, copy in zip((*sequences, *targets), copies, strict=True):
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_jax_arrays_and_lists_are_sequences_too():
+    """Whatever numpy makes an array of."""
+    (batch,) = jaxnn.batches([jnp.ones((2, 1)), jnp.ones((1, 1))], jnp.arange(2), 2)
+    assert batch.xs[:, :, 0].tolist() == [[1, 1], [1, 0]]
+    (batch,) = jaxnn.batches([[1, 2], [3, 4]], [0, 1], 2)
+    assert batch.xs.tolist() == [[1, 3], [2, 4]]
+
+
+DATA = sequences_of([3, 1])
+WRONG = {
+    "empty": (([], [], 2), {}, ValueError, "sequences must hold at least one sequence"),
+    "size 0": ((DATA, [0, 1], 0), {}, ValueError, "batch_size must be a positive integer, got 0"),
+    "size 2.5": ((DATA, [0, 1], 2.5), {}, TypeError, "batch_size must be a positive integer"),
+    "count": ((DATA, [0], 2), {}, ValueError, "one for each of the 2 sequences, got 1"),
+    "shapes": ((DATA, [[0], [0, 1]], 1), {}, ValueError, r"target 1 must be int64\[1\].*each_step"),
+    "dtypes": ((DATA, [0, 1.5], 1), {}, ValueError, r"target 1 must be int64\[\].*float64\[\]"),
+    "steps": (
+        (DATA, [[0, 0, 0], [0, 0]], 1),
+        {"each_step": True},
+        ValueError,
+        "target 1 must have 1 steps",
+    ),
+    "features": (
+        (DATA, [np.ones((3, 1)), np.ones((1, 2))], 1),
+        {"each_step": True},
+        ValueError,
+        r"targets must be arrays .* target 1 is float64\[1, 2\], target 0 float64\[3, 1\]",
+    ),
+    "no steps": ((DATA, [0, 1], 1), {"each_step": True}, ValueError, r"target 0 is int64\[\]"),
+    "beyond": (
+        (DATA, [0, 1], 2),
+        {"boundaries": [1, 2]},
+        ValueError,
+        "sequence 0 has 3 steps, beyond the last boundary, 2",
+    ),
+    "falling": ((DATA, [0, 1], 2), {"boundaries": [4, 2]}, ValueError, "rising positive"),
+    "double": ((DATA, [0, 1], 2), {"boundaries": [4, 4]}, ValueError, "rising positive"),
+    "zero": ((DATA, [0, 1], 2), {"boundaries": [0, 4]}, ValueError, "rising positive"),
+    "fraction": ((DATA, [0, 1], 2), {"boundaries": [3.5]}, ValueError, "rising positive"),
+    "none": ((DATA, [0, 1], 2), {"boundaries": []}, ValueError, "rising positive"),
+    "width": (
+        ([np.ones((2, 3)), np.ones((2, 4))], [0, 1], 1),
+        {},
+        ValueError,
+        r"sequence 1 is float64\[2, 4\], sequence 0 float64\[2, 3\]",
+    ),
+    "mixed": (([np.ones(2), np.ones(2, "f")], [0, 1], 1), {}, ValueError, "1 is float32"),
+    "numbers": (([1, 2], [0, 1], 1), {}, ValueError, r"sequence 0 is int64\[\]"),
+    "seed": ((DATA, [0, 1], 2), {"seed": -1}, ValueError, "non-negative"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_batches_errors(name: str):
+    """They come with the call, not with the first batch that is taken."""
+    arguments, options, error, message = WRONG[name]
+    with pytest.raises(error, match=message):
+        jaxnn.batches(*arguments, **options)
+
+
+def test_pad():
+    """Zeros at the end, up to the longest or to `time`; nothing is cut."""
+    xs, mask = jaxnn.pad(sequences_of([2, 0, 1]))
+    assert xs[..., 0].tolist() == [[1, 0, 201], [2, 0, 0]]
+    assert mask.tolist() == [[True, False, True], [True, False, False]]
+    xs, mask = jaxnn.pad(sequences_of([2, 0]), time=4)
+    assert xs.shape == (4, 2, 2) and mask.sum() == 2 and not xs[2:].any()
+    xs, mask = jaxnn.pad([np.ones((0, 3))])
+    assert xs.shape == (0, 1, 3) and mask.shape == (0, 1)
+    with pytest.raises(ValueError, match="pad: sequence 1 has 3 steps, more than time=2"):
+        jaxnn.pad(sequences_of([1, 3]), time=2)
+    with pytest.raises(ValueError, match="pad: sequences must hold at least one"):
+        jaxnn.pad([])
+    with pytest.raises(ValueError, match=r"pad: .* sequence 1 is float64\[1, 2\]"):
+        jaxnn.pad([np.ones((1, 1)), np.ones((1, 2))])
+    with pytest.raises(TypeError, match="integer"):
+        jaxnn.pad(DATA, time=3.5)  # pyright: ignore[reportArgumentType]
+
+
+@EPOCHS
+@given(st.integers(1, 9), st.integers(1, 5))
+def test_chunks(time: int, length: int):
+    """Their valid steps, one after the other, are the arrays; all have one shape."""
+    tree = {"x": np.arange(1.0, 6 * time + 1).reshape(time, 2, 3), "y": np.ones((time, 2), int)}
+    pieces = list(jaxnn.chunks(tree, length))
+    assert len(pieces) == -(-time // length)
+    for piece, mask in pieces:
+        assert piece["x"].shape == (length, 2, 3) and mask.shape == (length, 2)
+        assert piece["y"].dtype == tree["y"].dtype and mask.dtype == bool
+        assert not piece["x"][~mask].any() and not piece["y"][~mask].any()
+    for name, array in tree.items():
+        valid = [piece[name][mask[:, 0]] for piece, mask in pieces]
+        np.testing.assert_array_equal(np.concatenate(valid), array)
+        np.testing.assert_array_equal(pieces[0][0][name][:1], array[:1])
+
+
+def test_chunks_errors():
+    """They come with the call: unequal lengths or batches, no batch axis, no steps, no arrays."""
+    ones = np.ones
+    for tree in ([ones((3, 2)), ones((4, 2))], [ones((3, 2)), ones((3, 1))], ones(3), ones((0, 2))):
+        with pytest.raises(ValueError, match=r"chunks: every array must be \(time, batch, ...\)"):
+            jaxnn.chunks(tree, 2)
+    with pytest.raises(ValueError, match=r"chunks: every array .* got \[\]"):
+        jaxnn.chunks((), 2)
+    with pytest.raises(ValueError, match="chunks: length must be a positive integer, got 0"):
+        jaxnn.chunks(ones((3, 2)), 0)
+    with pytest.raises(TypeError, match="chunks: length must be a positive integer"):
+        jaxnn.chunks(ones((3, 2)), 1.5)  # pyright: ignore[reportArgumentType]

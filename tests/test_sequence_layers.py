@@ -1,0 +1,129 @@
+"""Layers over sequences against the oracle: two loops, masks, resets, states, starts, gradients."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rows import Problem, assert_close, pad_with_nan, problem, with_gradients
+
+import jaxnn
+
+FORWARD, BACKWARD = "lstm peephole", "learned in stack in residual"
+
+
+def problems() -> tuple[Problem, Problem]:
+    """Two cells that share a sequence with NaN in its padding."""
+    first, second = problem(FORWARD), problem(BACKWARD)
+    xs = pad_with_nan(first.xs, first.mask)
+    return first._replace(xs=xs), second._replace(xs=xs, mask=first.mask, reset=first.reset)
+
+
+def loop(p: Problem, reverse: bool, params: Any, xs: Any, state: Any, start: Any) -> Any:
+    return p.oracle(params, xs, state, p.mask, p.reset, reverse, start)
+
+
+def both(one: Any, other: Any) -> tuple[Any, Any]:
+    return one, other
+
+
+def product(left: jax.Array, right: jax.Array) -> jax.Array:
+    """A merge of the user's own, which is not zero where its inputs are."""
+    return left[..., :1] * right + 1
+
+
+def merged(merge: Any, left: Any, right: Any, mask: np.ndarray) -> Any:
+    if merge == "concat":
+        return jnp.concatenate([left, right], -1)
+    ys = product(left, right)
+    return jnp.where(mask[..., None], ys, jnp.zeros_like(ys))
+
+
+@pytest.mark.parametrize("merge", ["concat", product])
+def test_bidirectional_is_two_loops(merge: Any) -> None:
+    a, b = problems()
+    layer = jaxnn.bidirectional(a.cell, b.cell, merge)
+
+    def library(pa: Any, pb: Any, xs: Any, states: Any, starts: Any) -> Any:
+        params = jaxnn.BidirectionalParams(pa, pb)
+        return layer.unroll(params, xs, states, a.mask, a.reset, None, starts)
+
+    def by_hand(pa: Any, pb: Any, xs: Any, states: Any, starts: Any) -> Any:
+        last, left = loop(a, False, pa, xs, states[0], starts[0])
+        first, right = loop(b, True, pb, xs, states[1], starts[1])
+        return (last, first), merged(merge, left, right, a.mask)
+
+    states, starts = both(a.state, b.state), both(a.start, b.start)
+    arguments = (a.params, b.params, a.xs, states, starts)
+    assert_close(with_gradients(library, *arguments), with_gradients(by_hand, *arguments))
+
+
+def test_bidirectional_apply_starts_from_the_cells_own_states() -> None:
+    a, b = problems()
+    layer = jaxnn.bidirectional(a.cell, b.cell)
+    ys = layer.apply(jaxnn.BidirectionalParams(a.params, b.params), a.xs, a.mask)
+    _, left = a.oracle(a.params, a.xs, None, a.mask)
+    _, right = b.oracle(b.params, b.xs, None, b.mask, None, True)
+    assert_close(ys, jnp.concatenate([left, right], -1))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_recurrent_is_the_loop(reverse: bool) -> None:
+    _, p = problems()
+    layer = jaxnn.recurrent(p.cell, reverse)
+
+    def library(params: Any, xs: Any, state: Any, start: Any) -> Any:
+        return layer.unroll(params, xs, state, p.mask, p.reset, None, start)
+
+    def by_hand(*arguments: Any) -> Any:
+        return loop(p, reverse, *arguments)
+
+    arguments = p.arguments()
+    assert_close(with_gradients(library, *arguments), with_gradients(by_hand, *arguments))
+
+
+def test_serial_of_a_dense_and_both_directions() -> None:
+    """The dense layer before the cells meets NaN in the padding first, and stays finite."""
+    a, b = problems()
+    below = jaxnn.dense(3, 3, dtype=jnp.float64)
+    model = jaxnn.serial(
+        below, jaxnn.residual(jaxnn.recurrent(b.cell)), jaxnn.recurrent(a.cell, True)
+    )
+    dense = below.init(jax.random.key(1))
+    dense = dense._replace(bias=dense.bias + 1)
+
+    def library(dense: Any, pa: Any, pb: Any, xs: Any, sa: Any, sb: Any) -> Any:
+        (_, last, first), ys = model.unroll(
+            (dense, pb, pa), xs, ((), sb, sa), a.mask, a.reset, None, ((), b.start, a.start)
+        )
+        return last, first, ys
+
+    def by_hand(dense: Any, pa: Any, pb: Any, xs: Any, sa: Any, sb: Any) -> Any:
+        mask = a.mask[..., None]
+        xs = jnp.where(mask, xs, jnp.zeros_like(xs)) @ dense.kernel + dense.bias[None, None]
+        last, ys = loop(b, False, pb, xs, sb, b.start)
+        ys = ys + jnp.where(mask, xs, jnp.zeros_like(xs))
+        first, ys = loop(a, True, pa, ys, sa, a.start)
+        return last, first, ys
+
+    arguments = (dense, a.params, b.params, a.xs, a.state, b.state)
+    got = with_gradients(library, *arguments)
+    assert_close(got, with_gradients(by_hand, *arguments))
+    assert all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(got))
+
+
+def test_parallel_runs_each_on_the_same_sequence() -> None:
+    a, b = problems()
+    model = jaxnn.parallel(jaxnn.recurrent(a.cell), jaxnn.recurrent(b.cell, True))
+
+    def library(pa: Any, pb: Any, xs: Any) -> Any:
+        return model.unroll((pa, pb), xs, (a.state, b.state), a.mask, a.reset)
+
+    def by_hand(pa: Any, pb: Any, xs: Any) -> Any:
+        last, left = loop(a, False, pa, xs, a.state, None)
+        first, right = loop(b, True, pb, xs, b.state, None)
+        return (last, first), jnp.concatenate([left, right], -1)
+
+    arguments = (a.params, b.params, a.xs)
+    assert_close(with_gradients(library, *arguments), with_gradients(by_hand, *arguments))

@@ -1,0 +1,377 @@
+"""The train step and truncated BPTT: what is descended, what is kept, what is donated."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxnn
+
+KEY = jax.random.key(0)
+X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(6, 2)
+Y = X @ np.array([[1.0], [-2.0]], np.float32) + np.float32(0.5)
+
+
+def squares(params: Any, state: Any, batch: Any, key: Any) -> Any:
+    """The loss of a dense layer, with a mask over samples."""
+    del key
+    x, y, mask = batch
+    return *jaxnn.mean_squared_error(jaxnn.dense(2, 1).apply(params, x), y, mask), state
+
+
+def dense_params() -> Any:
+    """Fresh ones, since some tests look whether they are deleted."""
+    return jaxnn.dense(2, 1).init(KEY)
+
+
+def batch_of(x: np.ndarray = X, valid: int = 6) -> Any:
+    """The data, of which the first `valid` samples count."""
+    return x, Y, np.arange(6) < valid
+
+
+def start(optimizer: Any, params: Any = None, state: Any = ()) -> jaxnn.TrainState:
+    """A first train state of the dense layer."""
+    params = dense_params() if params is None else params
+    return jaxnn.train_state(params, optimizer, jax.random.key(1), state)
+
+
+def raw(tree: Any) -> list[Any]:
+    """The bytes of each leaf, to compare bit for bit, NaN included."""
+
+    def data(leaf: Any) -> bytes:
+        typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        return np.asarray(jax.random.key_data(leaf) if typed else leaf).tobytes()
+
+    return [(jax.tree.structure(tree)), *map(data, jax.tree.leaves(tree))]
+
+
+def test_step_is_descent_on_the_mean():
+    """params − rate · ∇(sum / weight), over the valid samples alone."""
+    step, first = jaxnn.train_step(squares, optax.sgd(0.1)), start(optax.sgd(0.1))
+    after, metrics = step(first, batch_of(valid=4))
+
+    def by_hand(params: Any) -> Any:
+        error = X[:4] @ params.kernel + params.bias[None] - Y[:4]
+        return jnp.sum(error**2) / 4
+
+    params = dense_params()
+    value, gradient = jax.value_and_grad(by_hand)(params)
+    want = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), after.params, want)
+    np.testing.assert_allclose(metrics.loss, value, rtol=1e-6)
+    assert float(metrics.weight) == 4
+    norm = np.sqrt(sum(float(jnp.sum(g**2)) for g in jax.tree.leaves(gradient)))
+    np.testing.assert_allclose(metrics.gradient_norm, norm, rtol=1e-5)
+    assert bool(metrics.finite) and int(after.step) == 1
+
+
+def schedule() -> Any:
+    """A rate that optax computes from a count, by itself mixing dtypes."""
+    return optax.adam(optax.cosine_decay_schedule(0.1, 100))
+
+
+OPTIMIZERS = {
+    "momentum": lambda: optax.sgd(0.1, momentum=0.9, nesterov=True),
+    "adamw": lambda: optax.adamw(0.1, mask=jaxnn.decay_mask),
+    "schedule": schedule,
+    "clip": lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.rmsprop(0.1)),
+    "ema": lambda: optax.chain(optax.sgd(0.1), optax.ema(0.9)),
+    "schedule_free": lambda: optax.contrib.schedule_free_sgd(0.1),
+    "multi_steps": lambda: optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation(),
+    "noise": lambda: optax.chain(optax.add_noise(0.01, 0.5, key=KEY), optax.sgd(0.1)),
+    "inject": lambda: optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+    "plateau": lambda: optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau()),
+    "polyak": lambda: optax.polyak_sgd(),
+    "lbfgs": lambda: optax.lbfgs(),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_any_optimizer_under_strict_promotion(name: str):
+    """It descends, traces once, changes no dtype, and keeps all where the batch holds NaN."""
+    traces = []
+
+    def loss(*arguments: Any) -> Any:
+        traces.append(None)
+        return squares(*arguments)
+
+    step, current = jaxnn.train_step(loss, OPTIMIZERS[name]()), start(OPTIMIZERS[name]())
+    shapes = jax.eval_shape(lambda: current)
+    current, first = step(current, batch_of())
+    traced = len(traces)  # a line search traces the loss more than once
+    last = first
+    for _ in range(8):
+        current, last = step(current, batch_of())
+    assert float(last.loss) < float(first.loss)
+    assert jax.eval_shape(lambda: current) == shapes
+    before = raw(current[:3])
+    current, metrics = step(current, batch_of(np.full_like(X, np.nan)))
+    assert not bool(metrics.finite)
+    assert raw(current[:3]) == before
+    current, metrics = step(current, batch_of())
+    assert bool(metrics.finite)
+    assert raw(current[:3]) != before
+    assert len(traces) == traced
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf", "gradient", "update", "weight"])
+def test_not_finite_keeps_everything(bad: str):
+    """Parameters, optimiser and state stay bit for bit, and the next good step goes on."""
+
+    def loss(params: Any, state: Any, x: Any, key: Any) -> Any:
+        del key
+        total = jnp.sum((params - 1.0) ** 2) + jnp.sum(jnp.sqrt(jnp.abs(x) + 1.0))
+        weight = jnp.ones(())
+        if bad == "gradient":  # √0 is finite, its derivative is not
+            total += jnp.sum(jnp.sqrt(params * x))
+        if bad == "weight":
+            weight = jnp.where(x[0] == 0, jnp.nan, weight)
+        return total, weight, state + x[0] + 1.0
+
+    value = {"nan": np.nan, "inf": np.inf}.get(bad, 0.0)
+    first = jnp.full((2,), 4.0)
+    rate = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1, momentum=0.9)
+    step, current = jaxnn.train_step(loss, rate), start(rate, first, jnp.zeros(()))
+    good = jnp.ones(2)
+    current, metrics = step(current, good)
+    assert bool(metrics.finite)
+    before = raw(current[:3])
+    if bad == "update":
+        current.opt_state.hyperparams["learning_rate"] = jnp.array(np.inf, jnp.float64)
+        before = raw(current[:3])
+    current, metrics = step(current, jnp.full((2,), value))
+    assert not bool(metrics.finite)
+    assert raw(current[:3]) == before
+    assert int(current.step) == 2
+    if bad == "update":
+        current.opt_state.hyperparams["learning_rate"] = jnp.array(0.1, jnp.float64)
+    current, metrics = step(current, good)
+    assert bool(metrics.finite)
+    assert raw(current.params) != before[1:2]
+    assert float(current.state) == 4.0
+
+
+def test_an_infinite_gradient_with_a_finite_update():
+    """The sign of ∞ is a step like any other, but not one to take."""
+
+    def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        del batch, key
+        return jnp.sum(jnp.sqrt(params)), 1.0, state
+
+    optimizer = optax.sign_sgd(0.1)
+    current, metrics = jaxnn.train_step(loss, optimizer)(start(optimizer, jnp.zeros(2)), None)
+    assert not bool(metrics.finite) and np.isinf(metrics.gradient_norm)
+    assert not np.any(current.params)
+
+
+def test_no_valid_sample_changes_nothing():
+    """Neither momentum nor weight decay moves anything where all is masked."""
+    optimizer = optax.adamw(0.1, weight_decay=0.5)
+    step, current = jaxnn.train_step(squares, optimizer), start(optimizer)
+    current, _ = step(current, batch_of())
+    before = raw(current[:3])
+    current, metrics = step(current, batch_of(valid=0))
+    assert raw(current[:3]) == before
+    assert bool(metrics.finite) and float(metrics.weight) == 0 and float(metrics.loss) == 0
+
+
+def test_donation_takes_the_train_state_alone():
+    """The given train state is gone; the caller's parameters, key and state are not."""
+    params, key, state = dense_params(), jax.random.key(3), jnp.ones(2)
+    first = jaxnn.train_state(params, optax.adam(0.1), key, state)
+    after, _ = jaxnn.train_step(squares, optax.adam(0.1))(first, batch_of())
+    given = first._replace(key=jax.random.key_data(first.key))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
+    kept = (params, state, after.params, after.opt_state, after.state)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(kept))
+    assert jax.random.split(key).shape == (2,)
+
+
+def test_an_optimizer_whose_state_is_the_params():
+    """One buffer in two places cannot be donated twice, so each leaf has its own."""
+
+    def init(params: Any) -> Any:
+        return params, params
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        del state
+        return jax.tree.map(lambda g: -0.1 * g, updates), (params, params)
+
+    optimizer = optax.GradientTransformation(init, update)
+    step, current = jaxnn.train_step(squares, optimizer), start(optimizer)
+    for _ in range(3):
+        before = raw(current.params)
+        current, _ = step(current, batch_of())
+        assert raw(current.opt_state[0]) == raw(current.opt_state[1]) == before
+
+
+def test_an_optimizer_state_of_another_dtype():
+    """It stays in the dtype that it began with, so that nothing traces twice."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> Any:
+        del params
+        return updates, state + np.float64(0.5)
+
+    optimizer = optax.GradientTransformation(lambda params: jnp.zeros((), jnp.float32), update)
+    step, current = jaxnn.train_step(squares, optimizer), start(optimizer)
+    for _ in range(2):
+        current, _ = step(current, batch_of())
+    count: Any = current.opt_state
+    assert (count.dtype, float(count)) == (jnp.float32, 1.0)
+
+
+@pytest.mark.parametrize("key", [jax.random.key(7), jax.random.PRNGKey(7)], ids=["typed", "legacy"])
+def test_each_step_has_its_own_key(key: Any):
+    """Step n draws from fold_in(key, n), again and again the same."""
+
+    def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        del state, batch
+        return jnp.sum(params**2), 1.0, jax.random.uniform(key)
+
+    step = jaxnn.train_step(loss, optax.sgd(0.1))
+    drawn: list[float] = []
+    for _ in range(2):
+        drawn.clear()
+        current = jaxnn.train_state(jnp.ones(2), optax.sgd(0.1), key, jnp.zeros(()))
+        for _ in range(3):
+            current, _ = step(current, None)
+            drawn.append(float(current.state))
+        assert drawn == [float(jax.random.uniform(jax.random.fold_in(key, n))) for n in range(3)]
+    assert len(set(drawn)) == 3
+
+
+class Carry(NamedTuple):
+    """A state with a name."""
+
+    hidden: Any
+
+
+WRONG = {
+    "one value": (lambda p, s: jnp.sum(p), "loss must give .sum, weight, state., got"),
+    "two values": (lambda p, s: (jnp.sum(p), 1.0), "got tuple of 2"),
+    "a sum for each": (lambda p, s: (p, 1.0, s), r"sum .* must be a scalar, got float64\[2\]"),
+    "an integer": (lambda p, s: (jnp.arange(2)[0], 1.0, s), "sum .* must be floating, got int64"),
+    "no sum": (lambda p, s: (None, 1.0, s), "sum .* must be a scalar, got NoneType"),
+    "weights": (lambda p, s: (jnp.sum(p), p, s), r"weight .* must be a scalar, got float64\[2\]"),
+    "no weight": (lambda p, s: (jnp.sum(p), None, s), "weight .* must be a scalar, got NoneType"),
+    "no state": (lambda p, s: (jnp.sum(p), 1.0, ()), "a state like the one it was given, .*Carry"),
+    "a tuple": (lambda p, s: (jnp.sum(p), 1.0, tuple(s)), "a state like the one it was given"),
+    "wider": (lambda p, s: (jnp.sum(p), 1.0, Carry(p)), r"of float32\[\]; got .* of float64\[2\]"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_loss_that_gives_something_else(name: str):
+    """A TypeError says what came, before anything is computed."""
+    give, message = WRONG[name]
+    first = start(optax.sgd(0.1), jnp.ones(2), Carry(jnp.zeros((), jnp.float32)))
+    step = jaxnn.train_step(lambda params, state, batch, key: give(params, state), optax.sgd(0.1))
+    with pytest.raises(TypeError, match=message):
+        step(first, None)
+
+
+def test_train_state_needs_a_key():
+    """None, a number and a batch of keys are none."""
+    for key in (None, 3, jax.random.split(KEY)):
+        with pytest.raises(TypeError, match="train_state: key"):
+            jaxnn.train_state(jnp.ones(2), optax.sgd(0.1), key)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_sixteen_bits(dtype: Any):
+    """Arithmetic in 16 bits trains parameters in float32, with a state that is carried."""
+    cell = jaxnn.stack(jaxnn.elman(2, 8, dtype=dtype), jaxnn.dense(8, 1, dtype=dtype))
+    xs = jnp.asarray(np.random.default_rng(0).normal(size=(7, 4, 2)), dtype)
+    optimizer = optax.adam(0.03)
+
+    def loss(params: Any, state: Any, xs: Any, key: Any) -> Any:
+        state, ys = cell.unroll(params, xs, state, key=key)
+        return *jaxnn.mean_squared_error(ys, xs[..., :1]), state
+
+    params = cell.init(KEY)
+    current = start(optimizer, params, cell.initial_state(params, (4,)))
+    step, losses = jaxnn.train_step(loss, optimizer), []
+    for _ in range(30):
+        current, metrics = step(current, xs)
+        losses.append(float(metrics.loss))
+    assert losses[-1] < 0.5 * losses[0]
+    assert {leaf.dtype for leaf in jax.tree.leaves(current.params)} == {np.dtype("float32")}
+
+
+def test_the_norm_of_sixteen_bit_gradients_does_not_overflow():
+    """1000 gradients of 100 have finite entries and a square of 10⁷, beyond float16."""
+
+    def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        del batch, key
+        return jnp.sum(params["half"] * 100) / 3 + params["wide"].astype(jnp.float16), 1.0, state
+
+    params = {"half": jnp.zeros(1000, jnp.float16), "wide": jnp.zeros((), jnp.float64)}
+    optimizer = optax.sgd(0.01)
+    current, metrics = jaxnn.train_step(loss, optimizer)(start(optimizer, params), None)
+    assert bool(metrics.finite)
+    np.testing.assert_allclose(metrics.gradient_norm, 100 / 3 * 1000**0.5, rtol=1e-3)
+    assert float(current.params["half"][0]) < 0
+
+
+# Truncated backpropagation through time.
+
+CELL = jaxnn.stack(jaxnn.elman(2, 5, dtype=jnp.float64), jaxnn.dense(5, 1, dtype=jnp.float64))
+SERIES = np.random.default_rng(1).normal(size=(10, 3, 3))
+
+
+def chunk_loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
+    """The error of one chunk, from the state that the one before it left."""
+    series, mask = batch
+    state, ys = CELL.unroll(params, series[..., :2], state, mask, key=key)
+    return *jaxnn.mean_squared_error(ys, series[..., 2:], mask), state
+
+
+# It keeps the gradient in its state, and the parameters as they are.
+RECORD = optax.chain(optax.trace(0.0), optax.set_to_zero())
+STEP = jaxnn.train_step(chunk_loss, RECORD)
+
+
+def last_loss(cut: bool, params: Any) -> Any:
+    """The mean loss of the last two of ten steps, with or without cuts after four and eight."""
+    state = CELL.initial_state(params, (3,))
+    ys: Any = None
+    for at in (0, 4, 8):
+        state = jax.tree.map(jax.lax.stop_gradient, state) if cut else state
+        state, ys = CELL.unroll(params, SERIES[at : at + 4, :, :2], state)
+    return jnp.sum((ys - SERIES[8:, :, 2:]) ** 2) / 6
+
+
+@pytest.mark.parametrize("key", [jax.random.key(7), jax.random.PRNGKey(7)], ids=["typed", "legacy"])
+def test_truncated_bptt(key: Any):
+    """Forward it is the whole sequence; backward it is cut between chunks; nothing is lost."""
+    params = CELL.init(KEY)
+    current = jaxnn.train_state(params, RECORD, key, CELL.initial_state(params, (3,)))
+    total = weight = 0.0
+    for batch in jaxnn.chunks(SERIES, 4):  # the last one holds two steps and two of padding
+        current, metrics = STEP(current, batch)
+        total += float(metrics.loss * metrics.weight)
+        weight += float(metrics.weight)
+    got: Any = current.opt_state
+    want, uncut = (
+        jax.jit(jax.grad(functools.partial(last_loss, cut)))(params) for cut in (True, False)
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-9, 1e-12), got[0].trace, want)
+    assert np.abs(want[0].recurrent_kernel - uncut[0].recurrent_kernel).max() > 1e-4
+    state, ys = CELL.unroll(params, SERIES[..., :2])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9), current.state, state)
+    assert weight == 30
+    np.testing.assert_allclose(total, np.sum((ys - SERIES[..., 2:]) ** 2), rtol=1e-9)
+
+
+def test_a_donated_train_state_is_named() -> None:
+    """Not XLA's word for it: what to go on with."""
+    optimizer = optax.sgd(0.1)
+    step = jaxnn.train_step(lambda p, s, b, k: (jnp.sum((p - b) ** 2), 1.0, s), optimizer)
+    first = jaxnn.train_state(jnp.ones(2), optimizer, jax.random.key(0))
+    step(first, jnp.zeros(2))
+    with pytest.raises(ValueError, match="go on with the one that the step returned"):
+        step(first, jnp.zeros(2))
