@@ -1,6 +1,8 @@
 """The plain scan: masks, resets and direction, for any step function.
 
 This is the reference that every faster way must equal, and the way of every cell that is no split.
+The derivative rule runs it too, once for the values and once for the tangents: the tangent of a
+recurrence is a recurrence.
 """
 
 from collections.abc import Callable
@@ -25,11 +27,12 @@ def scan(
     mask: ArrayLike | None,
     reset: ArrayLike | None,
     reverse: bool,
-) -> tuple[State, Any]:
+    show: Callable[[State], Any] = lambda state: (),
+) -> tuple[State, tuple[Any, Any]]:
     """Run `state, y = step(state, input)` along the leading axis of inputs.
 
-    A masked step leaves the state as it is and gives zeros. It is computed all the same, from
-    `start` in place of its state, so that a state that is not finite puts no NaN into a gradient.
+    A masked step leaves the state as it is. It is computed all the same, from `start` in place of
+    its state, so that a state that is not finite puts no NaN into a gradient; its y means nothing.
     A reset at a valid step t puts `start` in place of the state before t, or, in reverse, after t.
 
     Args:
@@ -41,34 +44,59 @@ def scan(
       mask: boolean `(time, *batch)`, or None.
       reset: boolean `(time, *batch)`, or None.
       reverse: from the last step to the first.
+      show: what is wanted of the state after each step (in reverse, before a reset there).
 
     Returns:
-      The final state, and the outputs with a leading time axis.
+      The final state, and `(shown, ys)`, each with a leading time axis.
     """
-    fresh = reset if mask is None or reset is None else reset & mask
-    before = _either(None if mask is None else ~mask, None if reverse else fresh)
-    after = fresh if reverse else None
+    before, after = _boundaries(mask, reset, reverse)
 
     def body(state: State, at: Any) -> tuple[State, Any]:
         value, valid, before, after = at
         new, y = step(state if before is None else where(before, start, state), value)
         check_state(name, "the new state", new, state, ": apply must keep its shapes and dtypes")
-        if after is not None:
-            new = where(after, start, new)
         if valid is not None:
             new = where(valid, new, state)
-            y = where(valid, y, jax.tree.map(jnp.zeros_like, y))
-        return new, y
+        return new if after is None else where(after, start, new), (show(new), y)
 
     return jax.lax.scan(body, state, (inputs, mask, before, after), reverse=reverse)
+
+
+def previous(
+    states: State,
+    state: State,
+    start: State,
+    mask: ArrayLike | None,
+    reset: ArrayLike | None,
+    reverse: bool,
+) -> State:
+    """The states that the steps of such a scan began from, given those that it showed."""
+    before, after = _boundaries(mask, reset, reverse)
+    start = jax.tree.map(lambda leaf: leaf[None], start)
+    if after is not None:
+        states = where(after, start, states)
+
+    def shift(first: Any, rest: Any) -> Any:
+        if reverse:
+            return jnp.concatenate([rest, first[None]])[1:]
+        return jnp.concatenate([first[None], rest])[:-1]
+
+    states = jax.tree.map(shift, state, states)
+    return states if before is None else where(before, start, states)
+
+
+def _boundaries(
+    mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool
+) -> tuple[ArrayLike | None, ArrayLike | None]:
+    """Where `start` takes the place of the state before a step, and after it."""
+    fresh = reset if mask is None or reset is None else reset & mask
+    if reverse:
+        return None if mask is None else ~mask, fresh
+    if mask is None or fresh is None:
+        return fresh if mask is None else ~mask, None
+    return ~mask | fresh, None
 
 
 def where(flags: ArrayLike, chosen: Any, otherwise: Any) -> Any:
     """The tree `chosen` where the flags, `(*batch,)`, are true, the tree `otherwise` elsewhere."""
     return jax.tree.map(lambda a, b: jnp.where(expand_to(flags, a), a, b), chosen, otherwise)
-
-
-def _either(a: ArrayLike | None, b: ArrayLike | None) -> ArrayLike | None:
-    if a is None or b is None:
-        return b if a is None else a
-    return a | b

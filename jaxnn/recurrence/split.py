@@ -52,26 +52,27 @@ def prepare(split: Split, params: Params, x: Any) -> Any:
     return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
 
 
-def compute(split: Split, params: Params) -> Callable[[State, Any], tuple[State, Any]]:
-    """The step that is left in the loop: `state, y = step(state, projected)`."""
-    exact = _state_dtype(split)
-    for_mix, for_combine = _cast(params, split.dtype), _cast(params, exact)
+def parameters(split: Split, params: Params) -> tuple[Params, Params]:
+    """The parameters as `mix` and as `combine` get them."""
+    return _cast(params, split.dtype), _cast(params, _state_dtype(split))
 
-    def step(state: State, projected: Any) -> tuple[State, Any]:
-        mixed = _cast(split.mix(for_mix, _cast(state, split.dtype)), exact)
-        state = split.combine(for_combine, projected, mixed, state)
-        y = split.output(state)
-        return state, y if split.output is whole_state else _cast(y, split.dtype)
 
-    return step
+def mixed_by(split: Split, params: Params, state: State) -> Any:
+    """`mix` of parameters that are cast already; from a state to arrays of the state's dtype."""
+    return _cast(split.mix(params, _cast(state, split.dtype)), _state_dtype(split))
+
+
+def shown_by(split: Split, state: State) -> Any:
+    """The output for a state."""
+    y = split.output(state)
+    return y if split.output is whole_state else _cast(y, split.dtype)
 
 
 def before_combine(split: Split, params: Params, state: State, x: Any) -> tuple[Any, Any, Any]:
     """The parameters, projected and mixed as `combine` gets them, for a look at the gates."""
     check_x(split, params, x, "x")
-    exact = _state_dtype(split)
-    mixed = split.mix(_cast(params, split.dtype), _cast(state, split.dtype))
-    return _cast(params, exact), prepare(split, params, x), _cast(mixed, exact)
+    for_mix, for_combine = parameters(split, params)
+    return for_combine, prepare(split, params, x), mixed_by(split, for_mix, state)
 
 
 def check_x(split: Split, params: Params, x: Any, argument: str) -> None:

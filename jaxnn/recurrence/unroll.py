@@ -18,8 +18,9 @@ from jaxnn.functions.checks import (
 )
 from jaxnn.functions.sequences import clean
 from jaxnn.recurrence.run import Run, known_of, unroll_by
-from jaxnn.recurrence.scan import scan
-from jaxnn.recurrence.split import Split, check_x, compute, prepare
+from jaxnn.recurrence.scan import scan, where
+from jaxnn.recurrence.rule import analyse, recur
+from jaxnn.recurrence.split import Split, check_x, mixed_by, parameters, prepare, shown_by
 from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State, named
 
 
@@ -56,7 +57,14 @@ def apply_split(
     check_x(split, params, x, "x")
     batch = x.shape[: x.ndim - split.event_ndim]
     check_state(split.name, "state", state, _shapes(split.initial_state, params, batch))
-    return compute(split, params)(state, prepare(split, params, x))
+    state = _step(split, parameters(split, params), state, prepare(split, params, x))
+    return state, shown_by(split, state)
+
+
+def _step(split: Split, params: tuple[Params, Params], state: State, projected: Any) -> State:
+    """What is left in the loop."""
+    for_mix, for_combine = params
+    return split.combine(for_combine, projected, mixed_by(split, for_mix, state), state)
 
 
 def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[State, Any]:
@@ -68,20 +76,61 @@ def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple
     state = start if run.state is None else run.state
     check_state(name, "state", state, start, _batch_hint(state, start, run.xs))
     xs = clean(name, run.xs, run.mask, "xs")
+    run = run._replace(xs=xs)
     if isinstance(recurrence, Split):
-        inputs = prepare(recurrence, params, xs)
-        step = compute(recurrence, params)
+        state, ys = _run_split(recurrence, params, run, state, start)
     else:
-        inputs = xs, None if run.key is None else jax.random.split(run.key, xs.shape[0])
+        state, ys = _run_plain(recurrence, params, run, state, start, batch)
+    if run.mask is not None:
+        ys = where(run.mask, ys, jax.tree.map(jnp.zeros_like, ys))
+    return state, ys
 
-        def step(state: State, at: Any, /) -> tuple[State, Any]:
-            result = recurrence.step(params, state, *at)
-            if not isinstance(result, tuple) or len(result) != 2:
-                raise TypeError(f"{name}: apply must give (state, y), got {shape_text(result)}")
-            _check_batch(name, "y", result[1], batch)
-            return result
 
-    return scan(recurrence.name, step, inputs, state, start, run.mask, run.reset, run.reverse)
+def _run_split(
+    split: Split, params: Params, run: Run, state: State, start: State
+) -> tuple[State, Any]:
+    """By the fast rule where the split keeps its promises, else by the plain scan."""
+    projected, both = prepare(split, params, run.xs), parameters(split, params)
+    boundaries = (run.mask, run.reset)
+    at = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), projected)
+    mix = functools.partial(mixed_by, split)
+    output = functools.partial(shown_by, split)
+    rec = analyse(split.name, mix, split.combine, output, both, at, state)
+    if rec is None:
+
+        def step(state: State, at: Any) -> tuple[State, Any]:
+            state = _step(split, both, state, at)
+            return state, output(state)
+
+        state, (_, ys) = scan(split.name, step, projected, state, start, *boundaries, run.reverse)
+        return state, ys
+    state_, shown = recur(rec, run.reverse, both, projected, state, start, *boundaries)
+    shown = iter(shown)
+    time = run.xs.shape[0]
+    leaves, structure = jax.tree.flatten(state)
+    full = [
+        next(shown) if yes else jnp.zeros((time, *leaf.shape), leaf.dtype)
+        for yes, leaf in zip(rec.shows, leaves)
+    ]
+    return state_, jax.vmap(output)(structure.unflatten(full))
+
+
+def _run_plain(
+    plain: Plain, params: Params, run: Run, state: State, start: State, batch: tuple[int, ...]
+) -> tuple[State, Any]:
+    inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
+
+    def step(state: State, at: Any, /) -> tuple[State, Any]:
+        result = plain.step(params, state, *at)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"{plain.name}.unroll: apply must give (state, y), got {shape_text(result)}"
+            )
+        _check_batch(f"{plain.name}.unroll", "y", result[1], batch)
+        return result
+
+    state, (_, ys) = scan(plain.name, step, inputs, state, start, run.mask, run.reset, run.reverse)
+    return state, ys
 
 
 def _check_sequence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[int, ...]:

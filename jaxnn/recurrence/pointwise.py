@@ -1,0 +1,204 @@
+"""The local derivatives of a pointwise `combine`: one coefficient for each pair that has one.
+
+    d new[k]  =  Σ  coefficient ∘ d source
+
+A source is a stream of pre-activations, a leaf of the old state, or another leaf of the new one:
+an LSTM's h' = o∘tanh(c') depends on most things through c' alone, so that its row has two entries
+and not six. The coefficients come from JAX's own rules, one equation of the jaxpr after the other.
+
+Where `combine` reads a leaf of `projected` and one of `mixed` in their sum alone, the two are one
+source: they share the coefficient and, in the backward pass, the cotangent, δ in the textbooks.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+
+from jaxnn.recurrence.promises import (
+    COMPARISONS,
+    depending,
+    inlined,
+    is_floating,
+    is_in,
+    is_pointwise,
+    read,
+    run_eqn,
+)
+
+
+class Source(NamedTuple):
+    """What a new state depends on: a sum of leaves that enter, or one leaf of a state.
+
+    Indices of leaves of `mixed`, of `projected`, and of what `combine` makes of the parameters
+    alone (`fixed`), which stand for their sum; or of a leaf of the old or of the new state.
+    """
+
+    mixed: tuple[int, ...] = ()
+    projected: tuple[int, ...] = ()
+    fixed: tuple[int, ...] = ()
+    old: tuple[int, ...] = ()
+    new: tuple[int, ...] = ()
+
+
+class Row(NamedTuple):
+    """A leaf of the new state, and its sources; rows come after those that they need."""
+
+    leaf: int
+    sources: tuple[Source, ...]
+
+
+class Pointwise(NamedTuple):
+    """`combine`, taken apart. Everything is a list of leaves.
+
+    `fix(params)` gives the fixed ones; `step(params, projected, mixed, state)` the new state, and
+    the coefficients in the order of the rows; `varies` says which of these depend on the step.
+    """
+
+    rows: list[Row]
+    fix: Callable[[Sequence[Any]], list[Any]]
+    step: Callable[..., tuple[list[Any], list[Any]]]
+    varies: list[bool]
+
+
+def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None:
+    """`combine(params, projected, mixed, state)`; None where it is not pointwise.
+
+    The arguments may be shapes. A state with a leaf that is not floating counts as not pointwise.
+    """
+    counts = [len(jax.tree.leaves(part)) for part in arguments]
+    combined = inlined(combine, *arguments)
+    walk = _Walk(combined.jaxpr, combined.consts, counts)
+    if not all(map(is_floating, walk.old)):
+        return None
+    try:
+        traced = jax.make_jaxpr(walk.step)(*jax.tree.leaves(arguments))
+    except _NotPointwiseError:
+        return None
+    moving = depending(traced.jaxpr, traced.jaxpr.invars[counts[0] :])
+
+    def step(*parts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        results = jaxpr_as_fun(traced)(*(leaf for part in parts for leaf in part))
+        return results[: counts[3]], results[counts[3] :]
+
+    varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[counts[3] :]]
+    return Pointwise(walk.rows, walk.fix, step, varies)
+
+
+class _NotPointwiseError(Exception):
+    """An equation that is not known to be pointwise."""
+
+
+class _Walk:
+    """A walk along the jaxpr of `combine`, with values, and forms beside them.
+
+    The form of a variable is its derivative: a dictionary from sources to coefficients.
+    """
+
+    def __init__(self, jaxpr: Jaxpr, consts: Sequence[Any], counts: Sequence[int]) -> None:
+        ends = [sum(counts[:n]) for n in range(5)]
+        groups = [jaxpr.invars[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        self.jaxpr, self.consts = jaxpr, consts
+        self.params, self.projected, self.mixed, self.old = groups
+        self.moving = depending(jaxpr, jaxpr.invars[counts[0] :])
+        atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
+        self.uses = Counter(atom for atom in atoms if not isinstance(atom, Literal))
+        self.rows: list[Row] = []
+        self.entering: list[Var] = []
+        self.env: dict[Var, Any] = {}
+        self.forms: dict[Var, dict[Source, Any]] = {}
+        self.streams: dict[Var, Source] = {}
+
+    def fix(self, params: Sequence[Any]) -> list[Any]:
+        """The fixed variables that enter, from the parameters alone."""
+        jaxpr = self.jaxpr
+        env = dict(zip((*jaxpr.constvars, *self.params), (*self.consts, *params), strict=True))
+        for eqn in jaxpr.eqns:
+            if not any(is_in(self.moving, atom) for atom in eqn.invars):
+                env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
+        return [env[var] for var in self.entering]
+
+    def step(self, *leaves: Any) -> list[Any]:
+        """The new state and the coefficients; finds the rows on its way."""
+        jaxpr = self.jaxpr
+        self.env = dict(
+            zip((*jaxpr.constvars, *jaxpr.invars), (*self.consts, *leaves), strict=True)
+        )
+        for field in ("mixed", "projected", "old"):
+            for index, var in enumerate(getattr(self, field)):
+                self._begin(var, Source(**{field: (index,)}))
+        states = {var: leaf for leaf, var in enumerate(jaxpr.outvars) if isinstance(var, Var)}
+        coefficients: list[Any] = []
+
+        def close(leaf: int, form: dict[Source, Any]) -> None:
+            self.rows.append(Row(leaf, tuple(form)))
+            coefficients.extend(form.values())
+
+        for eqn in jaxpr.eqns:
+            results = run_eqn(eqn, read(self.env, eqn.invars))
+            self.env |= zip(eqn.outvars, results, strict=True)
+            if any(is_in(self.moving, atom) for atom in eqn.invars):
+                self._derive(eqn, states)
+            for var in eqn.outvars:
+                if var in states and var in self.forms:
+                    close(states[var], self.forms[var])
+                    self._begin(var, Source(new=(states[var],)))
+        done = {row.leaf for row in self.rows}
+        for leaf, atom in enumerate(jaxpr.outvars):
+            if leaf not in done:
+                close(leaf, {} if isinstance(atom, Literal) else self._form(atom))
+        return [*read(self.env, jaxpr.outvars), *coefficients]
+
+    def _begin(self, var: Var, source: Source) -> None:
+        """From here on, `var` is a source of its own."""
+        if is_floating(var):
+            self.forms[var] = {source: jnp.ones_like(self.env[var])}
+            if not source.old and not source.new:
+                self.streams[var] = source
+
+    def _form(self, atom: Any) -> dict[Source, Any]:
+        """The form of an atom; what depends on the parameters alone enters as a source."""
+        if isinstance(atom, Literal) or not is_floating(atom):
+            return {}
+        if atom not in self.forms and atom not in self.moving:
+            self._begin(atom, Source(fixed=(len(self.entering),)))
+            self.entering.append(atom)
+        return self.forms.get(atom, {})
+
+    def _derive(self, eqn: JaxprEqn, states: dict[Var, int]) -> None:
+        """The forms of the results of an equation, from those of its operands."""
+        if eqn.primitive.name in COMPARISONS or not any(map(is_floating, eqn.outvars)):
+            return
+        if not any(is_in(self.forms, atom) for atom in eqn.invars):
+            return
+        forms = [self._form(atom) for atom in eqn.invars]
+        if not is_pointwise(eqn, [bool(form) for form in forms]):
+            raise _NotPointwiseError
+        if self._joins(eqn, states):
+            a, b = (self.streams[var] for var in eqn.invars)
+            self._begin(eqn.outvars[0], Source(*(x + y for x, y in zip(a, b, strict=True))))
+            return
+        values = read(self.env, eqn.invars)
+        for source in dict.fromkeys(source for form in forms for source in form):
+            places = [n for n, form in enumerate(forms) if source in form]
+
+            def along(*chosen: Any, places: list[int] = places) -> list[Any]:
+                replaced = dict(zip(places, chosen, strict=True))
+                return run_eqn(eqn, [replaced.get(n, value) for n, value in enumerate(values)])
+
+            at, tangents = [values[n] for n in places], [forms[n][source] for n in places]
+            _, slopes = jax.jvp(along, at, tangents)
+            for var, slope in zip(eqn.outvars, slopes, strict=True):
+                if is_floating(var):
+                    self.forms.setdefault(var, {})[source] = slope
+
+    def _joins(self, eqn: JaxprEqn, states: dict[Var, int]) -> bool:
+        """Whether it is the sum of two streams that nothing else reads."""
+        return (
+            eqn.primitive.name in ("add", "add_any")
+            and all(is_in(self.streams, atom) and self.uses[atom] == 1 for atom in eqn.invars)
+            and eqn.outvars[0] not in states
+        )

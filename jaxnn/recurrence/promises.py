@@ -1,0 +1,137 @@
+"""What a split promises, read from its jaxprs: `mix` is linear in the state, `combine` pointwise.
+
+The derivative rule is right only where both hold. What is not seen here to hold (a layer norm in
+`combine`, a sine in `mix`, a primitive on no list) makes the cell run by the plain scan, which
+needs no promise: never a wrong gradient.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+
+LINEAR = frozenset(
+    "neg convert_element_type reduce_precision reshape squeeze expand_dims transpose copy copy_p "
+    "broadcast_in_dim split slice rev reduce_sum real imag pvary pcast sharding_constraint "
+    "mesh_cast reshard".split()
+)
+"""Linear in their one operand."""
+
+ADDITIVE = frozenset("add add_any sub concatenate".split())
+"""Linear in all operands together."""
+
+BILINEAR = frozenset("mul div dot_general conv_general_dilated".split())
+"""Linear in each operand alone (a quotient in the first one)."""
+
+POINTWISE = frozenset(
+    "add add_any sub mul div neg max min pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log "
+    "log1p tanh logistic sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc "
+    "erf_inv abs select_n clamp convert_element_type reduce_precision copy copy_p pvary pcast "
+    "sharding_constraint mesh_cast reshard".split()
+)
+"""Each entry of the result depends on the entries at the same place."""
+
+COMPARISONS = frozenset("eq ne lt le gt ge is_finite not and or xor sign floor ceil round".split())
+"""Pointwise too, with a derivative of zero."""
+
+CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr", "pjit": "jaxpr"}
+"""Primitives that run a jaxpr on their own operands, and the parameter that holds it."""
+
+
+def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
+    """The jaxpr of a function of trees of arrays or shapes, with what is jitted in it written out."""
+    leaves, structure = jax.tree.flatten(arguments)
+
+    def flat(*leaves: Any) -> list[Any]:
+        return jax.tree.leaves(function(*structure.unflatten(leaves)))
+
+    closed = jax.make_jaxpr(flat)(*leaves)
+
+    def run(jaxpr: Jaxpr, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+        env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *values), strict=True))
+        for eqn in jaxpr.eqns:
+            operands = read(env, eqn.invars)
+            if eqn.primitive.name in ("jit", "pjit"):
+                called = eqn.params[CALLS[eqn.primitive.name]]
+                results = run(called.jaxpr, called.consts, operands)
+            else:
+                results = run_eqn(eqn, operands)
+            env |= zip(eqn.outvars, results, strict=True)
+        return read(env, jaxpr.outvars)
+
+    return jax.make_jaxpr(lambda *values: run(closed.jaxpr, closed.consts, values))(*leaves)
+
+
+def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
+    """The results of one equation."""
+    found = eqn.primitive.get_bind_params(eqn.params)
+    # Before jax 0.9 the functions that a primitive calls came beside its parameters.
+    functions, params = found if isinstance(found, tuple) else ((), found)
+    results = eqn.primitive.bind(*functions, *operands, **params)
+    return list(results) if eqn.primitive.multiple_results else [results]
+
+
+def read(env: dict[Var, Any], atoms: Iterable[Any]) -> list[Any]:
+    """The values of variables and literals."""
+    return [atom.val if isinstance(atom, Literal) else env[atom] for atom in atoms]
+
+
+def is_in(variables: Any, atom: Any) -> bool:
+    """Whether an atom is one of the variables; a literal is none."""
+    return not isinstance(atom, Literal) and atom in variables
+
+
+def depending(jaxpr: Jaxpr, variables: Iterable[Var]) -> set[Var]:
+    """The variables, and all that is computed from them."""
+    found = set(variables)
+    for eqn in jaxpr.eqns:
+        if any(is_in(found, atom) for atom in eqn.invars):
+            found.update(eqn.outvars)
+    return found
+
+
+def is_read(jaxpr: Jaxpr, variables: Sequence[Var]) -> list[bool]:
+    """Which of the variables some equation or result reads."""
+    atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
+    found = {atom for atom in atoms if not isinstance(atom, Literal)}
+    return [var in found for var in variables]
+
+
+def is_linear(jaxpr: Jaxpr, variables: Iterable[Var]) -> bool:
+    """Whether each result of a jaxpr (inlined) is linear in the variables, taken together."""
+    linear = set(variables)
+    for eqn in jaxpr.eqns:
+        which = [is_in(linear, atom) for atom in eqn.invars]
+        if not any(which):
+            continue
+        name = eqn.primitive.name
+        kept = (
+            name in LINEAR
+            or (name in ADDITIVE and all(which))
+            or (name in BILINEAR and sum(which) == 1 and (name != "div" or which[0]))
+            or (name == "select_n" and not which[0] and all(which[1:]))
+        )
+        if not kept or not all(is_floating(var) for var in eqn.outvars):
+            return False
+        linear.update(eqn.outvars)
+    return all(is_in(linear, atom) for atom in jaxpr.outvars)
+
+
+def is_pointwise(eqn: JaxprEqn, which: Sequence[bool]) -> bool:
+    """Whether an equation acts place by place on the operands that are marked."""
+    name = eqn.primitive.name
+    if name in CALLS:
+        called = eqn.params[CALLS[name]].jaxpr
+        moving = depending(called, [v for v, yes in zip(called.invars, which, strict=True) if yes])
+        steps = ((each, [is_in(moving, atom) for atom in each.invars]) for each in called.eqns)
+        return all(is_pointwise(each, marks) for each, marks in steps if any(marks))
+    shapes = {atom.aval.shape for atom, yes in zip(eqn.invars, which, strict=True) if yes}
+    shapes |= {var.aval.shape for var in eqn.outvars}
+    return name in POINTWISE | COMPARISONS and len(shapes) == 1
+
+
+def is_floating(atom: Any) -> bool:
+    """Whether a variable holds floating numbers."""
+    return jnp.issubdtype(atom.aval.dtype, jnp.floating)
