@@ -145,8 +145,13 @@ def project(params: LSTMParams, x: Array) -> tuple[Array, ...]:
 
 
 def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
-    """h W, for each gate."""
-    return times_gates(state.hidden, params.recurrent_kernel)
+    """h W for each gate, [+ p∘c for i and f, which come first]."""
+    mixed = times_gates(state.hidden, params.recurrent_kernel)
+    if params.peephole is None:
+        return mixed
+    c, rows = state.cell, params.peephole[:-1]
+    seen = [m + per_unit(p, c) * c for m, p in zip(mixed, rows, strict=False)]
+    return *seen, *mixed[len(rows) :]
 
 
 def combine(params: LSTMParams, projected: Any, mixed: Any, state: LSTMState) -> LSTMState:
@@ -158,23 +163,15 @@ def combine(params: LSTMParams, projected: Any, mixed: Any, state: LSTMState) ->
 def _gates_and_cell(
     params: LSTMParams, projected: Any, mixed: Any, state: LSTMState
 ) -> tuple[LSTMGates, Array]:
-    coupled = len(projected) == len(COUPLED_GATES)
-    names = COUPLED_GATES if coupled else GATES
-    a = {gate: p + m for gate, p, m in zip(names, projected, mixed, strict=True)}
-    c = state.cell
-
-    def peep(gate: str, c: Array) -> Array:
-        if params.peephole is None:
-            return a[gate]
-        row = [name for name in names if name != "g"].index(gate)
-        return a[gate] + per_unit(params.peephole[row], c) * c
-
-    f = jax.nn.sigmoid(peep("f", c))
-    i = 1 - f if coupled else jax.nn.sigmoid(peep("i", c))
-    g = jnp.tanh(a["g"])
-    c = f * c + i * g
-    o = jax.nn.sigmoid(peep("o", c))
-    return LSTMGates(i, f, g, o), c
+    *before, g, o = (p + m for p, m in zip(projected, mixed, strict=True))
+    i, f = (None, *before) if len(before) == 1 else before
+    f = jax.nn.sigmoid(f)
+    i = 1 - f if i is None else jax.nn.sigmoid(i)
+    g = jnp.tanh(g)
+    c = f * state.cell + i * g
+    if params.peephole is not None:
+        o = o + per_unit(params.peephole[-1], c) * c
+    return LSTMGates(i, f, g, jax.nn.sigmoid(o)), c
 
 
 def initial_state(dtype: Any, params: Params, batch_shape: tuple[int, ...] = ()) -> LSTMState:

@@ -10,8 +10,10 @@ Where `combine` reads a leaf of `projected` and one of `mixed` in their sum alon
 source: they share the coefficient and, in the backward pass, the cotangent, δ in the textbooks.
 """
 
+import itertools
+import operator
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -52,16 +54,31 @@ class Row(NamedTuple):
 
 
 class Pointwise(NamedTuple):
-    """`combine`, taken apart. Everything is a list of leaves.
+    """`combine`, taken apart.
 
-    `fix(params)` gives the fixed ones; `step(params, projected, mixed, state)` the new state, and
-    the coefficients in the order of the rows; `varies` says which of these depend on the step.
+    rows: what each leaf of the new state depends on.
+    varies: for each source of each row, whether its coefficient depends on the step.
+    fix: `fix(params)` gives the fixed leaves.
+    step: `step(params, projected, mixed, state)` gives the new state, as `combine` does, and the
+      coefficients that vary.
+    constants: `constants(params)` gives the other coefficients.
     """
 
     rows: list[Row]
-    fix: Callable[[Sequence[Any]], list[Any]]
-    step: Callable[..., tuple[list[Any], list[Any]]]
     varies: list[bool]
+    fix: Callable[[Any], list[Any]]
+    step: Callable[[Any, Any, Any, Any], tuple[Any, list[Any]]]
+    constants: Callable[[Any], list[Any]]
+
+    def coefficients(self, varying: Sequence[Any], constant: Sequence[Any]) -> Iterator[Any]:
+        """All of them, in the order of the rows."""
+        kinds = iter(constant), iter(varying)
+        return (next(kinds[varies]) for varies in self.varies)
+
+    def streams(self) -> list[Source]:
+        """The sources that enter, each once."""
+        every = [source for row in self.rows for source in row.sources]
+        return [source for source in dict.fromkeys(every) if not source.old and not source.new]
 
 
 def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None:
@@ -79,13 +96,22 @@ def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None
     except _NotPointwiseError:
         return None
     moving = depending(traced.jaxpr, traced.jaxpr.invars[counts[0] :])
+    varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[counts[3] :]]
+    loop, structure = jax.tree.leaves(arguments[1:]), jax.tree.structure(arguments[3])
 
-    def step(*parts: Sequence[Any]) -> tuple[list[Any], list[Any]]:
-        results = jaxpr_as_fun(traced)(*(leaf for part in parts for leaf in part))
+    def run(*parts: Any) -> tuple[list[Any], list[Any]]:
+        results = jaxpr_as_fun(traced)(*jax.tree.leaves(parts))
         return results[: counts[3]], results[counts[3] :]
 
-    varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[counts[3] :]]
-    return Pointwise(walk.rows, walk.fix, step, varies)
+    def step(*parts: Any) -> tuple[Any, list[Any]]:
+        new, slopes = run(*parts)
+        return structure.unflatten(new), list(itertools.compress(slopes, varies))
+
+    def constants(params: Any) -> list[Any]:
+        _, slopes = run(params, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in loop])
+        return list(itertools.compress(slopes, map(operator.not_, varies)))
+
+    return Pointwise(walk.rows, varies, walk.fix, step, constants)
 
 
 class _NotPointwiseError(Exception):
@@ -100,22 +126,22 @@ class _Walk:
 
     def __init__(self, jaxpr: Jaxpr, consts: Sequence[Any], counts: Sequence[int]) -> None:
         ends = [sum(counts[:n]) for n in range(5)]
-        groups = [jaxpr.invars[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        groups = [jaxpr.invars[a:b] for a, b in itertools.pairwise(ends)]
         self.jaxpr, self.consts = jaxpr, consts
         self.params, self.projected, self.mixed, self.old = groups
         self.moving = depending(jaxpr, jaxpr.invars[counts[0] :])
         atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
-        self.uses = Counter(atom for atom in atoms if not isinstance(atom, Literal))
+        self.uses: Counter[Any] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
         self.rows: list[Row] = []
         self.entering: list[Var] = []
-        self.env: dict[Var, Any] = {}
-        self.forms: dict[Var, dict[Source, Any]] = {}
-        self.streams: dict[Var, Source] = {}
+        self.env: dict[Any, Any] = {}
+        self.forms: dict[Any, dict[Source, Any]] = {}
+        self.streams: dict[Any, Source] = {}
 
-    def fix(self, params: Sequence[Any]) -> list[Any]:
+    def fix(self, params: Any) -> list[Any]:
         """The fixed variables that enter, from the parameters alone."""
-        jaxpr = self.jaxpr
-        env = dict(zip((*jaxpr.constvars, *self.params), (*self.consts, *params), strict=True))
+        jaxpr, leaves = self.jaxpr, jax.tree.leaves(params)
+        env = dict(zip((*jaxpr.constvars, *self.params), (*self.consts, *leaves), strict=True))
         for eqn in jaxpr.eqns:
             if not any(is_in(self.moving, atom) for atom in eqn.invars):
                 env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
@@ -168,14 +194,19 @@ class _Walk:
             self.entering.append(atom)
         return self.forms.get(atom, {})
 
-    def _derive(self, eqn: JaxprEqn, states: dict[Var, int]) -> None:
+    def _derive(self, eqn: JaxprEqn, states: dict[Any, int]) -> None:
         """The forms of the results of an equation, from those of its operands."""
         if eqn.primitive.name in COMPARISONS or not any(map(is_floating, eqn.outvars)):
             return
         if not any(is_in(self.forms, atom) for atom in eqn.invars):
             return
         forms = [self._form(atom) for atom in eqn.invars]
-        if not is_pointwise(eqn, [bool(form) for form in forms]):
+        moving = [
+            is_in(self.moving, atom) and bool(form)
+            for atom, form in zip(eqn.invars, forms, strict=True)
+        ]
+        fixed = [bool(form) and not moves for form, moves in zip(forms, moving, strict=True)]
+        if not is_pointwise(eqn, moving, fixed):
             raise _NotPointwiseError
         if self._joins(eqn, states):
             a, b = (self.streams[var] for var in eqn.invars)
@@ -195,7 +226,7 @@ class _Walk:
                 if is_floating(var):
                     self.forms.setdefault(var, {})[source] = slope
 
-    def _joins(self, eqn: JaxprEqn, states: dict[Var, int]) -> bool:
+    def _joins(self, eqn: JaxprEqn, states: dict[Any, int]) -> bool:
         """Whether it is the sum of two streams that nothing else reads."""
         return (
             eqn.primitive.name in ("add", "add_any")

@@ -5,6 +5,8 @@ The derivative rule is right only where both hold. What is not seen here to hold
 needs no promise: never a wrong gradient.
 """
 
+import itertools
+import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,28 +14,33 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
-LINEAR = frozenset(
-    "neg convert_element_type reduce_precision reshape squeeze expand_dims transpose copy copy_p "
-    "broadcast_in_dim split slice rev reduce_sum real imag pvary pcast sharding_constraint "
-    "mesh_cast reshard".split()
-)
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+KEPT = _names("convert_element_type reduce_precision copy copy_p pvary pcast mesh_cast reshard")
+KEPT |= {"sharding_constraint", "neg"}
+"""Linear, and pointwise."""
+
+LINEAR = KEPT | _names("""
+    reshape squeeze expand_dims transpose broadcast_in_dim split slice rev reduce_sum real imag""")
 """Linear in their one operand."""
 
-ADDITIVE = frozenset("add add_any sub concatenate".split())
+ADDITIVE = _names("add add_any sub concatenate")
 """Linear in all operands together."""
 
-BILINEAR = frozenset("mul div dot_general conv_general_dilated".split())
+BILINEAR = _names("mul div dot_general conv_general_dilated")
 """Linear in each operand alone (a quotient in the first one)."""
 
-POINTWISE = frozenset(
-    "add add_any sub mul div neg max min pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log "
-    "log1p tanh logistic sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc "
-    "erf_inv abs select_n clamp convert_element_type reduce_precision copy copy_p pvary pcast "
-    "sharding_constraint mesh_cast reshard".split()
-)
+POINTWISE = KEPT | _names("""
+    add add_any sub mul div max min pow integer_pow square sqrt rsqrt cbrt exp exp2 expm1 log log1p
+    tanh logistic sin cos tan asin acos atan atan2 sinh cosh asinh acosh atanh erf erfc erf_inv abs
+    select_n clamp""")
 """Each entry of the result depends on the entries at the same place."""
 
-COMPARISONS = frozenset("eq ne lt le gt ge is_finite not and or xor sign floor ceil round".split())
+COMPARISONS = _names("""
+    eq ne lt le gt ge is_finite not and or xor sign floor ceil round stop_gradient""")
 """Pointwise too, with a derivative of zero."""
 
 CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr", "pjit": "jaxpr"}
@@ -41,7 +48,7 @@ CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr", "pjit": "jaxpr"}
 
 
 def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
-    """The jaxpr of a function of trees of arrays or shapes, with what is jitted in it written out."""
+    """The jaxpr of a function of trees (of arrays or shapes), with inner jits written out."""
     leaves, structure = jax.tree.flatten(arguments)
 
     def flat(*leaves: Any) -> list[Any]:
@@ -119,17 +126,26 @@ def is_linear(jaxpr: Jaxpr, variables: Iterable[Var]) -> bool:
     return all(is_in(linear, atom) for atom in jaxpr.outvars)
 
 
-def is_pointwise(eqn: JaxprEqn, which: Sequence[bool]) -> bool:
-    """Whether an equation acts place by place on the operands that are marked."""
+def is_pointwise(eqn: JaxprEqn, moving: Sequence[bool], fixed: Sequence[bool]) -> bool:
+    """Whether an equation acts place by place on the operands that are marked.
+
+    Those that move have the shape of the result; those that are fixed may be broadcast to it.
+    """
     name = eqn.primitive.name
     if name in CALLS:
-        called = eqn.params[CALLS[name]].jaxpr
-        moving = depending(called, [v for v, yes in zip(called.invars, which, strict=True) if yes])
-        steps = ((each, [is_in(moving, atom) for atom in each.invars]) for each in called.eqns)
-        return all(is_pointwise(each, marks) for each, marks in steps if any(marks))
-    shapes = {atom.aval.shape for atom, yes in zip(eqn.invars, which, strict=True) if yes}
-    shapes |= {var.aval.shape for var in eqn.outvars}
+        called, marks = eqn.params[CALLS[name]].jaxpr, map(operator.or_, moving, fixed)
+        every = depending(called, itertools.compress(called.invars, marks))
+        steps = ((each, [is_in(every, atom) for atom in each.invars]) for each in called.eqns)
+        return all(
+            is_pointwise(each, which, [False] * len(which)) for each, which in steps if any(which)
+        )
+    shapes = {_shape(atom) for atom in itertools.compress(eqn.invars, moving)}
+    shapes |= {_shape(var) for var in eqn.outvars}
     return name in POINTWISE | COMPARISONS and len(shapes) == 1
+
+
+def _shape(atom: Any) -> tuple[Any, ...]:
+    return atom.aval.shape
 
 
 def is_floating(atom: Any) -> bool:

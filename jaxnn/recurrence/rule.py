@@ -1,7 +1,47 @@
-"""The derivative rule of recurrences (first draft; prose comes)."""
+"""One derivative rule for every split: one matmul in each loop, the weights' gradients after it.
+
+A split runs s_t = combine(p_t, mix(W, s_{t−1}), s_{t−1}), where p_t is the projected input. Left to
+itself, `jax.grad` of that scan puts three matmuls into each step of the backward loop: one for the
+state, and one for the gradient of each weight, with an accumulator as large as the weight.
+
+**The tangent.** `mix` is linear in the state, so the tangent of the recurrence is one too, linear:
+
+    du_t = mix(W, ds_{t−1}) + q_t           q_t = mix(dW, s_{t−1}) + dp_t
+    ds_t = C_t ∘ du_t + D_t ∘ ds_{t−1}
+
+C and D are the local derivatives of `combine`, which is pointwise: some arrays of the shape of the
+state, not matrices (`pointwise.py`). q does not depend on ds: it is computed for all time steps at
+once, before the loop, by one large matmul. What is left in the loop is one matmul and a few
+multiply-adds; masks, resets and direction are those of the same plain `scan`.
+
+**The gradient** is JAX's own transpose of that. The loop runs backward:
+
+    δ_t = C_t ∘ s̄_t                         the error with respect to the pre-activations
+    s̄_{t−1} = mixᵀ(W, δ_t) + D_t ∘ s̄_t + (what the loss says of s_{t−1})
+
+with one matmul, and it emits δ_t, the cotangent of q_t. The large matmul before the loop becomes
+the large matmul after it, W̄ = Σ_t s_{t−1}ᵀ δ_t; that of `project`, Ū = Σ_t x_tᵀ δ_t, stands outside
+the rule. For the LSTM, with a bar for a cotangent and ' for the derivative at its pre-activation:
+
+    c̄_t = h̄_t∘o∘(1 − tanh²c) + c̄_{t+1}∘f          δ_o = h̄_t∘tanh(c)∘o'
+    δ_i = c̄_t∘g∘i'     δ_f = c̄_t∘c_{t−1}∘f'     δ_g = c̄_t∘i∘g'
+
+**What is saved.** The forward loop computes C and D beside the new state, while the gates are at
+hand, and stacks them over time, with those leaves of the state that `mix` reads: seven arrays for
+an LSTM, where its gates and its state would be six, and nothing is recomputed. A coefficient that
+is the same at every step is not stacked. Without differentiation none of it happens.
+
+**Why a `custom_jvp`.** A rule for the tangent is differentiable again, in both modes: `jvp`, `grad`
+of `grad`, `linearize`, `vmap(grad)` all go through, where a `custom_vjp` would end forward mode.
+
+**One stream.** The q of all gates lie side by side in one array, so that the backward loop emits
+their δ as one and the matmuls after it read it without a copy.
+"""
 
 import functools
-from collections.abc import Callable, Sequence
+import itertools
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,232 +51,252 @@ from jax.custom_derivatives import SymbolicZero
 from jaxnn.recurrence.pointwise import Pointwise, Source, take_apart
 from jaxnn.recurrence.promises import inlined, is_linear, is_read
 from jaxnn.recurrence.scan import previous, scan
-from jaxnn.types import ArrayLike, Params, State
+from jaxnn.types import Array, ArrayLike, State
 
 
 class Recurrence(NamedTuple):
-    """The two functions of a split that stay in the loop, and what the rule knows of them."""
+    """A split that keeps its promises, and what the rule knows of it.
+
+    `mix(weights, state)` and `combine(params, projected, mixed, state)` are its functions; the
+    flags say, leaf by leaf, which weights and states `mix` reads and which states are shown;
+    `bilinear`, whether `mix` is linear in its weights too.
+    """
 
     name: str
     mix: Callable[[Any, State], Any]
     combine: Callable[[Any, Any, Any, State], State]
     pointwise: Pointwise
-    bilinear: bool
+    weights: list[bool]
     mixes: list[bool]
-    reads: list[bool]
     shows: list[bool]
+    bilinear: bool
 
 
-def analyse(name, mix, combine, output, params, projected, state):
-    """The Recurrence, where mix is linear in the state and combine pointwise; else None."""
+def examine(
+    name: str,
+    mix: Callable[[Any, State], Any],
+    combine: Callable[[Any, Any, Any, State], State],
+    output: Callable[[State], Any],
+    params: tuple[Any, Any],
+    projected: Any,
+    state: State,
+) -> Recurrence | None:
+    """The Recurrence of a split, or None where it does not keep its promises.
+
+    Args:
+      name: the cell, for errors.
+      mix, combine, output: its functions, as they run in the loop.
+      params: those of mix, and those of combine.
+      projected, state: of one step; shapes will do.
+    """
     for_mix, for_combine = params
-    linear = inlined(mix, for_mix, state)
+    mixing = inlined(mix, for_mix, state).jaxpr
     count = len(jax.tree.leaves(for_mix))
-    weights, states = linear.jaxpr.invars[:count], linear.jaxpr.invars[count:]
-    if not is_linear(linear.jaxpr, states):
+    weights, states = mixing.invars[:count], mixing.invars[count:]
+    if not is_linear(mixing, states):
         return None
     mixed = jax.eval_shape(mix, for_mix, state)
     pointwise = take_apart(combine, for_combine, projected, mixed, state)
     if pointwise is None:
         return None
-    read = is_read(linear.jaxpr, weights)
-    bilinear = is_linear(linear.jaxpr, [w for w, yes in zip(weights, read) if yes])
-    out = inlined(output, state).jaxpr
+    showing, reads = inlined(output, state).jaxpr, is_read(mixing, weights)
     return Recurrence(
         name,
         mix,
         combine,
         pointwise,
-        bilinear,
-        is_read(linear.jaxpr, states),
-        read,
-        is_read(out, out.invars),
+        weights=reads,
+        mixes=is_read(mixing, states),
+        shows=is_read(showing, showing.invars),
+        bilinear=is_linear(mixing, itertools.compress(weights, reads)),
     )
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def recur(rec: Recurrence, reverse, params, projected, state, start, mask, reset):
-    """The final state, and the leaves of the states that are shown, over time."""
+def recur(
+    recurrence: Recurrence,
+    reverse: bool,
+    params: tuple[Any, Any],
+    projected: Any,
+    state: State,
+    start: State,
+    mask: ArrayLike | None,
+    reset: ArrayLike | None,
+) -> tuple[State, list[Array]]:
+    """The final state, and over time the leaves of the state that the output reads."""
     for_mix, for_combine = params
 
-    def step(state: State, at: Any) -> tuple[State, tuple[()]]:
-        return rec.combine(for_combine, at, rec.mix(for_mix, state), state), ()
+    def step(state: State, projected: Any) -> tuple[State, tuple[()]]:
+        mixed = recurrence.mix(for_mix, state)
+        return recurrence.combine(for_combine, projected, mixed, state), ()
 
-    show = functools.partial(_pick, rec.shows)
-    final, (shown, _) = scan(rec.name, step, projected, state, start, mask, reset, reverse, show)
+    show = functools.partial(_pick, recurrence.shows)
+    loop = (state, start, mask, reset, reverse)
+    final, (shown, _) = scan(recurrence.name, step, projected, *loop, show)
     return final, shown
 
 
-def _pick(which: Sequence[bool], tree: Any) -> list[Any]:
-    return [leaf for leaf, yes in zip(jax.tree.leaves(tree), which, strict=True) if yes]
-
-
 @functools.partial(recur.defjvp, symbolic_zeros=True)
-def _rule(rec: Recurrence, reverse, primals, tangents):
-    params, projected, state, start, mask, reset = primals
-    dparams, dprojected, dstate, dstart, _, _ = tangents
-    for_mix, for_combine = params
-    pw = rec.pointwise
-    structure = jax.tree.structure(state)
-    leaves = jax.tree.leaves
+def _recur_jvp(
+    recurrence: Recurrence, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    (for_mix, for_combine), projected, state, start, mask, reset = primals
+    _, _, state_dot, start_dot, _, _ = tangents
+    name, pointwise, shows = recurrence.name, recurrence.pointwise, recurrence.shows
+    kept, loop = list(map(operator.or_, recurrence.mixes, shows)), (mask, reset, reverse)
 
-    def step(state: State, at: Any):
-        mixed = rec.mix(for_mix, state)
-        new, coefs = pw.step(leaves(for_combine), leaves(at), leaves(mixed), leaves(state))
-        return structure.unflatten(new), _pick(pw.varies, coefs)
+    def step(state: State, projected: Any) -> tuple[State, list[Array]]:
+        return pointwise.step(for_combine, projected, recurrence.mix(for_mix, state), state)
 
-    keeps = [a or b for a, b in zip(rec.mixes, rec.shows)]
-    final, (kept, varying) = scan(
-        rec.name,
-        step,
-        projected,
-        state,
-        start,
-        mask,
-        reset,
+    final, (states, varying) = scan(
+        name, step, projected, state, start, *loop, functools.partial(_only, kept)
+    )
+    before = previous(states, _only(kept, state), _only(kept, start), *loop)
+    streams = _streams(recurrence, primals, tangents, before)
+    constant = pointwise.constants(for_combine)
+
+    def tangent_step(state_dot: State, at: Any) -> tuple[State, tuple[()]]:
+        varying, streams = at
+        slopes = pointwise.coefficients(varying, constant)
+        mixed_dot = jax.tree.leaves(recurrence.mix(for_mix, state_dot))
+        return _new_dot(pointwise, slopes, state_dot, mixed_dot, streams), ()
+
+    final_dot, (shown_dot, _) = scan(
+        name,
+        tangent_step,
+        (varying, streams),
+        _dense(state_dot),
+        _dense(start_dot),
+        _widen(mask, state),
+        _widen(reset, state),
         reverse,
-        functools.partial(_pick, keeps),
+        functools.partial(_pick, shows),
     )
-    kept = iter(kept)
-    states = [next(kept) if yes else None for yes in keeps]
-    shown = [s for s, yes in zip(states, rec.shows) if yes]
+    return (final, list(itertools.compress(states, shows))), (final_dot, shown_dot)
 
-    # coefficients that do not vary
-    blank = jax.tree.map(lambda a: jnp.zeros(a.shape[1:], a.dtype), projected)
-    _, coefs = pw.step(
-        leaves(for_combine),
-        leaves(blank),
-        leaves(jax.eval_shape_zero(rec.mix, for_mix, state))
-        if False
-        else [jnp.zeros(s.shape, s.dtype) for s in leaves(jax.eval_shape(rec.mix, for_mix, state))],
-        leaves(state),
-    )
-    constant = [c for c, v in zip(coefs, pw.varies) if not v]
 
-    # what enters, all steps at once
-    time = leaves(projected)[0].shape[0]
-    dmixed = None
-    read = [t for t, yes in zip(leaves(dparams[0], is_leaf=_is_zero), rec.reads) if yes]
-    if not all(map(_is_zero, read)):
-        which = rec.mixes
-        ks = [s for s, yes in zip(states, which) if yes]
-        prev = iter(previous(ks, _pick(which, state), _pick(which, start), mask, reset, reverse))
-        prev = structure.unflatten(
-            [
-                next(prev) if yes else jnp.zeros((time, *s.shape), s.dtype)
-                for yes, s in zip(which, leaves(state))
-            ]
-        )
-        d = _dense(dparams[0])
-        if rec.bilinear:
-            dmixed = jax.vmap(functools.partial(rec.mix, d))(prev)
-        else:
-            _, dmixed = jax.jvp(
-                lambda p: jax.vmap(functools.partial(rec.mix, p))(prev), (for_mix,), (d,)
-            )
-        dmixed = leaves(dmixed)
-    dproj = leaves(dprojected, is_leaf=_is_zero)
-    dfixed = []
-    if any(s.fixed for row in pw.rows for s in row.sources) and not all(
-        map(_is_zero, leaves(dparams[1], is_leaf=_is_zero))
-    ):
-        _, dfixed = jax.jvp(pw.fix, (leaves(for_combine),), (leaves(_dense(dparams[1])),))
+class _Streams(NamedTuple):
+    """The q of each stream, `(time, *batch, hidden)`, or None for zero: those that go with leaves
+    of `mixed`, side by side in the order of these leaves where that can be, and all others."""
 
-    def enters(source: Source):
-        terms = [] if dmixed is None else [dmixed[j] for j in source.mixed]
-        terms += [dproj[k] for k in source.projected if not _is_zero(dproj[k])]
-        terms += [dfixed[k][None] for k in source.fixed if dfixed]
-        return functools.reduce(jnp.add, terms) if terms else None
+    together: Array | None
+    apart: dict[Source, Array]
 
-    flat_sources = [s for row in pw.rows for s in row.sources]
-    vs, cs = iter(varying), iter(constant)
-    coef = [next(vs) if v else next(cs)[None] for v in pw.varies]
-    streams = list(dict.fromkeys(s for s in flat_sources if s.mixed))
-    q = [enters(s) for s in streams]
-    extra, n = [], 0
-    for row in pw.rows:
+
+def _streams(
+    recurrence: Recurrence, primals: tuple[Any, ...], tangents: tuple[Any, ...], before: list[Any]
+) -> _Streams:
+    """What enters the tangent's recurrence from outside, for all time steps at once."""
+    (for_mix, for_combine), projected, state, *_ = primals
+    (for_mix_dot, for_combine_dot), projected_dot, *_ = tangents
+    projected_dots = jax.tree.leaves(projected_dot, is_leaf=_is_zero)
+    time = jax.tree.leaves(projected)[0].shape[0]
+    mixed_dots = _mixed_dots(recurrence, for_mix, for_mix_dot, state, before, time)
+    fixed_dots = []
+    if not _all_zero(for_combine_dot):
+        along = (for_combine,), (_dense(for_combine_dot),)
+        fixed_dots = jax.jvp(recurrence.pointwise.fix, *along)[1]
+
+    found = {}
+    for source in recurrence.pointwise.streams():
+        terms = [projected_dots[n] for n in source.projected if not _is_zero(projected_dots[n])]
+        terms += [mixed_dots[n] for n in source.mixed if mixed_dots]
+        terms += [fixed_dots[n][None] for n in source.fixed if fixed_dots]
+        if terms:
+            total = functools.reduce(jnp.add, terms)
+            found[source] = jnp.broadcast_to(total, (time, *total.shape[1:]))
+    ordered = sorted((source for source in found if source.mixed), key=lambda source: source.mixed)
+    mixed = jax.tree.leaves(jax.eval_shape(recurrence.mix, for_mix, state))
+    alike = len({(leaf.shape, leaf.dtype) for leaf in mixed}) == 1 and mixed[0].ndim > 0
+    if not alike or [source.mixed for source in ordered] != [(n,) for n in range(len(mixed))]:
+        return _Streams(None, found)
+    return _Streams(jnp.concatenate([found.pop(source) for source in ordered], axis=-1), found)
+
+
+def _mixed_dots(
+    recurrence: Recurrence, weights: Any, weights_dot: Any, state: State, before: Any, time: Any
+) -> list[Array]:
+    """The tangent of `mix` in its weights, for all time steps by one matmul; [] for zero."""
+    leaves = jax.tree.leaves(weights_dot, is_leaf=_is_zero)
+    if all(map(_is_zero, itertools.compress(leaves, recurrence.weights))):
+        return []
+    kept = [leaf is not None for leaf in before]
+    states, dense = restore(kept, jax.tree.leaves(before), state, time), _dense(weights_dot)
+    if recurrence.bilinear:
+        return jax.tree.leaves(recurrence.mix(dense, states))
+    mix = lambda weights: recurrence.mix(weights, states)  # noqa: E731
+    return jax.tree.leaves(jax.jvp(mix, (weights,), (dense,))[1])
+
+
+def _new_dot(
+    pointwise: Pointwise,
+    slopes: Iterator[Array],
+    state_dot: State,
+    mixed_dots: list[Array],
+    streams: _Streams,
+) -> State:
+    """The tangent of the new state: each row's slopes times the tangents of its sources."""
+    old, structure = jax.tree.flatten(state_dot)
+    if streams.together is not None:
+        side_by_side = jnp.concatenate(mixed_dots, axis=-1) + streams.together
+        mixed_dots = jnp.split(side_by_side, len(mixed_dots), axis=-1)
+    new: list[Any] = [None] * len(old)
+    for row in pointwise.rows:
         total = None
-        for s in row.sources:
-            c = coef[n]
-            n += 1
-            if s.mixed or s.old or s.new:
-                continue
-            t = enters(s)
-            if t is not None:
-                total = c * t if total is None else total + c * t
-        if total is not None and total.shape[0] != time:
-            total = jnp.broadcast_to(total, (time, *total.shape[1:]))
-        extra.append(total)
-    mixed_shapes = {(s.shape, s.dtype) for s in leaves(jax.eval_shape(rec.mix, for_mix, state))}
-    order = [s.mixed for s in streams]
-    fuses = (
-        len(streams) > 1
-        and len(mixed_shapes) == 1
-        and all(x is not None for x in q)
-        and all(len(m) == 1 for m in order)
-        and sorted(m[0] for m in order)
-        == list(range(len(leaves(jax.eval_shape(rec.mix, for_mix, state)))))
-    )
-    if fuses:
-        perm = [m[0] for m in order]
-        inv = [perm.index(j) for j in range(len(perm))]
-        q = jnp.concatenate([jnp.broadcast_to(q[i], (time, *q[i].shape[1:])) for i in inv], -1)
-    else:
-        q = [x if x is None else jnp.broadcast_to(x, (time, *x.shape[1:])) for x in q]
-
-    def tangent(ds, at):
-        varying, q, extra = at
-        dm = leaves(rec.mix(for_mix, ds))
-        if fuses:
-            u = jnp.split(jnp.concatenate(dm, -1) + q, len(dm), -1)
-            value = {s: u[s.mixed[0]] for s in streams}
-        else:
-            value = {}
-            for s, x in zip(streams, q):
-                terms = [dm[j] for j in s.mixed] + ([] if x is None else [x])
-                value[s] = functools.reduce(jnp.add, terms)
-        value |= {Source(old=(k,)): leaf for k, leaf in enumerate(leaves(ds))}
-        vs, cs = iter(varying), iter(constant)
-        news = {}
-        for row, e in zip(pw.rows, extra):
-            total = e
-            for s, v in zip(row.sources, [None] * len(row.sources)):
-                varies = next(kinds)
-                c = next(vs) if varies else next(cs)
-                if s in value:
-                    total = c * value[s] if total is None else total + c * value[s]
-            if total is None:
-                total = jnp.zeros_like(leaves(ds)[row.leaf])
-            news[row.leaf] = total
-            value[Source(new=(row.leaf,))] = total
-        return structure.unflatten([news[k] for k in range(len(news))]), ()
-
-    kinds = None
-
-    def tangent_(ds, at):
-        nonlocal kinds
-        kinds = iter(pw.varies)
-        return tangent(ds, at)
-
-    dfinal, (dshown, _) = scan(
-        rec.name,
-        tangent_,
-        (varying, q, extra),
-        _dense(dstate),
-        _dense(dstart),
-        mask,
-        reset,
-        reverse,
-        functools.partial(_pick, rec.shows),
-    )
-    return (final, shown), (dfinal, dshown)
+        for source in row.sources:
+            terms = [streams.apart[source]] if source in streams.apart else []
+            for indices, leaves in zip(source, (mixed_dots, [], [], old, new), strict=True):
+                terms += [leaves[n] for n in indices if leaves]
+            slope = next(slopes)
+            if terms:
+                term = slope * functools.reduce(jnp.add, terms)
+                total = term if total is None else total + term
+        new[row.leaf] = jnp.zeros_like(old[row.leaf]) if total is None else total
+    return structure.unflatten(new)
 
 
-def _is_zero(x):
-    return isinstance(x, SymbolicZero)
+def _widen(flags: ArrayLike | None, state: State) -> ArrayLike | None:
+    """Flags as wide as the state: broadcast in the loop, they would have a loop of their own."""
+    shapes = {leaf.shape for leaf in jax.tree.leaves(state)}
+    if flags is None or len(shapes) != 1:
+        return flags
+    (shape,) = shapes
+    flags = jnp.expand_dims(flags, tuple(range(flags.ndim, 1 + len(shape))))
+    return jnp.broadcast_to(flags, (flags.shape[0], *shape))
 
 
-def _dense(tree):
+def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: Any) -> State:
+    """States over time from those leaves that were wanted; nobody reads the others: zeros."""
+    found = iter(leaves)
+    full = [
+        next(found) if yes else jnp.zeros((time, *leaf.shape), leaf.dtype)
+        for yes, leaf in zip(which, jax.tree.leaves(like), strict=True)
+    ]
+    return jax.tree.structure(like).unflatten(full)
+
+
+def _only(which: Sequence[bool], tree: Any) -> list[Any]:
+    """The leaves of a tree, with None for those that are not wanted."""
+    return [leaf if yes else None for leaf, yes in zip(jax.tree.leaves(tree), which, strict=True)]
+
+
+def _pick(which: Sequence[bool], tree: Any) -> list[Any]:
+    """The leaves of a tree that are wanted."""
+    return list(itertools.compress(jax.tree.leaves(tree), which))
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, SymbolicZero)
+
+
+def _all_zero(tree: Any) -> bool:
+    return all(map(_is_zero, jax.tree.leaves(tree, is_leaf=_is_zero)))
+
+
+def _dense(tree: Any) -> Any:
+    """A tree of tangents, with zeros written out."""
     return jax.tree.map(
-        lambda x: jnp.zeros(x.shape, x.dtype) if _is_zero(x) else x, tree, is_leaf=_is_zero
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf,
+        tree,
+        is_leaf=_is_zero,
     )

@@ -17,9 +17,9 @@ from jaxnn.functions.checks import (
     shape_text,
 )
 from jaxnn.functions.sequences import clean
+from jaxnn.recurrence.rule import examine, recur, restore
 from jaxnn.recurrence.run import Run, known_of, unroll_by
 from jaxnn.recurrence.scan import scan, where
-from jaxnn.recurrence.rule import analyse, recur
 from jaxnn.recurrence.split import Split, check_x, mixed_by, parameters, prepare, shown_by
 from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State, named
 
@@ -95,8 +95,8 @@ def _run_split(
     at = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), projected)
     mix = functools.partial(mixed_by, split)
     output = functools.partial(shown_by, split)
-    rec = analyse(split.name, mix, split.combine, output, both, at, state)
-    if rec is None:
+    recurrence = examine(split.name, mix, split.combine, output, both, at, state)
+    if recurrence is None:
 
         def step(state: State, at: Any) -> tuple[State, Any]:
             state = _step(split, both, state, at)
@@ -104,15 +104,9 @@ def _run_split(
 
         state, (_, ys) = scan(split.name, step, projected, state, start, *boundaries, run.reverse)
         return state, ys
-    state_, shown = recur(rec, run.reverse, both, projected, state, start, *boundaries)
-    shown = iter(shown)
-    time = run.xs.shape[0]
-    leaves, structure = jax.tree.flatten(state)
-    full = [
-        next(shown) if yes else jnp.zeros((time, *leaf.shape), leaf.dtype)
-        for yes, leaf in zip(rec.shows, leaves)
-    ]
-    return state_, jax.vmap(output)(structure.unflatten(full))
+    final, shown = recur(recurrence, run.reverse, both, projected, state, start, *boundaries)
+    states = restore(recurrence.shows, shown, state, run.xs.shape[0])
+    return final, jax.vmap(output)(states)
 
 
 def _run_plain(
