@@ -22,6 +22,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 from jaxnn.recurrence.promises import (
     COMPARISONS,
+    closes_over_traced,
     depending,
     inlined,
     is_floating,
@@ -89,7 +90,7 @@ def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None
     counts = [len(jax.tree.leaves(part)) for part in arguments]
     combined = inlined(combine, *arguments)
     walk = _Walk(combined.jaxpr, combined.consts, counts)
-    if not all(map(is_floating, walk.old)):
+    if closes_over_traced(combined) or not all(map(is_floating, walk.old)):
         return None
     try:
         traced = jax.make_jaxpr(walk.step)(*jax.tree.leaves(arguments))

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
+from jaxnn.functions.checks import is_traced
+
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -69,6 +71,11 @@ def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
         return read(env, jaxpr.outvars)
 
     return jax.make_jaxpr(lambda *values: run(closed.jaxpr, closed.consts, values))(*leaves)
+
+
+def closes_over_traced(closed: ClosedJaxpr) -> bool:
+    """Whether a function reads a traced array that is no argument: a rule would not see it."""
+    return any(map(is_traced, closed.consts))
 
 
 def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:

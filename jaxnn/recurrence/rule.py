@@ -49,7 +49,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxnn.recurrence.pointwise import Pointwise, Source, take_apart
-from jaxnn.recurrence.promises import inlined, is_linear, is_read
+from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
 from jaxnn.recurrence.scan import previous, scan
 from jaxnn.types import Array, ArrayLike, State
 
@@ -90,10 +90,11 @@ def examine(
       projected, state: of one step; shapes will do.
     """
     for_mix, for_combine = params
-    mixing = inlined(mix, for_mix, state).jaxpr
+    closed = inlined(mix, for_mix, state)
+    mixing = closed.jaxpr
     count = len(jax.tree.leaves(for_mix))
     weights, states = mixing.invars[:count], mixing.invars[count:]
-    if not is_linear(mixing, states):
+    if closes_over_traced(closed) or not is_linear(mixing, states):
         return None
     mixed = jax.eval_shape(mix, for_mix, state)
     pointwise = take_apart(combine, for_combine, projected, mixed, state)

@@ -1,0 +1,348 @@
+"""The derivative rule: what stands in its loops, which splits it takes, and its gradients."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.extend.core import Jaxpr
+from rows import CELLS, assert_close, problem, with_gradients
+
+import jaxnn
+
+RULED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "leaky"))]
+RULED.remove("gru reset before")
+
+
+class Loop(NamedTuple):
+    """A scan: the shapes of the products in its body, and of what it carries from step to step."""
+
+    products: list[tuple[int, ...]]
+    carried: list[tuple[int, ...]]
+
+
+class Census(NamedTuple):
+    """The shapes of the products outside of loops, and the loops."""
+
+    products: list[tuple[int, ...]]
+    loops: list[Loop]
+
+
+def census(function: Callable[..., Any], *arguments: Any) -> Census:
+    """What the jaxpr of a function holds."""
+    found = Census([], [])
+    count(jax.make_jaxpr(function)(*arguments).jaxpr, found.products, found)
+    return found
+
+
+def count(jaxpr: Jaxpr, products: list[tuple[int, ...]], found: Census) -> None:
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            products.append(eqn.outvars[0].aval.shape)
+        if eqn.primitive.name == "scan":
+            consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
+            carried = [atom.aval.shape for atom in eqn.invars[consts : consts + carry]]
+            found.loops.append(Loop([], carried))
+        for inner in inner_jaxprs(eqn.params):
+            inside = eqn.primitive.name == "scan"
+            count(inner, found.loops[-1].products if inside else products, found)
+
+
+def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
+    for value in params.values():
+        for each in value if isinstance(value, (list, tuple)) else [value]:
+            if hasattr(each, "eqns") or hasattr(each, "jaxpr"):
+                yield getattr(each, "jaxpr", each)
+
+
+def gradient(cell: jaxnn.Cell, **options: Any) -> Callable[..., Any]:
+    """The gradient of a loss on all outputs and on the final state."""
+
+    def loss(params: Any, xs: Any, state: Any, start: Any) -> Any:
+        results = cell.unroll(params, xs, state, start=start, **options)
+        return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(results))
+
+    return jax.grad(loss, (0, 1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "options", ["", "mask", "reset", "reverse", "mask reset", "mask reset reverse"]
+)
+@pytest.mark.parametrize("row", RULED)
+def test_one_product_in_each_loop(row: str, options: str) -> None:
+    p = problem(row)
+    flags = {"mask": p.mask, "reset": p.reset, "reverse": True}
+    run = gradient(p.cell, **{name: flags[name] for name in options.split()})
+    outside, loops = census(run, p.params, p.xs, p.state, p.start)
+    forward, backward = loops
+    assert len(forward.products) == 1 and len(backward.products) == 1
+    # The projected input, its two gradients, and the gradient of the recurrent kernel.
+    assert len(outside) == 4
+    batched = {leaf.shape for leaf in jax.tree.leaves(p.state)}
+    assert {*forward.carried, *backward.carried} == batched
+
+
+def test_a_learned_initial_state_costs_no_product() -> None:
+    cell = jaxnn.learned_initial_state(jaxnn.lstm(3, 4))
+    params = cell.init(jax.random.key(0))
+    xs, reset = jnp.ones((5, 2, 3), jnp.float32), np.eye(5, 2, dtype=bool)
+
+    def loss(params: Any) -> jax.Array:
+        return jnp.sum(cell.unroll(params, xs, reset=reset)[1] ** 2)
+
+    outside, loops = census(jax.grad(loss), params)
+    assert [len(loop.products) for loop in loops] == [1, 1]
+    assert len(outside) == 3
+
+
+@pytest.mark.parametrize(
+    ("differentiated", "products"),
+    [("params", 3), ("xs", 2), ("state", 1)],
+    ids=["params", "xs", "state"],
+)
+def test_what_is_not_differentiated_costs_nothing(differentiated: str, products: int) -> None:
+    """The projection, and one product for each gradient that is asked for (a state's is none)."""
+    p = problem("lstm")
+    given = {"params": p.params, "xs": p.xs, "state": p.state}
+
+    def loss(value: Any) -> jax.Array:
+        chosen = given | {differentiated: value}
+        return jnp.sum(p.cell.unroll(chosen["params"], chosen["xs"], chosen["state"])[1] ** 2)
+
+    outside, loops = census(jax.grad(loss), given[differentiated])
+    assert len(outside) == products
+    assert [len(loop.products) for loop in loops] == [1, 1]
+
+
+def test_without_differentiation_only_the_output_is_stacked() -> None:
+    p = problem("lstm")
+    closed = jax.make_jaxpr(p.cell.unroll)(p.params, p.xs)
+    scans = [eqn for eqn in all_eqns(closed.jaxpr) if eqn.primitive.name == "scan"]
+    (only,) = scans
+    stacked = only.outvars[only.params["num_carry"] :]
+    assert [var.aval.shape for var in stacked] == [(*p.xs.shape[:2], 4)]
+
+
+def all_eqns(jaxpr: Jaxpr) -> Iterator[Any]:
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in inner_jaxprs(eqn.params):
+            yield from all_eqns(inner)
+
+
+def test_many_parameters_at_once_batch_the_products() -> None:
+    p = problem("lstm")
+    many = jax.tree.map(lambda leaf: jnp.stack([leaf] * 7), p.params)
+    run = jax.vmap(gradient(p.cell), (0, None, None, None))
+    outside, loops = census(run, many, p.xs, p.state, p.start)
+    assert [len(loop.products) for loop in loops] == [1, 1]
+    assert len(outside) == 4 and all(np.prod(shape) % 7 == 0 for shape in outside)
+
+
+@pytest.mark.parametrize("row", ["split that mixes units", "split with a crooked mix"])
+def test_broken_promises_run_by_the_plain_scan(row: str) -> None:
+    p = problem(row)
+    _, loops = census(gradient(p.cell), p.params, p.xs, p.state, p.start)
+    assert p.params.recurrent.shape in loops[-1].carried
+
+
+class Params(NamedTuple):
+    """Of the splits below."""
+
+    kernel: jax.Array
+    recurrent: jax.Array
+    unit: jax.Array
+    scalar: jax.Array
+
+
+class TwoStates(NamedTuple):
+    """A state of two leaves."""
+
+    a: jax.Array
+    b: jax.Array
+
+
+def init(key: jax.Array) -> Params:
+    keys = jax.random.split(key, 4)
+    shapes = ((3, 4), (4, 4), (4,), ())
+    return Params(
+        *(jax.random.normal(k, s, jnp.float64) / 2 for k, s in zip(keys, shapes, strict=True))
+    )
+
+
+def two_states(params: Params, batch_shape: tuple[int, ...] = ()) -> TwoStates:
+    return TwoStates(*(jnp.full((*batch_shape, 4), n, params.kernel.dtype) for n in (0.5, 0.25)))
+
+
+def per_unit(vector: jax.Array, like: jax.Array) -> jax.Array:
+    return jnp.expand_dims(vector, tuple(range(like.ndim - 1)))
+
+
+def mix(params: Params, state: TwoStates) -> jax.Array:
+    return state.a @ params.recurrent
+
+
+def delayed(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """One leaf of the old state becomes another of the new one."""
+    return TwoStates(jnp.tanh(x + mixed) * state.b, state.a)
+
+
+def doubled(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """Both leaves are one array."""
+    new = jnp.tanh(x + mixed + per_unit(params.unit, x))
+    return TwoStates(new, new)
+
+
+def constant(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """One leaf depends on the parameters alone."""
+    return TwoStates(jnp.sin(mixed * x), jnp.zeros_like(x) + per_unit(params.unit**2, x))
+
+
+def scaled(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """Scalars and vectors of the parameters, in several places; a jit and a custom_jvp inside."""
+    unit = per_unit(jax.nn.softplus(params.unit), x)
+    a = jax.jit(lambda u: jax.nn.relu(u + 0.1) + jax.nn.silu(unit * u))(x + mixed)
+    return TwoStates(a * params.scalar - unit, 0.9 * state.b + jnp.where(a > 0, a, x * mixed))
+
+
+def passed(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """A projected input becomes state as it is, and a mixed one."""
+    return TwoStates(x, mixed)
+
+
+def twice(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """The two inputs are read in their sum, and by themselves."""
+    return TwoStates(jnp.tanh(x + mixed) + jnp.cos(x), jnp.sin(mixed + mixed) + state.b**2 / 4)
+
+
+def flat(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """Steps and signs, whose slope is zero."""
+    return TwoStates(
+        jnp.sign(x) * jnp.tanh(mixed), jnp.floor(state.b) + state.b * (x > 0).astype(x.dtype)
+    )
+
+
+@pytest.mark.parametrize(
+    "combine", [delayed, doubled, constant, scaled, passed, twice, flat], ids=lambda f: f.__name__
+)
+def test_pointwise_splits_have_the_gradients_of_a_loop(combine: Any) -> None:
+    assert_as_the_loop(mix, combine, ruled=True)
+
+
+def stacked(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """A unit sees the one beside it."""
+    return TwoStates(jnp.tanh(x + jnp.roll(mixed, 1, axis=-1)), state.a)
+
+
+def squeezed(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """Each unit sees the mean of all."""
+    return TwoStates(jnp.tanh(x + mixed), state.b - jnp.mean(state.b, axis=-1, keepdims=True))
+
+
+@jax.custom_vjp
+def with_own_rule(x: jax.Array) -> jax.Array:
+    return jnp.sin(x)
+
+
+with_own_rule.defvjp(lambda x: (jnp.sin(x), x), lambda x, bar: (2 * jnp.cos(x) * bar,))
+
+
+def ruled_by_vjp(params: Params, x: jax.Array, mixed: jax.Array, state: TwoStates) -> TwoStates:
+    """With a gradient of its user's own, which is no derivative."""
+    return TwoStates(with_own_rule(x + mixed), state.a)
+
+
+def affine(params: Params, state: TwoStates) -> jax.Array:
+    return state.a @ params.recurrent + per_unit(params.unit, state.a)
+
+
+def squared(params: Params, state: TwoStates) -> jax.Array:
+    return (state.a * state.b) @ params.recurrent
+
+
+def halted(params: Params, state: TwoStates) -> jax.Array:
+    return jax.lax.stop_gradient(state.a) @ params.recurrent
+
+
+@pytest.mark.parametrize("combine", [stacked, squeezed, ruled_by_vjp], ids=lambda f: f.__name__)
+def test_other_splits_have_the_gradients_of_a_loop(combine: Any) -> None:
+    assert_as_the_loop(mix, combine, ruled=False)
+
+
+@pytest.mark.parametrize("crooked", [affine, squared, halted], ids=lambda f: f.__name__)
+def test_other_mixes_have_the_gradients_of_a_loop(crooked: Any) -> None:
+    assert_as_the_loop(crooked, delayed, ruled=False)
+
+
+def test_a_mix_that_is_not_linear_in_its_weights_is_under_the_rule() -> None:
+    def sine(params: Params, state: TwoStates) -> jax.Array:
+        return state.a @ jnp.sin(params.recurrent)
+
+    assert_as_the_loop(sine, delayed, ruled=True)
+
+
+def assert_as_the_loop(mix: Any, combine: Any, ruled: bool) -> None:
+    project = lambda params, x: x @ params.kernel  # noqa: E731
+    output = lambda state: state.a + jnp.sin(state.b)  # noqa: E731
+    cell = jaxnn.split_cell(init, project, mix, combine, two_states, output)
+    params = cell.init(jax.random.key(0))
+    rng = np.random.default_rng(0)
+    xs = jnp.asarray(rng.normal(size=(4, 2, 3)))
+    state, start = (
+        jax.tree.map(lambda leaf: leaf + rng.normal(size=leaf.shape), two_states(params, (2,)))
+        for _ in range(2)
+    )
+    mask, reset = rng.random((4, 2)) < 0.8, rng.random((4, 2)) < 0.3
+
+    def unroll(params: Any, xs: Any, state: Any, start: Any) -> Any:
+        return cell.unroll(params, xs, state, mask, reset, start=start)
+
+    def loop(params: Any, xs: Any, state: Any, start: Any) -> Any:
+        ys = []
+        for t in range(4):
+            choose = lambda flags, a, b: jax.tree.map(  # noqa: E731
+                lambda a, b: jnp.where(flags[:, None], a, b), a, b
+            )
+            new, y = cell.apply(params, choose(reset[t] & mask[t], start, state), xs[t])
+            state = choose(mask[t], new, state)
+            ys.append(jnp.where(mask[t][:, None], y, 0))
+        return state, jnp.stack(ys)
+
+    arguments = (params, xs, state, start)
+    assert_close(with_gradients(unroll, *arguments), with_gradients(loop, *arguments))
+    _, loops = census(gradient(cell), *arguments)
+    if ruled:
+        assert all(len(each.products) <= 1 for each in loops)
+        assert params.recurrent.shape not in loops[-1].carried
+    else:
+        assert params.recurrent.shape in loops[-1].carried
+
+
+def test_what_combine_closes_over_is_not_forgotten() -> None:
+    """A traced value in a closure is no parameter; its cell runs by the plain scan."""
+
+    def loss(scale: jax.Array) -> jax.Array:
+        def combine(params: Any, x: jax.Array, mixed: jax.Array, state: Any) -> TwoStates:
+            return TwoStates(jnp.tanh(scale * (x + mixed)), state.a)
+
+        cell = jaxnn.split_cell(
+            init, lambda params, x: x @ params.kernel, mix, combine, two_states, lambda s: s.a
+        )
+        params = cell.init(jax.random.key(0))
+        return jnp.sum(cell.unroll(params, jnp.ones((3, 2, 3), jnp.float64))[1] ** 2)
+
+    at = jnp.asarray(0.7, jnp.float64)
+    slope = (loss(at + 1e-6) - loss(at - 1e-6)) / 2e-6
+    np.testing.assert_allclose(jax.grad(loss)(at), slope, rtol=1e-6)
+
+
+def test_the_jaxprs_of_two_lengths_are_of_one_size() -> None:
+    """Nothing is unrolled: what is traced and compiled does not grow with time."""
+    sizes = []
+    for time in (4, 40):
+        p = problem("lstm", time=time)
+        closed = jax.make_jaxpr(gradient(p.cell, mask=p.mask))(p.params, p.xs, p.state, p.start)
+        sizes.append(len(list(all_eqns(closed.jaxpr))))
+    assert sizes[0] == sizes[1]
