@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
+from jaxnn.functions.mesh import zeros_of_type
 from jaxnn.recurrence.promises import (
     COMPARISONS,
     closes_over_traced,
@@ -98,7 +99,7 @@ def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None
         return None
     moving = depending(traced.jaxpr, traced.jaxpr.invars[counts[0] :])
     varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[counts[3] :]]
-    loop, structure = jax.tree.leaves(arguments[1:]), jax.tree.structure(arguments[3])
+    loop, structure = traced.jaxpr.invars[counts[0] :], jax.tree.structure(arguments[3])
 
     def run(*parts: Any) -> tuple[list[Any], list[Any]]:
         results = jaxpr_as_fun(traced)(*jax.tree.leaves(parts))
@@ -109,7 +110,7 @@ def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None
         return structure.unflatten(new), list(itertools.compress(slopes, varies))
 
     def constants(params: Any) -> list[Any]:
-        _, slopes = run(params, [jnp.zeros(leaf.shape, leaf.dtype) for leaf in loop])
+        _, slopes = run(params, [zeros_of_type(var.aval) for var in loop])
         return list(itertools.compress(slopes, map(operator.not_, varies)))
 
     return Pointwise(walk.rows, varies, walk.fix, step, constants)

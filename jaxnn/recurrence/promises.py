@@ -45,7 +45,7 @@ COMPARISONS = _names("""
     eq ne lt le gt ge is_finite not and or xor sign floor ceil round stop_gradient""")
 """Pointwise too, with a derivative of zero."""
 
-CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr", "pjit": "jaxpr"}
+CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr"}
 """Primitives that run a jaxpr on their own operands, and the parameter that holds it."""
 
 
@@ -62,8 +62,8 @@ def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
         env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *values), strict=True))
         for eqn in jaxpr.eqns:
             operands = read(env, eqn.invars)
-            if eqn.primitive.name in ("jit", "pjit"):
-                called = eqn.params[CALLS[eqn.primitive.name]]
+            if eqn.primitive.name == "jit":
+                called = eqn.params["jaxpr"]
                 results = run(called.jaxpr, called.consts, operands)
             else:
                 results = run_eqn(eqn, operands)
@@ -80,10 +80,8 @@ def closes_over_traced(closed: ClosedJaxpr) -> bool:
 
 def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
     """The results of one equation."""
-    found = eqn.primitive.get_bind_params(eqn.params)
-    # Before jax 0.9 the functions that a primitive calls came beside its parameters.
-    functions, params = found if isinstance(found, tuple) else ((), found)
-    results = eqn.primitive.bind(*functions, *operands, **params)
+    params = eqn.primitive.get_bind_params(eqn.params)
+    results = eqn.primitive.bind(*operands, **params)
     return list(results) if eqn.primitive.multiple_results else [results]
 
 

@@ -48,6 +48,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from jaxnn.functions.mesh import on_mesh, zeros_of_type
 from jaxnn.recurrence.pointwise import Pointwise, Source, take_apart
 from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
 from jaxnn.recurrence.scan import previous, scan
@@ -157,7 +158,7 @@ def _recur_jvp(
     constant = pointwise.constants(for_combine)
 
     def tangent_step(state_dot: State, at: Any) -> tuple[State, tuple[()]]:
-        varying, streams = at
+        streams, varying = at
         slopes = pointwise.coefficients(varying, constant)
         mixed_dot = jax.tree.leaves(recurrence.mix(for_mix, state_dot))
         return _new_dot(pointwise, slopes, state_dot, mixed_dot, streams), ()
@@ -165,7 +166,7 @@ def _recur_jvp(
     final_dot, (shown_dot, _) = scan(
         name,
         tangent_step,
-        (varying, streams),
+        (streams, varying),
         _dense(state_dot),
         _dense(start_dot),
         _widen(mask, state),
@@ -209,6 +210,8 @@ def _streams(
     ordered = sorted((source for source in found if source.mixed), key=lambda source: source.mixed)
     mixed = jax.tree.leaves(jax.eval_shape(recurrence.mix, for_mix, state))
     alike = len({(leaf.shape, leaf.dtype) for leaf in mixed}) == 1 and mixed[0].ndim > 0
+    # Side by side along a hidden axis that is sharded, they would have to be sent around.
+    alike = alike and not any(map(on_mesh, found.values()))
     if not alike or [source.mixed for source in ordered] != [(n,) for n in range(len(mixed))]:
         return _Streams(None, found)
     return _Streams(jnp.concatenate([found.pop(source) for source in ordered], axis=-1), found)
@@ -270,7 +273,7 @@ def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: A
     """States over time from those leaves that were wanted; nobody reads the others: zeros."""
     found = iter(leaves)
     full = [
-        next(found) if yes else jnp.zeros((time, *leaf.shape), leaf.dtype)
+        next(found) if yes else jnp.broadcast_to(jnp.zeros_like(leaf), (time, *leaf.shape))
         for yes, leaf in zip(which, jax.tree.leaves(like), strict=True)
     ]
     return jax.tree.structure(like).unflatten(full)
@@ -297,7 +300,7 @@ def _all_zero(tree: Any) -> bool:
 def _dense(tree: Any) -> Any:
     """A tree of tangents, with zeros written out."""
     return jax.tree.map(
-        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype) if _is_zero(leaf) else leaf,
+        lambda leaf: zeros_of_type(leaf.aval) if _is_zero(leaf) else leaf,
         tree,
         is_leaf=_is_zero,
     )

@@ -5,6 +5,7 @@ The derivative rule runs it too, once for the values and once for the tangents: 
 recurrence is a recurrence.
 """
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_state
+from jaxnn.functions.mesh import is_explicit, laid_out_as, vary, varying_axes
 from jaxnn.functions.sequences import expand_to
 from jaxnn.types import ArrayLike, State
 
@@ -50,16 +52,27 @@ def scan(
       The final state, and `(shown, ys)`, each with a leading time axis.
     """
     before, after = _boundaries(mask, reset, reverse)
+    axes = varying_axes(state)
 
     def body(state: State, at: Any) -> tuple[State, Any]:
         value, valid, before, after = at
         new, y = step(state if before is None else where(before, start, state), value)
         check_state(name, "the new state", new, state, ": apply must keep its shapes and dtypes")
+        new = vary(new, axes)
         if valid is not None:
             new = where(valid, new, state)
         return new if after is None else where(after, start, new), (show(new), y)
 
     return jax.lax.scan(body, state, (inputs, mask, before, after), reverse=reverse)
+
+
+def laid_out(step: Step, inputs: Any, state: State, start: State) -> tuple[State, State]:
+    """The first states, sharded as a step shards them, where types say how."""
+    if not any(map(is_explicit, jax.tree.leaves((state, inputs)))):
+        return state, start
+    one = jax.eval_shape(lambda at: jax.tree.map(operator.itemgetter(0), at), inputs)
+    after, _ = jax.eval_shape(step, state, one)
+    return laid_out_as(state, after), laid_out_as(start, after)
 
 
 def previous(

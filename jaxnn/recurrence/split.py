@@ -62,6 +62,12 @@ def mixed_by(split: Split, params: Params, state: State) -> Any:
     return _cast(split.mix(params, _cast(state, split.dtype)), _state_dtype(split))
 
 
+def one_step(split: Split, params: tuple[Params, Params], state: State, projected: Any) -> State:
+    """The step that is left in the loop, with the two `parameters`."""
+    for_mix, for_combine = params
+    return split.combine(for_combine, projected, mixed_by(split, for_mix, state), state)
+
+
 def shown_by(split: Split, state: State) -> Any:
     """The output for a state."""
     y = split.output(state)

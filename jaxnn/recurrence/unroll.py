@@ -16,11 +16,12 @@ from jaxnn.functions.checks import (
     check_state,
     shape_text,
 )
+from jaxnn.functions.mesh import vary, varying_axes
 from jaxnn.functions.sequences import clean
-from jaxnn.recurrence.rule import examine, recur, restore
+from jaxnn.recurrence.path import run_plain, run_split
 from jaxnn.recurrence.run import Run, known_of, unroll_by
-from jaxnn.recurrence.scan import scan, where
-from jaxnn.recurrence.split import Split, check_x, mixed_by, parameters, prepare, shown_by
+from jaxnn.recurrence.scan import where
+from jaxnn.recurrence.split import Split, check_x, one_step, parameters, prepare, shown_by
 from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State, named
 
 
@@ -57,74 +58,44 @@ def apply_split(
     check_x(split, params, x, "x")
     batch = x.shape[: x.ndim - split.event_ndim]
     check_state(split.name, "state", state, _shapes(split.initial_state, params, batch))
-    state = _step(split, parameters(split, params), state, prepare(split, params, x))
+    both = parameters(split, params)
+    state = one_step(split, both, state, prepare(split, params, x))
     return state, shown_by(split, state)
 
 
-def _step(split: Split, params: tuple[Params, Params], state: State, projected: Any) -> State:
-    """What is left in the loop."""
-    for_mix, for_combine = params
-    return split.combine(for_combine, projected, mixed_by(split, for_mix, state), state)
-
-
 def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[State, Any]:
-    """A whole sequence, by the plain scan."""
+    """A whole sequence."""
     name = f"{recurrence.name}.unroll"
     check_key(name, run.key)
     batch = _check_sequence(recurrence, params, run)
     start = _check_start(recurrence, params, batch, run.start)
     state = start if run.state is None else run.state
     check_state(name, "state", state, start, _batch_hint(state, start, run.xs))
-    xs = clean(name, run.xs, run.mask, "xs")
-    run = run._replace(xs=xs)
+    run = run._replace(xs=clean(name, run.xs, run.mask, "xs"))
+    axes = varying_axes((params, run.xs, state, start, run.mask, run.reset))
+    state, start = vary(state, axes), vary(start, axes)
     if isinstance(recurrence, Split):
-        state, ys = _run_split(recurrence, params, run, state, start)
+        state, ys = run_split(recurrence, params, run, state, start)
     else:
-        state, ys = _run_plain(recurrence, params, run, state, start, batch)
+        step = functools.partial(_checked_step, recurrence, batch, params)
+        inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
+        state, ys = run_plain(recurrence.name, step, inputs, state, start, run)
     if run.mask is not None:
         ys = where(run.mask, ys, jax.tree.map(jnp.zeros_like, ys))
     return state, ys
 
 
-def _run_split(
-    split: Split, params: Params, run: Run, state: State, start: State
+def _checked_step(
+    plain: Plain, batch: tuple[int, ...], params: Params, state: State, at: tuple[Any, Key | None]
 ) -> tuple[State, Any]:
-    """By the fast rule where the split keeps its promises, else by the plain scan."""
-    projected, both = prepare(split, params, run.xs), parameters(split, params)
-    boundaries = (run.mask, run.reset)
-    at = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), projected)
-    mix = functools.partial(mixed_by, split)
-    output = functools.partial(shown_by, split)
-    recurrence = examine(split.name, mix, split.combine, output, both, at, state)
-    if recurrence is None:
-
-        def step(state: State, at: Any) -> tuple[State, Any]:
-            state = _step(split, both, state, at)
-            return state, output(state)
-
-        state, (_, ys) = scan(split.name, step, projected, state, start, *boundaries, run.reverse)
-        return state, ys
-    final, shown = recur(recurrence, run.reverse, both, projected, state, start, *boundaries)
-    states = restore(recurrence.shows, shown, state, run.xs.shape[0])
-    return final, jax.vmap(output)(states)
-
-
-def _run_plain(
-    plain: Plain, params: Params, run: Run, state: State, start: State, batch: tuple[int, ...]
-) -> tuple[State, Any]:
-    inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
-
-    def step(state: State, at: Any, /) -> tuple[State, Any]:
-        result = plain.step(params, state, *at)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(
-                f"{plain.name}.unroll: apply must give (state, y), got {shape_text(result)}"
-            )
-        _check_batch(f"{plain.name}.unroll", "y", result[1], batch)
-        return result
-
-    state, (_, ys) = scan(plain.name, step, inputs, state, start, run.mask, run.reset, run.reverse)
-    return state, ys
+    """The step of a cell that is known by it only."""
+    result = plain.step(params, state, *at)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"{plain.name}.unroll: apply must give (state, y), got {shape_text(result)}"
+        )
+    _check_batch(f"{plain.name}.unroll", "y", result[1], batch)
+    return result
 
 
 def _check_sequence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[int, ...]:
