@@ -7,7 +7,7 @@ import jax
 
 from jaxnn.recurrence.rule import examine, recur, restore
 from jaxnn.recurrence.run import Run
-from jaxnn.recurrence.scan import Step, laid_out, scan
+from jaxnn.recurrence.scan import Edges, Step, edges, laid_out, scan
 from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, prepare, shown_by
 from jaxnn.types import Params, State
 
@@ -17,8 +17,8 @@ def run_plain(
 ) -> tuple[State, Any]:
     """The plain scan of a step; the outputs at masked steps mean nothing."""
     state, start = laid_out(step, inputs, state, start)
-    loop = (run.mask, run.reset, run.reverse)
-    final, (_, ys) = scan(name, step, inputs, state, start, *loop)
+    at = edges(run.mask, run.reset, run.reverse)
+    final, (_, ys) = scan(name, step, inputs, state, start, at, run.reverse)
     return final, ys
 
 
@@ -26,8 +26,22 @@ def run_split(
     split: Split, params: Params, run: Run, state: State, start: State
 ) -> tuple[State, Any]:
     """A split over a sequence: its inputs projected at once, then the loop."""
-    both, projected = parameters(split, params), prepare(split, params, run.xs)
-    output = functools.partial(shown_by, split)
+    projected = prepare(split, params, run.xs)
+    at = edges(run.mask, run.reset, run.reverse)
+    return run_projected(split, run.reverse, params, projected, state, start, at)
+
+
+def run_projected(
+    split: Split,
+    reverse: bool,
+    params: Params,
+    projected: Any,
+    state: State,
+    start: State,
+    at: Edges,
+) -> tuple[State, Any]:
+    """The loop of a split, by the rule or by the plain scan."""
+    both, output = parameters(split, params), functools.partial(shown_by, split)
 
     def step(state: State, projected: Any) -> tuple[State, Any]:
         state = one_step(split, both, state, projected)
@@ -35,14 +49,14 @@ def run_split(
 
     state, start = laid_out(step, projected, state, start)
     mix = functools.partial(mixed_by, split)
-    at = jax.eval_shape(functools.partial(jax.tree.map, _one), projected)
-    recurrence = examine(split.name, mix, split.combine, output, both, at, state)
+    one = jax.eval_shape(functools.partial(jax.tree.map, _one), projected)
+    recurrence = examine(split.name, mix, split.combine, output, both, one, state)
     if recurrence is None:
-        return run_plain(split.name, step, projected, state, start, run)
-    arguments = (both, projected, state, start, run.mask, run.reset)
-    final, shown = recur(recurrence, run.reverse, *arguments)
-    states = restore(recurrence.shows, shown, state, run.xs.shape[0])
-    return final, jax.vmap(output)(states)
+        final, (_, ys) = scan(split.name, step, projected, state, start, at, reverse)
+        return final, ys
+    final, shown = recur(recurrence, reverse, both, projected, state, start, at)
+    time = jax.tree.leaves(projected)[0].shape[0]
+    return final, jax.vmap(output)(restore(recurrence.shows, shown, state, time))
 
 
 def _one(leaf: jax.Array) -> jax.Array:

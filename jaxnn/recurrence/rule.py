@@ -51,7 +51,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxnn.functions.mesh import on_mesh, zeros_of_type
 from jaxnn.recurrence.pointwise import Pointwise, Source, take_apart
 from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
-from jaxnn.recurrence.scan import previous, scan
+from jaxnn.recurrence.scan import Edges, previous, scan
 from jaxnn.types import Array, ArrayLike, State
 
 
@@ -122,8 +122,7 @@ def recur(
     projected: Any,
     state: State,
     start: State,
-    mask: ArrayLike | None,
-    reset: ArrayLike | None,
+    at: Edges,
 ) -> tuple[State, list[Array]]:
     """The final state, and over time the leaves of the state that the output reads."""
     for_mix, for_combine = params
@@ -133,8 +132,7 @@ def recur(
         return recurrence.combine(for_combine, projected, mixed, state), ()
 
     show = functools.partial(_pick, recurrence.shows)
-    loop = (state, start, mask, reset, reverse)
-    final, (shown, _) = scan(recurrence.name, step, projected, *loop, show)
+    final, (shown, _) = scan(recurrence.name, step, projected, state, start, at, reverse, show)
     return final, shown
 
 
@@ -142,23 +140,23 @@ def recur(
 def _recur_jvp(
     recurrence: Recurrence, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
-    (for_mix, for_combine), projected, state, start, mask, reset = primals
-    _, _, state_dot, start_dot, _, _ = tangents
+    (for_mix, for_combine), projected, state, start, at = primals
+    _, _, state_dot, start_dot, _ = tangents
     name, pointwise, shows = recurrence.name, recurrence.pointwise, recurrence.shows
-    kept, loop = list(map(operator.or_, recurrence.mixes, shows)), (mask, reset, reverse)
+    kept = list(map(operator.or_, recurrence.mixes, shows))
 
     def step(state: State, projected: Any) -> tuple[State, list[Array]]:
         return pointwise.step(for_combine, projected, recurrence.mix(for_mix, state), state)
 
     final, (states, varying) = scan(
-        name, step, projected, state, start, *loop, functools.partial(_only, kept)
+        name, step, projected, state, start, at, reverse, functools.partial(_only, kept)
     )
-    before = previous(states, _only(kept, state), _only(kept, start), *loop)
+    before = previous(states, _only(kept, state), _only(kept, start), at, reverse)
     streams = _streams(recurrence, primals, tangents, before)
     constant = pointwise.constants(for_combine)
 
-    def tangent_step(state_dot: State, at: Any) -> tuple[State, tuple[()]]:
-        streams, varying = at
+    def tangent_step(state_dot: State, now: Any) -> tuple[State, tuple[()]]:
+        streams, varying = now
         slopes = pointwise.coefficients(varying, constant)
         mixed_dot = jax.tree.leaves(recurrence.mix(for_mix, state_dot))
         return _new_dot(pointwise, slopes, state_dot, mixed_dot, streams), ()
@@ -169,8 +167,7 @@ def _recur_jvp(
         (streams, varying),
         _dense(state_dot),
         _dense(start_dot),
-        _widen(mask, state),
-        _widen(reset, state),
+        jax.tree.map(functools.partial(_widen, state), at),
         reverse,
         functools.partial(_pick, shows),
     )
@@ -259,10 +256,10 @@ def _new_dot(
     return structure.unflatten(new)
 
 
-def _widen(flags: ArrayLike | None, state: State) -> ArrayLike | None:
+def _widen(state: State, flags: ArrayLike) -> ArrayLike:
     """Flags as wide as the state: broadcast in the loop, they would have a loop of their own."""
     shapes = {leaf.shape for leaf in jax.tree.leaves(state)}
-    if flags is None or len(shapes) != 1:
+    if len(shapes) != 1:
         return flags
     (shape,) = shapes
     flags = jnp.expand_dims(flags, tuple(range(flags.ndim, 1 + len(shape))))

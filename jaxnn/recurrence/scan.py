@@ -7,7 +7,7 @@ recurrence is a recurrence.
 
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,22 +20,42 @@ from jaxnn.types import ArrayLike, State
 Step = Callable[[State, Any], tuple[State, Any]]
 
 
+class Edges(NamedTuple):
+    """What breaks the chain of states, each boolean `(time, *batch)`, or None for nowhere.
+
+    valid: where the step counts; before and after: where `start` takes the place of the state
+    before the step, and after it.
+    """
+
+    valid: ArrayLike | None
+    before: ArrayLike | None
+    after: ArrayLike | None
+
+
+def edges(mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool) -> Edges:
+    """A masked step leaves the state as it is, and its reset is ignored. It is computed all the
+    same, from `start` in place of its state, so that a state that is not finite puts no NaN into a
+    gradient. A reset at a valid step stands before that step, or, in reverse, after it.
+    """
+    fresh = reset if mask is None or reset is None else reset & mask
+    if reverse:
+        return Edges(mask, None if mask is None else ~mask, fresh)
+    if mask is None or fresh is None:
+        return Edges(mask, fresh if mask is None else ~mask, None)
+    return Edges(mask, ~mask | fresh, None)
+
+
 def scan(
     name: str,
     step: Step,
     inputs: Any,
     state: State,
     start: State,
-    mask: ArrayLike | None,
-    reset: ArrayLike | None,
+    at: Edges,
     reverse: bool,
     show: Callable[[State], Any] = lambda state: (),
 ) -> tuple[State, tuple[Any, Any]]:
     """Run `state, y = step(state, input)` along the leading axis of inputs.
-
-    A masked step leaves the state as it is. It is computed all the same, from `start` in place of
-    its state, so that a state that is not finite puts no NaN into a gradient; its y means nothing.
-    A reset at a valid step t puts `start` in place of the state before t, or, in reverse, after t.
 
     Args:
       name: the cell, for errors.
@@ -43,19 +63,18 @@ def scan(
       inputs: a pytree of `(time, ...)` arrays.
       state: the first state, each leaf `(*batch, ...)`.
       start: what a reset returns to, of the same shapes.
-      mask: boolean `(time, *batch)`, or None.
-      reset: boolean `(time, *batch)`, or None.
+      at: the `edges` of the sequences, as wide as the batch or as the state.
       reverse: from the last step to the first.
-      show: what is wanted of the state after each step (in reverse, before a reset there).
+      show: what is wanted of the state after each step (before a reset that stands after it).
 
     Returns:
-      The final state, and `(shown, ys)`, each with a leading time axis.
+      The final state, and `(shown, ys)`, each with a leading time axis; the y of a masked step
+      means nothing.
     """
-    before, after = _boundaries(mask, reset, reverse)
     axes = varying_axes(state)
 
-    def body(state: State, at: Any) -> tuple[State, Any]:
-        value, valid, before, after = at
+    def body(state: State, now: tuple[Any, Edges]) -> tuple[State, Any]:
+        value, (valid, before, after) = now
         new, y = step(state if before is None else where(before, start, state), value)
         check_state(name, "the new state", new, state, ": apply must keep its shapes and dtypes")
         new = vary(new, axes)
@@ -63,7 +82,7 @@ def scan(
             new = where(valid, new, state)
         return new if after is None else where(after, start, new), (show(new), y)
 
-    return jax.lax.scan(body, state, (inputs, mask, before, after), reverse=reverse)
+    return jax.lax.scan(body, state, (inputs, at), reverse=reverse)
 
 
 def laid_out(step: Step, inputs: Any, state: State, start: State) -> tuple[State, State]:
@@ -75,19 +94,11 @@ def laid_out(step: Step, inputs: Any, state: State, start: State) -> tuple[State
     return laid_out_as(state, after), laid_out_as(start, after)
 
 
-def previous(
-    states: State,
-    state: State,
-    start: State,
-    mask: ArrayLike | None,
-    reset: ArrayLike | None,
-    reverse: bool,
-) -> State:
+def previous(states: State, state: State, start: State, at: Edges, reverse: bool) -> State:
     """The states that the steps of such a scan began from, given those that it showed."""
-    before, after = _boundaries(mask, reset, reverse)
     start = jax.tree.map(lambda leaf: leaf[None], start)
-    if after is not None:
-        states = where(after, start, states)
+    if at.after is not None:
+        states = where(at.after, start, states)
 
     def shift(first: Any, rest: Any) -> Any:
         if reverse:
@@ -95,19 +106,7 @@ def previous(
         return jnp.concatenate([first[None], rest])[:-1]
 
     states = jax.tree.map(shift, state, states)
-    return states if before is None else where(before, start, states)
-
-
-def _boundaries(
-    mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool
-) -> tuple[ArrayLike | None, ArrayLike | None]:
-    """Where `start` takes the place of the state before a step, and after it."""
-    fresh = reset if mask is None or reset is None else reset & mask
-    if reverse:
-        return None if mask is None else ~mask, fresh
-    if mask is None or fresh is None:
-        return fresh if mask is None else ~mask, None
-    return ~mask | fresh, None
+    return states if at.before is None else where(at.before, start, states)
 
 
 def where(flags: ArrayLike, chosen: Any, otherwise: Any) -> Any:
