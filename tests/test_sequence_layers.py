@@ -127,3 +127,25 @@ def test_parallel_runs_each_on_the_same_sequence() -> None:
 
     arguments = (a.params, b.params, a.xs)
     assert_close(with_gradients(library, *arguments), with_gradients(by_hand, *arguments))
+
+
+@pytest.mark.parametrize("flags", ["", "mask", "reset", "mask reset"])
+@pytest.mark.parametrize("row", ["lstm peephole", "gru", "gru reset before"])
+def test_two_equal_directions_are_two_loops(row: str, flags: str) -> None:
+    """They run as one batch, each from its own end."""
+    p = problem(row)
+    layer = jaxnn.bidirectional(p.cell)
+    other = jax.tree.map(lambda leaf: leaf * 0.7, p.params)
+    options = {name: getattr(p, name) for name in flags.split()}
+
+    def library(pa: Any, pb: Any, xs: Any, states: Any, starts: Any) -> Any:
+        params = jaxnn.BidirectionalParams(pa, pb)
+        return layer.unroll(params, xs, states, **options, start=starts)
+
+    def by_hand(pa: Any, pb: Any, xs: Any, states: Any, starts: Any) -> Any:
+        last, left = p.oracle(pa, xs, states[0], start=starts[0], **options)
+        first, right = p.oracle(pb, xs, states[1], reverse=True, start=starts[1], **options)
+        return (last, first), jnp.concatenate([left, right], -1)
+
+    arguments = (p.params, other, p.xs, both(p.state, p.start), both(p.start, p.state))
+    assert_close(with_gradients(library, *arguments), with_gradients(by_hand, *arguments))

@@ -6,32 +6,21 @@ from typing import Any
 import jax
 
 from jaxnn.recurrence.rule import examine, recur, restore
-from jaxnn.recurrence.run import Run
-from jaxnn.recurrence.scan import Edges, Step, edges, laid_out, scan
-from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, prepare, shown_by
+from jaxnn.recurrence.scan import Edges, Step, laid_out, scan
+from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, shown_by
 from jaxnn.types import Params, State
 
 
 def run_plain(
-    name: str, step: Step, inputs: Any, state: State, start: State, run: Run
+    name: str, step: Step, inputs: Any, state: State, start: State, at: Edges, reverse: bool
 ) -> tuple[State, Any]:
     """The plain scan of a step; the outputs at masked steps mean nothing."""
     state, start = laid_out(step, inputs, state, start)
-    at = edges(run.mask, run.reset, run.reverse)
-    final, (_, ys) = scan(name, step, inputs, state, start, at, run.reverse)
+    final, (_, ys) = scan(name, step, inputs, state, start, at, reverse)
     return final, ys
 
 
 def run_split(
-    split: Split, params: Params, run: Run, state: State, start: State
-) -> tuple[State, Any]:
-    """A split over a sequence: its inputs projected at once, then the loop."""
-    projected = prepare(split, params, run.xs)
-    at = edges(run.mask, run.reset, run.reverse)
-    return run_projected(split, run.reverse, params, projected, state, start, at)
-
-
-def run_projected(
     split: Split,
     reverse: bool,
     params: Params,
@@ -52,8 +41,7 @@ def run_projected(
     one = jax.eval_shape(functools.partial(jax.tree.map, _one), projected)
     recurrence = examine(split.name, mix, split.combine, output, both, one, state)
     if recurrence is None:
-        final, (_, ys) = scan(split.name, step, projected, state, start, at, reverse)
-        return final, ys
+        return run_plain(split.name, step, projected, state, start, at, reverse)
     final, shown = recur(recurrence, reverse, both, projected, state, start, at)
     time = jax.tree.leaves(projected)[0].shape[0]
     return final, jax.vmap(output)(restore(recurrence.shows, shown, state, time))

@@ -20,7 +20,7 @@ from jaxnn.functions.mesh import vary, varying_axes
 from jaxnn.functions.sequences import clean
 from jaxnn.recurrence.path import run_plain, run_split
 from jaxnn.recurrence.run import Run, known_of, unroll_by
-from jaxnn.recurrence.scan import where
+from jaxnn.recurrence.scan import edges, where
 from jaxnn.recurrence.split import Split, check_x, one_step, parameters, prepare, shown_by
 from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State, named
 
@@ -65,6 +65,23 @@ def apply_split(
 
 def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[State, Any]:
     """A whole sequence."""
+    run, state, start = begin(recurrence, params, run)
+    at = edges(run.mask, run.reset, run.reverse)
+    if isinstance(recurrence, Split):
+        projected = prepare(recurrence, params, run.xs)
+        state, ys = run_split(recurrence, run.reverse, params, projected, state, start, at)
+    else:
+        batch = tuple(run.xs.shape[1 : run.xs.ndim - recurrence.event_ndim])
+        step = functools.partial(_checked_step, recurrence, batch, params)
+        inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
+        state, ys = run_plain(recurrence.name, step, inputs, state, start, at, run.reverse)
+    if run.mask is not None:
+        ys = where(run.mask, ys, jax.tree.map(jnp.zeros_like, ys))
+    return state, ys
+
+
+def begin(recurrence: Split | Plain, params: Params, run: Run) -> tuple[Run, State, State]:
+    """What unroll was asked for, checked and with clean inputs; the first state, and the start."""
     name = f"{recurrence.name}.unroll"
     check_key(name, run.key)
     batch = _check_sequence(recurrence, params, run)
@@ -73,16 +90,7 @@ def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple
     check_state(name, "state", state, start, _batch_hint(state, start, run.xs))
     run = run._replace(xs=clean(name, run.xs, run.mask, "xs"))
     axes = varying_axes((params, run.xs, state, start, run.mask, run.reset))
-    state, start = vary(state, axes), vary(start, axes)
-    if isinstance(recurrence, Split):
-        state, ys = run_split(recurrence, params, run, state, start)
-    else:
-        step = functools.partial(_checked_step, recurrence, batch, params)
-        inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
-        state, ys = run_plain(recurrence.name, step, inputs, state, start, run)
-    if run.mask is not None:
-        ys = where(run.mask, ys, jax.tree.map(jnp.zeros_like, ys))
-    return state, ys
+    return run, vary(state, axes), vary(start, axes)
 
 
 def _checked_step(
