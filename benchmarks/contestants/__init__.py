@@ -1,0 +1,47 @@
+"""Who takes part: a name, the file that knows how to run it, and the package it needs."""
+
+from typing import NamedTuple
+
+
+class Contestant(NamedTuple):
+    """A framework, in one way of using it.
+
+    module: a file of this folder, with `task(workload) -> Task`; package: what is imported, for the
+    import time; only: the kinds of work it is there for, `()` for all.
+    """
+
+    name: str
+    module: str
+    package: str
+    only: tuple[str, ...] = ()
+
+
+JAXNN, DEVICES, TORCH, JAX = "jaxnn", "jaxnn, a device a core", "torch", "jax itself"
+LINEN, KERAS = "flax.linen", "keras"
+OURS = (JAXNN, DEVICES)
+PEERS = (LINEN, "flax.nnx", "haiku", "equinox", KERAS)
+"""The JAX libraries that jaxnn is compared with; each can be the best one."""
+
+CONTESTANTS = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(JAXNN, "with_jaxnn", "jaxnn"),
+        Contestant(DEVICES, "with_devices", "jaxnn"),
+        Contestant(TORCH, "with_torch", "torch"),
+        Contestant(LINEN, "with_flax_linen", "flax.linen"),
+        Contestant("flax.nnx", "with_flax_nnx", "flax.nnx"),
+        Contestant("haiku", "with_haiku", "haiku"),
+        Contestant("equinox", "with_equinox", "equinox"),
+        Contestant(KERAS, "with_keras", "keras"),
+        Contestant(JAX, "with_jax", "jax", only=("matmul", "import")),
+    )
+}
+
+
+def contestants_for(kind: str) -> list[str]:
+    """Who is asked for a kind of work; the machine's matmul rate needs no peer."""
+    return [
+        contestant.name
+        for contestant in CONTESTANTS.values()
+        if (kind in contestant.only if contestant.only else kind != "matmul")
+    ]
