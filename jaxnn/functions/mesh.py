@@ -48,10 +48,10 @@ def on_mesh(x: Any) -> bool:
 
 def whole_rows(x: jax.Array) -> jax.Array:
     """x with its last axis on every device, where its type says that it is sharded."""
-    spec = jax.typeof(x).sharding.spec
-    if spec[-1:] in ((), (None,)):
+    sharding = jax.typeof(x).sharding
+    if sharding.spec[-1:] in ((), (None,)):
         return x
-    return jax.sharding.reshard(x, PartitionSpec(*spec[:-1], None))
+    return jax.sharding.reshard(x, sharding.update(spec=PartitionSpec(*sharding.spec[:-1], None)))
 
 
 def is_explicit(x: Any) -> bool:
@@ -66,6 +66,15 @@ def _is_explicit_type(kind: Any) -> bool:
 def laid_out_as(tree: Any, like: Any) -> Any:
     """A tree with the shardings of another one of equal shapes."""
     return jax.tree.map(lambda leaf, kind: jax.sharding.reshard(leaf, kind.sharding), tree, like)
+
+
+def over_time(x: jax.Array, time: Any, like: jax.Array) -> jax.Array:
+    """x, as wide as `like` at each of so many time steps, and sharded as it is."""
+    wide = jnp.broadcast_to(x, (time, *like.shape))
+    if not is_explicit(like):
+        return wide
+    sharding = jax.typeof(like).sharding
+    return jax.sharding.reshard(wide, sharding.update(spec=PartitionSpec(None, *sharding.spec)))
 
 
 def hidden_specs(params: Any, axis: str) -> Any:

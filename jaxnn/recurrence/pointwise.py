@@ -77,10 +77,10 @@ class Pointwise(NamedTuple):
         kinds = iter(constant), iter(varying)
         return (next(kinds[varies]) for varies in self.varies)
 
-    def streams(self) -> list[Source]:
-        """The sources that enter, each once."""
-        every = [source for row in self.rows for source in row.sources]
-        return [source for source in dict.fromkeys(every) if not source.old and not source.new]
+    def streams(self) -> dict[Source, int]:
+        """The sources that enter, and a leaf of the new state that has their shape."""
+        every = [(source, row.leaf) for row in self.rows for source in row.sources]
+        return {source: leaf for source, leaf in every if not source.old and not source.new}
 
 
 def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None:

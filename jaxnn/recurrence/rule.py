@@ -48,7 +48,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jaxnn.functions.mesh import on_mesh, zeros_of_type
+from jaxnn.functions.mesh import on_mesh, over_time, zeros_of_type
 from jaxnn.recurrence.pointwise import Pointwise, Source, take_apart
 from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
 from jaxnn.recurrence.scan import Edges, previous, scan
@@ -197,13 +197,14 @@ def _streams(
         fixed_dots = jax.jvp(recurrence.pointwise.fix, *along)[1]
 
     found = {}
-    for source in recurrence.pointwise.streams():
+    for source, leaf in recurrence.pointwise.streams().items():
         terms = [projected_dots[n] for n in source.projected if not _is_zero(projected_dots[n])]
         terms += [mixed_dots[n] for n in source.mixed if mixed_dots]
         terms += [fixed_dots[n][None] for n in source.fixed if fixed_dots]
         if terms:
-            total = functools.reduce(jnp.add, terms)
-            found[source] = jnp.broadcast_to(total, (time, *total.shape[1:]))
+            # As wide as the state: what is summed over the batch is so after the loop, once.
+            like = jax.tree.leaves(state)[leaf]
+            found[source] = over_time(functools.reduce(jnp.add, terms), time, like)
     ordered = sorted((source for source in found if source.mixed), key=lambda source: source.mixed)
     mixed = jax.tree.leaves(jax.eval_shape(recurrence.mix, for_mix, state))
     alike = len({(leaf.shape, leaf.dtype) for leaf in mixed}) == 1 and mixed[0].ndim > 0
@@ -270,7 +271,7 @@ def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: A
     """States over time from those leaves that were wanted; nobody reads the others: zeros."""
     found = iter(leaves)
     full = [
-        next(found) if yes else jnp.broadcast_to(jnp.zeros_like(leaf), (time, *leaf.shape))
+        next(found) if yes else over_time(jnp.zeros_like(leaf), time, leaf)
         for yes, leaf in zip(which, jax.tree.leaves(like), strict=True)
     ]
     return jax.tree.structure(like).unflatten(full)

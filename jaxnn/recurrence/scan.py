@@ -111,4 +111,11 @@ def previous(states: State, state: State, start: State, at: Edges, reverse: bool
 
 def where(flags: ArrayLike, chosen: Any, otherwise: Any) -> Any:
     """The tree `chosen` where the flags, `(*batch,)`, are true, the tree `otherwise` elsewhere."""
-    return jax.tree.map(lambda a, b: jnp.where(expand_to(flags, a), a, b), chosen, otherwise)
+
+    def choose(a: Any, b: Any) -> Any:
+        which = expand_to(flags, b)
+        if is_explicit(b):
+            which = laid_out_as(jnp.broadcast_to(which, b.shape), jax.typeof(b))
+        return jnp.where(which, a, b)
+
+    return jax.tree.map(choose, chosen, otherwise)
