@@ -75,7 +75,12 @@ def logits(
 
 
 def train(
-    settings: Settings, data: Any, seed: int, progress: bool = True, evaluate: Any = None
+    settings: Settings,
+    data: Any,
+    seed: int,
+    progress: bool = True,
+    evaluate: Any = None,
+    mesh: jax.sharding.Mesh | None = None,
 ) -> tuple[Model, Model, jaxnn.Fit]:
     """The network, its trained parameters, and how it went."""
     sequences, labels = data
@@ -105,14 +110,15 @@ def train(
             )
 
     result = jaxnn.fit(
-        jaxnn.train_step(loss, optimizer),
+        jaxnn.train_step(loss, optimizer, mesh),
         jaxnn.train_state(params, optimizer, key),
         endless(),
         settings.steps,
         None if evaluate is None else lambda current: evaluate(model, current.params),
         progress=progress,
     )
-    return model, result.train_state.params, result
+    # All devices hold them, and would all work on every answer.
+    return model, jax.device_get(result.train_state.params), result
 
 
 def predict(model: Model, params: Model, sequences: Any) -> np.ndarray:
@@ -158,10 +164,12 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=defaults.hidden, help="units a direction")
     parser.add_argument("--layers", type=int, default=defaults.layers, help="layers")
     parser.add_argument("--steps", type=int, default=defaults.steps, help="train steps")
+    parser.add_argument("--cores", type=int, help="CPU cores, among which batches are split")
     parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results"), help="folder")
     parser.add_argument("--data", type=pathlib.Path, help="another copy of japanese_vowels.npz")
     args = parser.parse_args()
+    mesh = jaxnn.one_device_per_core(args.cores)
     settings = defaults._replace(
         cell=args.cell, hidden=args.hidden, layers=args.layers, steps=args.steps
     )
@@ -170,7 +178,7 @@ def main() -> None:
     accuracies = []
     for seed in args.seed:
         began = time.perf_counter()
-        model, params, result = train(settings, train_data, seed)
+        model, params, result = train(settings, train_data, seed, mesh=mesh)
         if result.stopped != "done":
             print(f"training ended early: {result.stopped}")
         guesses = predict(model, params, test_data[0])

@@ -42,6 +42,7 @@ from jaxnn.functions.losses import (
     half_squared_error as half_squared_error,
     mean_squared_error as mean_squared_error,
 )
+from jaxnn.functions.mesh import hidden_specs as hidden_specs
 from jaxnn.functions.sequences import (
     lengths_to_mask as lengths_to_mask,
     masked_last as masked_last,
@@ -74,11 +75,12 @@ from jaxnn.training.batches import (
     pad as pad,
 )
 from jaxnn.training.checkpoint import load as load, save as save
+from jaxnn.training.decay import decay_mask as decay_mask
+from jaxnn.training.devices import one_device_per_core as one_device_per_core
 from jaxnn.training.fit import Fit as Fit, History as History, fit as fit
 from jaxnn.training.step import (
     Metrics as Metrics,
     TrainState as TrainState,
-    decay_mask as decay_mask,
     train_state as train_state,
     train_step as train_step,
 )

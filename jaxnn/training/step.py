@@ -1,4 +1,5 @@
-"""One train step: a jitted, donating function that keeps the old parameters where it fails."""
+"""One train step, on one device or many: jitted, donating; it keeps the old parameters where it
+fails."""
 
 import contextlib
 import functools
@@ -8,9 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.sharding import Mesh
 
 from jaxnn.functions.checks import check_key, is_array, is_traced, shape_text, state_dtype
-from jaxnn.functions.describe import path_text
+from jaxnn.training.devices import check_mesh, placed, share_spec
+from jaxnn.training.plan import Plan, planned
+from jaxnn.training.shares import added_up, check_weight, divisor, mean_of_shares
 from jaxnn.types import Array, Key, Params, State
 
 Loss = Callable[[Params, State, Any, Key], tuple[Array, Array | float, State]]
@@ -81,7 +85,10 @@ def _copy(leaf: Any) -> Array:
 
 
 def train_step(
-    loss: Loss, optimizer: optax.GradientTransformation
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh | None = None,
+    batch_axis: Any = None,
 ) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
     """A step of gradient descent on the mean loss, for a loss that gives sum and weight.
 
@@ -90,19 +97,36 @@ def train_step(
     border of two chunks. Where the loss, a gradient or the optimiser's update is not finite, or no
     sample is valid, params, opt_state and state stay as they were, and the metrics say so.
 
+    With a mesh, each device runs the loss on its share of the batch, and of the carried state,
+    whose arrays have the batch first; both are split over all axes of the mesh. Params, opt_state
+    and key are the same on all. Sums, weights and gradients are added up in one exchange, so that
+    the step is the one that one device would take, to rounding, however unequal the shares. Only
+    the random numbers are others: device d draws from `jax.random.fold_in(fold_in(key, n), d)`. A
+    `Batch` that does not divide is filled up with masked samples.
+
     Args:
       loss: `loss(params, state, batch, key)` gives `(sum, weight, state)`; sum / weight is the mean
-        that is descended, and the new state is carried on.
+        that is descended, and the new state is carried on. With a mesh it gets a share of the
+        batch, so the sum must be one over samples (or steps), and the weight their number.
       optimizer: any optax transformation; one that asks for the loss (`value`, `grad`, `value_fn`)
         gets it.
+      mesh: the devices, such as `jaxnn.one_device_per_core()`; None for one device.
+      batch_axis: with a mesh, the axis of each array of the batch that is split: a tree like the
+        batch, or its upper part, such as `(1, 0, 1)` for `(xs, labels, mask)`, or `1` where all are
+        `(time, batch, ...)`; None, in it, for what every device gets whole. It may be left out for
+        a `Batch` with one number as the target of each sample.
 
     Returns:
       `step(train_state, batch) -> (train_state, metrics)`, jitted. It donates the train_state: the
-      one that was given cannot be used again.
+      one that was given cannot be used again. With a mesh the one that it gives lies on all
+      devices, which would all do what is done with it: `jax.device_get` it for an evaluation.
 
     Raises:
-      ValueError: for a train_state that went into a step before.
-      TypeError: where the loss does not give two scalars and a state like the one it was given.
+      ValueError: for a train_state that went into a step before; for a batch or state that cannot
+        be split as `batch_axis` says, does not divide and cannot be filled up; for a weight that
+        does not grow with the batch on a mesh.
+      TypeError: where the loss does not give two scalars and a state like the one it was given, or
+        mesh is none.
 
     >>> import jax, jax.numpy as jnp, jaxnn, optax
     >>> model = jaxnn.dense(1, 1)
@@ -110,7 +134,8 @@ def train_step(
     ...     x, y = batch
     ...     return *jaxnn.mean_squared_error(model.apply(params, x), y), state
     >>> optimizer = optax.sgd(0.1)
-    >>> step = train_step(loss, optimizer)
+    >>> mesh = jaxnn.one_device_per_core(1)  # before the first use of jax, and without a number
+    >>> step = train_step(loss, optimizer, mesh, batch_axis=0)
     >>> params = model.init(jax.random.key(0))
     >>> current = train_state(params, optimizer, jax.random.key(1))
     >>> x = jnp.linspace(-1.0, 1.0, 9)[:, None]
@@ -119,19 +144,36 @@ def train_step(
     >>> bool(metrics.loss < 1e-4), int(current.step)
     (True, 100)
     """
-
+    check_mesh(mesh)
     update = optax.with_extra_args_support(optimizer).update
+    # With one device there is nothing to add up, and its keys are those of a step without a mesh.
+    names = () if mesh is None or mesh.size == 1 else mesh.axis_names
 
-    def mean_loss(params: Params, state: State, batch: Any, key: Key) -> tuple[Array, Any]:
-        total, weight, after = _check_result(loss(params, state, batch, key), state)
-        one = jnp.ones((), total.dtype)
-        return total / jnp.where(weight > 0, weight, one), (weight, after)
-
-    @functools.partial(jax.jit, donate_argnums=0)
-    def step(current: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+    def one_step(current: TrainState, batch: Any, plan: Plan | None) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(current.key, current.step)
-        run = functools.partial(mean_loss, state=current.state, batch=batch, key=key)
-        (value, (weight, state)), gradients = jax.value_and_grad(run, has_aux=True)(current.params)
+        if names:
+            key = jax.random.fold_in(key, jax.lax.axis_index(names))
+
+        def mean(params: Params, state: State, batch: Any) -> tuple[Array, tuple[Array, State]]:
+            total, weight, after = _check_result(loss(params, state, batch, key), state)
+            return total / divisor(weight), (weight, after)
+
+        def run(params: Params) -> tuple[Array, Array, Params, State]:
+            descend = jax.value_and_grad(mean, has_aux=True)
+            (value, (weight, after)), gradients = descend(params, current.state, batch)
+            if names:
+                value, weight, gradients = added_up(names, value, weight, gradients)
+            return value, weight, gradients, after
+
+        def value_of(params: Params) -> Array:
+            return mean(params, current.state, batch)[0]
+
+        def weigh(state: State, batch: Any) -> Array:
+            return mean(current.params, state, batch)[1][0]
+
+        if plan is not None and names:
+            check_weight(weigh, current.state, batch, plan)
+        value, weight, gradients, state = run(current.params)
         norm = _norm(gradients)
         with _optax_rules():
             updates, opt_state = update(
@@ -140,7 +182,7 @@ def train_step(
                 current.params,
                 value=value,
                 grad=gradients,
-                value_fn=lambda params: run(params)[0],
+                value_fn=mean_of_shares(run) if names else value_of,
             )
             params = optax.apply_updates(current.params, updates)
         finite = jnp.isfinite(value) & jnp.isfinite(weight) & jnp.isfinite(norm)
@@ -152,10 +194,39 @@ def train_step(
         after = TrainState(params, opt_state, state, current.step + 1, current.key)
         return after, Metrics(value, weight, norm, finite)
 
+    @functools.partial(jax.jit, donate_argnums=0, static_argnames="plan")
+    def step(
+        current: TrainState, batch: Any, plan: Plan | None = None
+    ) -> tuple[TrainState, Metrics]:
+        if mesh is None or plan is None:
+            return one_step(current, batch, None)
+        same, share = share_spec(mesh, None), share_spec(mesh, 0)
+        carried: Any = TrainState(same, same, share, same, same)  # pyright: ignore[reportArgumentType]
+        split = [share_spec(mesh, axis) for axis in plan.axes]
+        return jax.shard_map(
+            functools.partial(one_step, plan=plan),
+            mesh=mesh,
+            in_specs=(carried, jax.tree.structure(batch).unflatten(split)),
+            out_specs=(carried, same),
+            # What varies over the devices is told by no loss: a first state of zeros does not, the
+            # one after a step does, and a scan would refuse that. What is the same on all devices
+            # is so by the exchange.
+            check_vma=False,
+        )(current, batch)
+
     @functools.wraps(step)
     def checked(current: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
         _check_alive(current)
-        return step(current, batch)
+        if mesh is None:
+            return step(current, batch)
+        batch, plan = planned(mesh, batch, batch_axis, current.state)
+        batch = placed(mesh, batch, plan.axes)
+        state = placed(mesh, current.state, 0)
+        current = placed(mesh, current._replace(state=()), None)._replace(state=state)
+        if mesh.devices.flat[0].platform == "cpu" and not is_traced(current.step):
+            # With many exchanges in its queue, the CPU's runtime waits for itself for ever.
+            jax.block_until_ready(current.step)
+        return step(current, batch, plan=plan)
 
     return checked
 
@@ -217,24 +288,3 @@ def _optax_rules() -> Iterator[None]:
     """Optax mixes dtypes and ranks inside, so strict settings hold for the user's code alone."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
-
-
-def decay_mask(params: Params) -> Any:
-    """True for kernels and False for everything else: what weight decay should act on.
-
-    A kernel is a leaf whose last name on its path is `kernel` or ends in `_kernel`; biases,
-    peepholes, scales, tables and initial states do not decay.
-
-    Args:
-      params: any pytree with named fields (or string keys).
-
-    Returns:
-      A tree of booleans of the same structure, for `optax.adamw(..., mask=decay_mask)`.
-
-    >>> import jax, jaxnn
-    >>> decay_mask(jaxnn.dense(2, 3).init(jax.random.key(0)))
-    DenseParams(kernel=True, bias=False)
-    """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: ("_" + path_text(path).rsplit(".", 1)[-1]).endswith("_kernel"), params
-    )

@@ -1,0 +1,29 @@
+"""Which parameters weight decay acts on."""
+
+from typing import Any
+
+import jax
+
+from jaxnn.functions.describe import path_text
+from jaxnn.types import Params
+
+
+def decay_mask(params: Params) -> Any:
+    """True for kernels and False for everything else: what weight decay should act on.
+
+    A kernel is a leaf whose last name on its path is `kernel` or ends in `_kernel`; biases,
+    peepholes, scales, tables and initial states do not decay.
+
+    Args:
+      params: any pytree with named fields (or string keys).
+
+    Returns:
+      A tree of booleans of the same structure, for `optax.adamw(..., mask=decay_mask)`.
+
+    >>> import jax, jaxnn
+    >>> decay_mask(jaxnn.dense(2, 3).init(jax.random.key(0)))
+    DenseParams(kernel=True, bias=False)
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: ("_" + path_text(path).rsplit(".", 1)[-1]).endswith("_kernel"), params
+    )
