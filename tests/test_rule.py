@@ -40,14 +40,18 @@ def census(function: Callable[..., Any], *arguments: Any) -> Census:
 def count(jaxpr: Jaxpr, products: list[tuple[int, ...]], found: Census) -> None:
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "dot_general":
-            products.append(eqn.outvars[0].aval.shape)
+            products.append(shape(eqn.outvars[0]))
         if eqn.primitive.name == "scan":
             consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
-            carried = [atom.aval.shape for atom in eqn.invars[consts : consts + carry]]
+            carried = [shape(atom) for atom in eqn.invars[consts : consts + carry]]
             found.loops.append(Loop([], carried))
         for inner in inner_jaxprs(eqn.params):
             inside = eqn.primitive.name == "scan"
             count(inner, found.loops[-1].products if inside else products, found)
+
+
+def shape(atom: Any) -> tuple[int, ...]:
+    return atom.aval.shape
 
 
 def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:

@@ -81,8 +81,7 @@ def _axes_of_batch(batch: Any) -> Batch:
             f"sample: pass batch_axis=Batch(1, 1, 1, 0, 0) where they are (time, batch, ...), "
             f"batch_axis=Batch(1, 0, 1, 0, 0) where they are (batch, ...)"
         )
-    axes: Any = Batch(1, 0, 1, 0, 0)  # pyright: ignore[reportArgumentType]
-    return axes
+    return Batch._make((1, 0, 1, 0, 0))
 
 
 def _expanded(name: str, prefix: Any, tree: Any) -> list[Any]:
@@ -130,7 +129,7 @@ def _size(batch: Any, axes: list[int | None]) -> int:
 
 def _filled(batch: Batch, axes: list[int | None], more: int) -> Batch:
     """With samples that are masked, as `batches` fills the last one up."""
-    blank: Any = Batch(0, 0, False, False, -1)  # pyright: ignore[reportArgumentType]
+    blank = Batch._make((0, 0, False, False, -1))
     leaves, structure = jax.tree.flatten(batch)
 
     def longer(leaf: Any, axis: int | None, value: Any) -> Any:

@@ -201,7 +201,7 @@ def train_step(
         if mesh is None or plan is None:
             return one_step(current, batch, None)
         same, share = share_spec(mesh, None), share_spec(mesh, 0)
-        carried: Any = TrainState(same, same, share, same, same)  # pyright: ignore[reportArgumentType]
+        carried = TrainState._make((same, same, share, same, same))
         split = [share_spec(mesh, axis) for axis in plan.axes]
         return jax.shard_map(
             functools.partial(one_step, plan=plan),
