@@ -75,14 +75,17 @@ def split_cell(
       init: `init(key)` gives the parameters, any pytree.
       project: `project(params, x)`, what depends on the input only; x comes with a time axis in
         front, or without. Gives an array, or a tuple of one for each gate.
-      mix: `mix(params, state)`, what is linear in the state: the matmul of the loop.
-      combine: `combine(params, projected, mixed, state)` gives the new state, unit by unit.
+      mix: `mix(params, state)`, what is linear in the state: the matmul of the loop. The state may
+        have any number of leading dimensions.
+      combine: `combine(params, projected, mixed, state)` gives the new state, unit by unit; it may
+        also multiply by a matrix of the parameters.
       initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
       output: `output(state)` gives y; by default the field `hidden` of the state.
       event_ndim: how many trailing dimensions of x are not batch.
 
     Returns:
-      A Cell. Nothing is cast: its dtypes are those of the parameters and the input.
+      A Cell. Nothing is cast: its dtypes are those of the parameters and the input. Where mix or
+      combine turn out to be something else (a layer norm, say), it runs by the plain scan.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> leaky = jaxnn.split_cell(

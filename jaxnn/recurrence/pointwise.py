@@ -8,8 +8,12 @@ and not six. The coefficients come from JAX's own rules, one equation of the jax
 
 Where `combine` reads a leaf of `projected` and one of `mixed` in their sum alone, the two are one
 source: they share the coefficient and, in the backward pass, the cotangent, δ in the textbooks.
+
+A product with a weight may stand in it (the GRU with the reset before has (r∘h) W): its left factor
+has a row like a state's, and its result is a source, whose tangent is one more matmul in the loop.
 """
 
+import functools
 import itertools
 import operator
 from collections import Counter
@@ -20,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
-from jaxnn.functions.mesh import zeros_of_type
+from jaxnn.functions.mesh import on_mesh, zeros_of_type
 from jaxnn.recurrence.promises import (
     COMPARISONS,
     closes_over_traced,
@@ -29,6 +33,7 @@ from jaxnn.recurrence.promises import (
     is_floating,
     is_in,
     is_pointwise,
+    is_product,
     read,
     run_eqn,
 )
@@ -37,13 +42,15 @@ from jaxnn.recurrence.promises import (
 class Source(NamedTuple):
     """What a new state depends on: a sum of leaves that enter, or one leaf of a state.
 
-    Indices of leaves of `mixed`, of `projected`, and of what `combine` makes of the parameters
-    alone (`fixed`), which stand for their sum; or of a leaf of the old or of the new state.
+    Indices of leaves of `mixed`, of `projected`, of what `combine` makes of the parameters alone
+    (`fixed`), and of its products, which stand for their sum; or of a leaf of the old or of the
+    new state. The left factors of products count as leaves of the new state, after the others.
     """
 
     mixed: tuple[int, ...] = ()
     projected: tuple[int, ...] = ()
     fixed: tuple[int, ...] = ()
+    products: tuple[int, ...] = ()
     old: tuple[int, ...] = ()
     new: tuple[int, ...] = ()
 
@@ -55,21 +62,40 @@ class Row(NamedTuple):
     sources: tuple[Source, ...]
 
 
-class Pointwise(NamedTuple):
-    """`combine`, taken apart.
+class Product(NamedTuple):
+    """A matmul inside `combine`, of something that moves by a weight, which is a fixed leaf."""
 
-    rows: what each leaf of the new state depends on.
+    weight: int
+    params: dict[str, Any]
+
+    def of(self, left: Any, weight: Any) -> Any:
+        """left · weight, as one matrix where no axis may be sharded (see `times_gates`)."""
+        dot = functools.partial(jax.lax.dot_general_p.bind, **self.params)
+        if on_mesh(left):
+            ends = (((left.ndim - 1,), (0,)), ((), ()))
+            return dot(left, weight, dimension_numbers=ends)
+        rows = dot(
+            left.reshape(-1, left.shape[-1]), weight, dimension_numbers=(((1,), (0,)), ((), ()))
+        )
+        return rows.reshape(*left.shape[:-1], rows.shape[-1])
+
+
+class Pointwise(NamedTuple):
+    """`combine`, taken apart: pointwise but for products with weights.
+
+    rows: what each leaf of the new state depends on, and each left factor of a product.
     varies: for each source of each row, whether its coefficient depends on the step.
     fix: `fix(params)` gives the fixed leaves.
-    step: `step(params, projected, mixed, state)` gives the new state, as `combine` does, and the
-      coefficients that vary.
+    step: `step(params, projected, mixed, state)` gives the new state, as `combine` does, the left
+      factors of the products, and the coefficients that vary.
     constants: `constants(params)` gives the other coefficients.
     """
 
     rows: list[Row]
+    products: list[Product]
     varies: list[bool]
     fix: Callable[[Any], list[Any]]
-    step: Callable[[Any, Any, Any, Any], tuple[Any, list[Any]]]
+    step: Callable[[Any, Any, Any, Any], tuple[Any, list[Any], list[Any]]]
     constants: Callable[[Any], list[Any]]
 
     def coefficients(self, varying: Sequence[Any], constant: Sequence[Any]) -> Iterator[Any]:
@@ -98,22 +124,23 @@ def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None
     except _NotPointwiseError:
         return None
     moving = depending(traced.jaxpr, traced.jaxpr.invars[counts[0] :])
-    varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[counts[3] :]]
+    first = counts[3] + len(walk.products)
+    varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[first:]]
     loop, structure = traced.jaxpr.invars[counts[0] :], jax.tree.structure(arguments[3])
 
-    def run(*parts: Any) -> tuple[list[Any], list[Any]]:
+    def step(*parts: Any) -> tuple[Any, list[Any], list[Any]]:
         results = jaxpr_as_fun(traced)(*jax.tree.leaves(parts))
-        return results[: counts[3]], results[counts[3] :]
-
-    def step(*parts: Any) -> tuple[Any, list[Any]]:
-        new, slopes = run(*parts)
-        return structure.unflatten(new), list(itertools.compress(slopes, varies))
+        new, factors = structure.unflatten(results[: counts[3]]), results[counts[3] : first]
+        return new, factors, list(itertools.compress(results[first:], varies))
 
     def constants(params: Any) -> list[Any]:
-        _, slopes = run(params, [zeros_of_type(var.aval) for var in loop])
+        if all(varies):
+            return []
+        any_step = [zeros_of_type(var.aval) for var in loop]
+        slopes = jaxpr_as_fun(traced)(*jax.tree.leaves(params), *any_step)[first:]
         return list(itertools.compress(slopes, map(operator.not_, varies)))
 
-    return Pointwise(walk.rows, varies, walk.fix, step, constants)
+    return Pointwise(walk.rows, walk.products, varies, walk.fix, step, constants)
 
 
 class _NotPointwiseError(Exception):
@@ -135,6 +162,9 @@ class _Walk:
         atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
         self.uses: Counter[Any] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
         self.rows: list[Row] = []
+        self.coefficients: list[Any] = []
+        self.products: list[Product] = []
+        self.factors: list[Any] = []
         self.entering: list[Var] = []
         self.env: dict[Any, Any] = {}
         self.forms: dict[Any, dict[Source, Any]] = {}
@@ -150,7 +180,7 @@ class _Walk:
         return [env[var] for var in self.entering]
 
     def step(self, *leaves: Any) -> list[Any]:
-        """The new state and the coefficients; finds the rows on its way."""
+        """The new state, the factors and the coefficients; finds the rows on its way."""
         jaxpr = self.jaxpr
         self.env = dict(
             zip((*jaxpr.constvars, *jaxpr.invars), (*self.consts, *leaves), strict=True)
@@ -159,12 +189,6 @@ class _Walk:
             for index, var in enumerate(getattr(self, field)):
                 self._begin(var, Source(**{field: (index,)}))
         states = {var: leaf for leaf, var in enumerate(jaxpr.outvars) if isinstance(var, Var)}
-        coefficients: list[Any] = []
-
-        def close(leaf: int, form: dict[Source, Any]) -> None:
-            self.rows.append(Row(leaf, tuple(form)))
-            coefficients.extend(form.values())
-
         for eqn in jaxpr.eqns:
             results = run_eqn(eqn, read(self.env, eqn.invars))
             self.env |= zip(eqn.outvars, results, strict=True)
@@ -172,18 +196,24 @@ class _Walk:
                 self._derive(eqn, states)
             for var in eqn.outvars:
                 if var in states and var in self.forms:
-                    close(states[var], self.forms[var])
+                    self._close(states[var], self.forms[var])
                     self._begin(var, Source(new=(states[var],)))
         done = {row.leaf for row in self.rows}
         for leaf, atom in enumerate(jaxpr.outvars):
             if leaf not in done:
-                close(leaf, {} if isinstance(atom, Literal) else self._form(atom))
-        return [*read(self.env, jaxpr.outvars), *coefficients]
+                self._close(leaf, {} if isinstance(atom, Literal) else self._form(atom))
+        return [*read(self.env, jaxpr.outvars), *self.factors, *self.coefficients]
+
+    def _close(self, leaf: int, form: dict[Source, Any]) -> None:
+        """What a leaf of the new state depends on is known."""
+        self.rows.append(Row(leaf, tuple(form)))
+        self.coefficients.extend(form.values())
 
     def _begin(self, var: Var, source: Source) -> None:
         """From here on, `var` is a source of its own."""
         if is_floating(var):
             self.forms[var] = {source: jnp.ones_like(self.env[var])}
+            self.streams.pop(var, None)
             if not source.old and not source.new:
                 self.streams[var] = source
 
@@ -208,6 +238,9 @@ class _Walk:
             for atom, form in zip(eqn.invars, forms, strict=True)
         ]
         fixed = [bool(form) and not moves for form, moves in zip(forms, moving, strict=True)]
+        if moving == [True, False] and is_product(eqn):
+            self._multiply(eqn)
+            return
         if not is_pointwise(eqn, moving, fixed):
             raise _NotPointwiseError
         if self._joins(eqn, states):
@@ -227,6 +260,18 @@ class _Walk:
             for var, slope in zip(eqn.outvars, slopes, strict=True):
                 if is_floating(var):
                     self.forms.setdefault(var, {})[source] = slope
+
+    def _multiply(self, eqn: JaxprEqn) -> None:
+        """A product begins a source of its own; its left factor is kept as a state is."""
+        left: Any
+        left, weight = eqn.invars
+        ((source, _),) = self._form(weight).items()
+        leaf = len(self.old) + len(self.products)
+        self._close(leaf, self._form(left))
+        self._begin(left, Source(new=(leaf,)))
+        self._begin(eqn.outvars[0], Source(products=(len(self.products),)))
+        self.products.append(Product(source.fixed[0], eqn.params))
+        self.factors.append(self.env[left])
 
     def _joins(self, eqn: JaxprEqn, states: dict[Any, int]) -> bool:
         """Whether it is the sum of two streams that nothing else reads."""

@@ -149,6 +149,17 @@ def is_pointwise(eqn: JaxprEqn, moving: Sequence[bool], fixed: Sequence[bool]) -
     return name in POINTWISE | COMPARISONS and len(shapes) == 1
 
 
+def is_product(eqn: JaxprEqn) -> bool:
+    """Whether it is a matmul of the last axis of something with the first one of a matrix."""
+    if eqn.primitive.name != "dot_general":
+        return False
+    left, right = map(_shape, eqn.invars)
+    return len(right) == 2 and eqn.params["dimension_numbers"] == (
+        ((len(left) - 1,), (0,)),
+        ((), ()),
+    )
+
+
 def _shape(atom: Any) -> tuple[Any, ...]:
     return atom.aval.shape
 

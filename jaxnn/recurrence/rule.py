@@ -34,6 +34,10 @@ is the same at every step is not stacked. Without differentiation none of it hap
 **Why a `custom_jvp`.** A rule for the tangent is differentiable again, in both modes: `jvp`, `grad`
 of `grad`, `linearize`, `vmap(grad)` all go through, where a `custom_vjp` would end forward mode.
 
+**A second product.** `combine` may multiply something that moves by a weight, as the GRU with the
+reset before does with (r∘h) W: then there is one more matmul in each loop, which waits for the
+first, and one more after them, for the weight's gradient.
+
 **One stream.** The q of all gates lie side by side in one array, so that the backward loop emits
 their δ as one and the matmuls after it read it without a copy.
 """
@@ -145,21 +149,24 @@ def _recur_jvp(
     name, pointwise, shows = recurrence.name, recurrence.pointwise, recurrence.shows
     kept = list(map(operator.or_, recurrence.mixes, shows))
 
-    def step(state: State, projected: Any) -> tuple[State, list[Array]]:
-        return pointwise.step(for_combine, projected, recurrence.mix(for_mix, state), state)
+    def step(state: State, projected: Any) -> tuple[State, tuple[list[Array], list[Array]]]:
+        mixed = recurrence.mix(for_mix, state)
+        new, factors, varying = pointwise.step(for_combine, projected, mixed, state)
+        return new, (factors, varying)
 
-    final, (states, varying) = scan(
+    final, (states, (factors, varying)) = scan(
         name, step, projected, state, start, at, reverse, functools.partial(_only, kept)
     )
     before = previous(states, _only(kept, state), _only(kept, start), at, reverse)
-    streams = _streams(recurrence, primals, tangents, before)
+    streams = _streams(recurrence, primals, tangents, before, factors)
     constant = pointwise.constants(for_combine)
+    fixed = pointwise.fix(for_combine)
 
     def tangent_step(state_dot: State, now: Any) -> tuple[State, tuple[()]]:
         streams, varying = now
         slopes = pointwise.coefficients(varying, constant)
         mixed_dot = jax.tree.leaves(recurrence.mix(for_mix, state_dot))
-        return _new_dot(pointwise, slopes, state_dot, mixed_dot, streams), ()
+        return _new_dot(pointwise, slopes, fixed, state_dot, mixed_dot, streams), ()
 
     final_dot, (shown_dot, _) = scan(
         name,
@@ -183,7 +190,11 @@ class _Streams(NamedTuple):
 
 
 def _streams(
-    recurrence: Recurrence, primals: tuple[Any, ...], tangents: tuple[Any, ...], before: list[Any]
+    recurrence: Recurrence,
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    before: list[Any],
+    factors: list[Array],
 ) -> _Streams:
     """What enters the tangent's recurrence from outside, for all time steps at once."""
     (for_mix, for_combine), projected, state, *_ = primals
@@ -197,14 +208,16 @@ def _streams(
         fixed_dots = jax.jvp(recurrence.pointwise.fix, *along)[1]
 
     found = {}
+    one_step = [*jax.tree.leaves(state), *(jax.lax.reduce_sum(leaf, (0,)) for leaf in factors)]
     for source, leaf in recurrence.pointwise.streams().items():
         terms = [projected_dots[n] for n in source.projected if not _is_zero(projected_dots[n])]
         terms += [mixed_dots[n] for n in source.mixed if mixed_dots]
         terms += [fixed_dots[n][None] for n in source.fixed if fixed_dots]
+        for n, product in ((n, recurrence.pointwise.products[n]) for n in source.products):
+            terms += [product.of(factors[n], fixed_dots[product.weight])] if fixed_dots else []
         if terms:
             # As wide as the state: what is summed over the batch is so after the loop, once.
-            like = jax.tree.leaves(state)[leaf]
-            found[source] = over_time(functools.reduce(jnp.add, terms), time, like)
+            found[source] = over_time(functools.reduce(jnp.add, terms), time, one_step[leaf])
     ordered = sorted((source for source in found if source.mixed), key=lambda source: source.mixed)
     mixed = jax.tree.leaves(jax.eval_shape(recurrence.mix, for_mix, state))
     alike = len({(leaf.shape, leaf.dtype) for leaf in mixed}) == 1 and mixed[0].ndim > 0
@@ -233,6 +246,7 @@ def _mixed_dots(
 def _new_dot(
     pointwise: Pointwise,
     slopes: Iterator[Array],
+    fixed: list[Array],
     state_dot: State,
     mixed_dots: list[Array],
     streams: _Streams,
@@ -242,19 +256,27 @@ def _new_dot(
     if streams.together is not None:
         side_by_side = jnp.concatenate(mixed_dots, axis=-1) + streams.together
         mixed_dots = jnp.split(side_by_side, len(mixed_dots), axis=-1)
-    new: list[Any] = [None] * len(old)
+    new: list[Any] = [None] * (len(old) + len(pointwise.products))
+    products: list[Any] = []
     for row in pointwise.rows:
         total = None
         for source in row.sources:
             terms = [streams.apart[source]] if source in streams.apart else []
-            for indices, leaves in zip(source, (mixed_dots, [], [], old, new), strict=True):
-                terms += [leaves[n] for n in indices if leaves]
+            tangents = (mixed_dots, [], [], products, old, new)
+            for indices, leaves in zip(source, tangents, strict=True):
+                terms += [leaves[n] for n in indices if leaves and leaves[n] is not None]
             slope = next(slopes)
             if terms:
                 term = slope * functools.reduce(jnp.add, terms)
                 total = term if total is None else total + term
-        new[row.leaf] = jnp.zeros_like(old[row.leaf]) if total is None else total
-    return structure.unflatten(new)
+        new[row.leaf] = total
+        if row.leaf >= len(old):
+            product = pointwise.products[len(products)]
+            products.append(None if total is None else product.of(total, fixed[product.weight]))
+    known = zip(old, new, strict=False)
+    return structure.unflatten(
+        [jnp.zeros_like(before) if after is None else after for before, after in known]
+    )
 
 
 def _widen(state: State, flags: ArrayLike) -> ArrayLike:
