@@ -11,19 +11,13 @@ from jaxnn.functions.checks import (
     check_init_key,
     check_params,
     check_tuple,
-    is_array,
-    shape_text,
     split_key,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
-from jaxnn.functions.mesh import on_mesh
 from jaxnn.layers.composition import apply_layers
-from jaxnn.recurrence.pair import run_pair
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.recurrence.scan import where
-from jaxnn.recurrence.split import Split
-from jaxnn.recurrence.unroll import recurrence_of
 from jaxnn.types import Array, Cell, Key, Params, SequenceLayer, State, exportable, name_of, named
 
 
@@ -106,28 +100,12 @@ def run_bidirectional(
     left_key, right_key = split_key(name, run.key, 2)
     left_run = run._replace(state=left_state, key=left_key, start=left_start)
     right_run = run._replace(state=right_state, key=right_key, start=right_start, reverse=True)
-    split = _shared_split(forward, backward, params, run.xs)
-    if split is not None:
-        (first, left), (last, right) = run_pair(split, params, left_run, right_run)
-    else:
-        first, left = forward.unroll(params.forward, *left_run)
-        last, right = backward.unroll(params.backward, *right_run)
+    first, left = forward.unroll(params.forward, *left_run)
+    last, right = backward.unroll(params.backward, *right_run)
     ys = merge_outputs(name, merge, [left, right])
     if run.mask is not None and callable(merge):
         ys = where(run.mask, ys, jnp.zeros_like(ys))
     return (first, last), ys
-
-
-def _shared_split(
-    forward: Cell, backward: Cell, params: BidirectionalParams, xs: Any
-) -> Split | None:
-    """The split of both directions, where they can run as one batch."""
-    split = recurrence_of(forward)
-    if not isinstance(split, Split) or recurrence_of(backward) is not split:
-        return None
-    outlines = [jax.tree.map(shape_text, side) for side in params]
-    # Over many devices the batch of two would be one axis more to lay out.
-    return split if outlines[0] == outlines[1] and is_array(xs) and not on_mesh(xs) else None
 
 
 @factory
