@@ -156,6 +156,47 @@ def test_many_parameters_at_once_batch_the_products() -> None:
     assert len(outside) == 4 and all(np.prod(shape) % 7 == 0 for shape in outside)
 
 
+@pytest.mark.parametrize("row", ["elman", "lstm peephole coupled", "gru"])
+def test_two_directions_share_one_projection(row: str) -> None:
+    """And its two gradients; beside them stands one gradient of a recurrent kernel each."""
+    p = problem(row)
+    layer = jaxnn.bidirectional(p.cell)
+
+    def loss(params: Any, xs: Any) -> jax.Array:
+        return jnp.sum(layer.apply(params, xs) ** 2)
+
+    outside, loops = census(
+        jax.grad(loss, (0, 1)), jaxnn.BidirectionalParams(*[p.params] * 2), p.xs
+    )
+    assert len(outside) == 3 + 2
+    assert [len(loop.products) for loop in loops] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("rows", [4, 8])
+@pytest.mark.parametrize("hidden", [3, 5, 8])
+@pytest.mark.parametrize("make", [jaxnn.lstm, jaxnn.gru])
+def test_narrow_rows_are_right_however_they_are_batched(make: Any, hidden: int, rows: int) -> None:
+    """Compiled code for short rows was wrong once, where there was one axis more than the batch."""
+    cell = make(3, hidden, dtype=jnp.float64)
+    keys = jax.random.split(jax.random.key(0), 2)
+    params = jax.vmap(cell.init)(keys)
+    xs = jax.random.normal(keys[0], (6, 2, rows, 3), jnp.float64)
+    weights = jax.random.normal(keys[1], (6, 2, rows, hidden), jnp.float64)
+
+    def loss(params: Any, xs: Any, weights: Any) -> jax.Array:
+        return jnp.sum(cell.unroll(params, xs)[1] * weights)
+
+    run = jax.jit(jax.grad(loss, (0, 1)))
+    first, second = (jax.tree.map(lambda leaf, n=n: leaf[n], params) for n in range(2))
+    one = xs.reshape(6, -1, 3), weights.reshape(6, -1, hidden)
+    gradient, gradient_xs = run(first, xs, weights)
+    flat, flat_xs = run(first, *one)
+    assert_close((gradient, gradient_xs), (flat, flat_xs.reshape(xs.shape)))
+    many = jax.jit(jax.vmap(jax.grad(loss), (0, None, None)))(params, xs[:, 0], weights[:, 0])
+    each = [run(p, xs[:, 0], weights[:, 0])[0] for p in (first, second)]
+    assert_close(many, jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
+
+
 @pytest.mark.parametrize("row", ["split that mixes units", "split with a crooked mix"])
 def test_broken_promises_run_by_the_plain_scan(row: str) -> None:
     p = problem(row)

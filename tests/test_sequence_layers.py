@@ -132,7 +132,7 @@ def test_parallel_runs_each_on_the_same_sequence() -> None:
 @pytest.mark.parametrize("flags", ["", "mask", "reset", "mask reset"])
 @pytest.mark.parametrize("row", ["lstm peephole", "gru", "gru reset before"])
 def test_two_equal_directions_are_two_loops(row: str, flags: str) -> None:
-    """Each from its own end."""
+    """Each from its own end, with parameters, states and starts of its own."""
     p = problem(row)
     layer = jaxnn.bidirectional(p.cell)
     other = jax.tree.map(lambda leaf: leaf * 0.7, p.params)

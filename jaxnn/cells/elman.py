@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, init_gates, input_size_of, times_gates, zeros
+from jaxnn.cells.gates import (
+    check_bias,
+    init_gates,
+    input_size_of,
+    project_both,
+    times_gates,
+    zeros,
+)
 from jaxnn.functions.checks import check_dtypes, check_size, state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import glorot, orthogonal
@@ -157,4 +164,5 @@ def _split(name: str, activation: Activation, dtype: Any) -> Split:
         hidden,
         dtype=dtype,
         input_size=functools.partial(input_size_of, ElmanParams),
+        project_both=project_both,
     )

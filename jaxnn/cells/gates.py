@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_batch_shape, check_bool, check_params
+from jaxnn.functions.cut import cut
 from jaxnn.functions.mesh import on_mesh, whole_rows
 from jaxnn.types import Array, Initializer, Key
 
@@ -54,7 +55,15 @@ def times_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Arr
     if bias is not None:
         flat = flat + per_unit(bias.reshape(gates * hidden), flat)
     flat = flat.reshape(*x.shape[:-1], gates * hidden)
-    return tuple(jnp.split(flat, gates, axis=-1))
+    return cut(flat, gates)
+
+
+def project_both(left: Any, right: Any, x: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """x U + b for two cells, their gates side by side in one matmul."""
+    kernel = jnp.concatenate([left.input_kernel, right.input_kernel], axis=1)
+    bias = None if left.bias is None else jnp.concatenate([left.bias, right.bias])
+    both, gates = times_gates(x, kernel, bias), left.input_kernel.shape[1]
+    return both[:gates], both[gates:]
 
 
 def per_unit(vector: Array, like: Array) -> Array:

@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, init_gates, input_size_of, per_unit, times_gates, zeros
+from jaxnn.cells.gates import (
+    check_bias,
+    init_gates,
+    input_size_of,
+    per_unit,
+    project_both,
+    times_gates,
+    zeros,
+)
 from jaxnn.functions.checks import check_bool, check_dtypes, check_size, state_dtype
 from jaxnn.functions.factory import factory
 from jaxnn.functions.initializers import glorot, orthogonal
@@ -193,4 +201,5 @@ def _split(name: str, reset_after: bool, dtype: Any) -> Split:
         hidden,
         dtype=dtype,
         input_size=functools.partial(input_size_of, GRUParams),
+        project_both=project_both,
     )

@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, init_gates, input_size_of, per_unit, times_gates, zeros
+from jaxnn.cells.gates import (
+    check_bias,
+    init_gates,
+    input_size_of,
+    per_unit,
+    project_both,
+    times_gates,
+    zeros,
+)
 from jaxnn.functions.checks import check_bool, check_dtypes, check_size, state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal, uniform_hidden
@@ -211,4 +219,5 @@ def _split(name: str, dtype: Any) -> Split:
         hidden,
         dtype=dtype,
         input_size=functools.partial(input_size_of, LSTMParams),
+        project_both=project_both,
     )

@@ -18,6 +18,8 @@ from jaxnn.functions.merge import Merge, check_merge, merge_outputs
 from jaxnn.layers.composition import apply_layers
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.recurrence.scan import where
+from jaxnn.recurrence.split import Split, prepare_both
+from jaxnn.recurrence.unroll import begin, recurrence_of, run_projected
 from jaxnn.types import Array, Cell, Key, Params, SequenceLayer, State, exportable, name_of, named
 
 
@@ -100,12 +102,26 @@ def run_bidirectional(
     left_key, right_key = split_key(name, run.key, 2)
     left_run = run._replace(state=left_state, key=left_key, start=left_start)
     right_run = run._replace(state=right_state, key=right_key, start=right_start, reverse=True)
-    first, left = forward.unroll(params.forward, *left_run)
-    last, right = backward.unroll(params.backward, *right_run)
+    split = recurrence_of(forward)
+    if isinstance(split, Split) and recurrence_of(backward) is split:
+        (first, left), (last, right) = _run_pair(split, params, left_run, right_run)
+    else:
+        first, left = forward.unroll(params.forward, *left_run)
+        last, right = backward.unroll(params.backward, *right_run)
     ys = merge_outputs(name, merge, [left, right])
     if run.mask is not None and callable(merge):
         ys = where(run.mask, ys, jnp.zeros_like(ys))
     return (first, last), ys
+
+
+def _run_pair(
+    split: Split, params: BidirectionalParams, left_run: Run, right_run: Run
+) -> list[tuple[State, Any]]:
+    """One split in both directions, its input projected once for both."""
+    left, right = begin(split, params[0], left_run), begin(split, params[1], right_run)
+    projected = prepare_both(split, *params, left[0].xs)
+    parts = zip(params, projected, (left, right), strict=True)
+    return [run_projected(split, each, inputs, *begun) for each, inputs, begun in parts]
 
 
 @factory

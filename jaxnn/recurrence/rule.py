@@ -52,6 +52,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from jaxnn.functions.cut import cut
 from jaxnn.functions.mesh import on_mesh, over_time, zeros_of_type
 from jaxnn.recurrence.pointwise import Pointwise, Source, take_apart
 from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
@@ -248,14 +249,14 @@ def _new_dot(
     slopes: Iterator[Array],
     fixed: list[Array],
     state_dot: State,
-    mixed_dots: list[Array],
+    mixed_dots: Sequence[Array],
     streams: _Streams,
 ) -> State:
     """The tangent of the new state: each row's slopes times the tangents of its sources."""
     old, structure = jax.tree.flatten(state_dot)
     if streams.together is not None:
         side_by_side = jnp.concatenate(mixed_dots, axis=-1) + streams.together
-        mixed_dots = jnp.split(side_by_side, len(mixed_dots), axis=-1)
+        mixed_dots = cut(side_by_side, len(mixed_dots))
     new: list[Any] = [None] * (len(old) + len(pointwise.products))
     products: list[Any] = []
     for row in pointwise.rows:

@@ -23,7 +23,8 @@ class Split(NamedTuple):
 
     With a `dtype`, `project` and `mix` run in it, `combine` in the dtype of the state (float32
     under 16-bit arithmetic), and the output is cast to it; the parameters are cast accordingly.
-    Without, nothing is cast.
+    Without, nothing is cast. `project_both`, if there is one, projects one input for two cells by
+    one matmul: `(params, other_params, x)` to the pair of what `project` gives for each.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Split(NamedTuple):
     event_ndim: int = 1
     dtype: Any = None
     input_size: Callable[[str, Params], Any] | None = None
+    project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
 
 
 def hidden(state: State) -> Array:
@@ -50,6 +52,14 @@ def whole_state(state: State) -> State:
 def prepare(split: Split, params: Params, x: Any) -> Any:
     """`project` for one step, or for all steps at once, in the dtype of the state."""
     return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
+
+
+def prepare_both(split: Split, left: Params, right: Params, x: Any) -> tuple[Any, Any]:
+    """`prepare` for two cells of one split that read the same input."""
+    if split.project_both is None or jax.tree.map(_outline, left) != jax.tree.map(_outline, right):
+        return prepare(split, left, x), prepare(split, right, x)
+    both = split.project_both(_cast(left, split.dtype), _cast(right, split.dtype), x)
+    return _cast(both, _state_dtype(split))
 
 
 def parameters(split: Split, params: Params) -> tuple[Params, Params]:
@@ -94,6 +104,10 @@ def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
         check_dtype_of(split.name, argument, x, split.dtype)
     if size is not None:
         check_features(split.name, argument, x, size)
+
+
+def _outline(leaf: Any) -> tuple[Any, Any]:
+    return leaf.shape, leaf.dtype
 
 
 def _state_dtype(split: Split) -> Any:

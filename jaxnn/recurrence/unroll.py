@@ -22,7 +22,7 @@ from jaxnn.recurrence.path import run_plain, run_split
 from jaxnn.recurrence.run import Run, known_of, unroll_by
 from jaxnn.recurrence.scan import edges, where
 from jaxnn.recurrence.split import Split, check_x, one_step, parameters, prepare, shown_by
-from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State, named
+from jaxnn.types import ArrayLike, Cell, CellApply, InitialState, Key, Params, State, named
 
 
 class Plain(NamedTuple):
@@ -66,18 +66,28 @@ def apply_split(
 def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[State, Any]:
     """A whole sequence."""
     run, state, start = begin(recurrence, params, run)
-    at = edges(run.mask, run.reset, run.reverse)
     if isinstance(recurrence, Split):
         projected = prepare(recurrence, params, run.xs)
-        state, ys = run_split(recurrence, run.reverse, params, projected, state, start, at)
-    else:
-        batch = tuple(run.xs.shape[1 : run.xs.ndim - recurrence.event_ndim])
-        step = functools.partial(_checked_step, recurrence, batch, params)
-        inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
-        state, ys = run_plain(recurrence.name, step, inputs, state, start, at, run.reverse)
-    if run.mask is not None:
-        ys = where(run.mask, ys, jax.tree.map(jnp.zeros_like, ys))
-    return state, ys
+        return run_projected(recurrence, params, projected, run, state, start)
+    batch = tuple(run.xs.shape[1 : run.xs.ndim - recurrence.event_ndim])
+    step = functools.partial(_checked_step, recurrence, batch, params)
+    inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
+    at = edges(run.mask, run.reset, run.reverse)
+    state, ys = run_plain(recurrence.name, step, inputs, state, start, at, run.reverse)
+    return state, _valid(ys, run.mask)
+
+
+def run_projected(
+    split: Split, params: Params, projected: Any, run: Run, state: State, start: State
+) -> tuple[State, Any]:
+    """What is left of a split once its input is projected."""
+    at = edges(run.mask, run.reset, run.reverse)
+    state, ys = run_split(split, run.reverse, params, projected, state, start, at)
+    return state, _valid(ys, run.mask)
+
+
+def _valid(ys: Any, mask: ArrayLike | None) -> Any:
+    return ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))
 
 
 def begin(recurrence: Split | Plain, params: Params, run: Run) -> tuple[Run, State, State]:
