@@ -3,51 +3,48 @@
 from typing import Any
 
 import jax
-from jax.flatten_util import ravel_pytree
-from jax.sharding import NamedSharding, PartitionSpec as P
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
-from benchmarks.contestants.jax_tasks import (
-    Apply,
-    Jitted,
-    Network,
-    Run,
-    descend,
-    jax_task,
-    mean_square,
-)
+import jaxnn
+from benchmarks.contestants.jax_tasks import RATE, Apply, Jitted, Network, Run, jax_task
 from benchmarks.contestants.task import NotPossible, Task
 from benchmarks.contestants.with_jaxnn import network, stream
 from benchmarks.machine import cores
 from benchmarks.workloads import Workload
 
-KINDS = ("train", "forward", "compile")
+KINDS = ("train", "forward")
 
 
-def mesh() -> jax.sharding.Mesh:
-    return jax.make_mesh((cores(),), ("batch",))
+def mesh() -> Mesh:
+    return jaxnn.one_device_per_core(cores())
 
 
 def train_step(apply: Apply) -> Jitted:
-    """`params, loss = step(params, xs)`: each device its part of the batch, one psum at the end.
+    """`params, loss = step(params, xs)`: jaxnn's own step, with all that it watches over."""
 
-    check_vma is off: with it, the gradient of replicated parameters would be summed over the
-    devices inside the backward loop.
-    """
+    def loss(params: Any, state: Any, xs: Any, key: Any) -> Any:
+        ys = apply(params, xs)
+        return jnp.sum(jnp.square(ys)), jnp.full((), ys.size, ys.dtype), state
 
-    def step(params: Any, xs: Any) -> tuple[Any, Any]:
-        flat, unravel = ravel_pytree(jax.value_and_grad(mean_square(apply))(params, xs))
-        loss, gradients = unravel(jax.lax.psum(flat, "batch") / cores())
-        return descend(params, gradients), loss
+    optimizer = optax.sgd(RATE)
+    step = jaxnn.train_step(loss, optimizer, mesh(), batch_axis=1)
+    current: Any = None
 
-    sharded = jax.shard_map(
-        step, mesh=mesh(), in_specs=(P(), P(None, "batch")), out_specs=P(), check_vma=False
-    )
-    return jax.jit(sharded, donate_argnums=0)
+    def run(params: Any, xs: Any) -> tuple[Any, Any]:
+        nonlocal current
+        if current is None:
+            current = jaxnn.train_state(params, optimizer, jax.random.key(0))
+        current, metrics = step(current, xs)
+        return current.params, metrics.loss
+
+    return run
 
 
 def forward(apply: Apply) -> Jitted:
     """`ys = forward(params, xs)`: nothing is exchanged."""
-    specs = P(None, "batch")
+    specs = P(None, mesh().axis_names)
     return jax.jit(
         jax.shard_map(apply, mesh=mesh(), in_specs=(P(), specs), out_specs=specs, check_vma=False)
     )
@@ -56,7 +53,7 @@ def forward(apply: Apply) -> Jitted:
 def place(network: Network, xs: Any, workload: Workload) -> tuple[Any, Any]:
     """Parameters on every device, and to each its part of the batch."""
     params = jax.device_put(network.params, NamedSharding(mesh(), P()))
-    return params, jax.device_put(xs, NamedSharding(mesh(), P(None, "batch")))
+    return params, jax.device_put(xs, NamedSharding(mesh(), P(None, mesh().axis_names)))
 
 
 def task(workload: Workload) -> Task:
@@ -64,5 +61,5 @@ def task(workload: Workload) -> Task:
         raise NotPossible("measured on one device only, as jaxnn")
     if workload.batch % cores():
         raise NotPossible(f"a batch of {workload.batch} does not divide among {cores()} devices")
-    jax.config.update("jax_num_cpu_devices", cores())  # before anything asks for a device
+    mesh()  # before anything asks for a device
     return jax_task(workload, network, stream, Run(place, train_step, forward))
