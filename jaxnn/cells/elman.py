@@ -12,6 +12,7 @@ from jaxnn.cells.gates import (
     init_gates,
     input_size_of,
     project_both,
+    project_gates,
     times_gates,
     zeros,
 )
@@ -109,7 +110,7 @@ def init_elman(
 
 def project(params: ElmanParams, x: Array) -> tuple[Array, ...]:
     """x U + b."""
-    return times_gates(x, params.input_kernel, params.bias)
+    return project_gates(x, params.input_kernel, params.bias)
 
 
 def mix(params: ElmanParams, state: ElmanState) -> tuple[Array, ...]:

@@ -1,9 +1,11 @@
 """What the gated cells have in common: parameters with a gate axis, and products with them."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxnn.functions.checks import check_batch_shape, check_bool, check_params
 from jaxnn.functions.cut import cut
@@ -56,6 +58,46 @@ def times_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Arr
         flat = flat + per_unit(bias.reshape(gates * hidden), flat)
     flat = flat.reshape(*x.shape[:-1], gates * hidden)
     return cut(flat, gates)
+
+
+def project_gates(x: Array, kernel: Array, bias: Array | None) -> tuple[Array, ...]:
+    """x · kernel + bias for a whole sequence, one array a gate, as `times_gates` gives them.
+
+    By one matmul a gate, whose results lie apart at once; a split would copy them. Its tangent, and
+    so its transpose, is that of the one matmul.
+    """
+    if on_mesh(x) or on_mesh(kernel):
+        return times_gates(x, kernel, bias)
+    return _gate_by_gate(x, kernel, bias)
+
+
+@jax.custom_jvp
+def _gate_by_gate(x: Array, kernel: Array, bias: Array | None) -> tuple[Array, ...]:
+    flat = x.reshape(-1, x.shape[-1])
+    gates = [jnp.matmul(flat, kernel[:, n]) for n in range(kernel.shape[1])]
+    if bias is not None:
+        gates = [gate + per_unit(b, gate) for gate, b in zip(gates, bias, strict=True)]
+    return tuple(gate.reshape(*x.shape[:-1], kernel.shape[-1]) for gate in gates)
+
+
+@functools.partial(_gate_by_gate.defjvp, symbolic_zeros=True)
+def _gate_by_gate_jvp(primals: Any, tangents: Any) -> Any:
+    x, kernel, bias = primals
+    x_dot, kernel_dot, bias_dot = (None if _is_zero(dot) else dot for dot in tangents)
+    gates = _gate_by_gate(x, kernel, bias)
+    terms = []
+    if x_dot is not None:
+        terms.append(times_gates(x_dot, kernel))
+    if kernel_dot is not None:
+        terms.append(times_gates(x, kernel_dot))
+    if bias_dot is not None:
+        pairs = zip(bias_dot, gates, strict=True)
+        terms.append(tuple(jnp.broadcast_to(per_unit(b, gate), gate.shape) for b, gate in pairs))
+    return gates, tuple(functools.reduce(jnp.add, each) for each in zip(*terms, strict=True))
+
+
+def _is_zero(tangent: Any) -> bool:
+    return isinstance(tangent, SymbolicZero)
 
 
 def project_both(left: Any, right: Any, x: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:

@@ -12,6 +12,7 @@ from jaxnn.cells.gates import (
     input_size_of,
     per_unit,
     project_both,
+    project_gates,
     times_gates,
     zeros,
 )
@@ -127,7 +128,7 @@ def init_gru(
 
 def project(params: GRUParams, x: Array) -> tuple[Array, ...]:
     """x U + b, for each gate."""
-    return times_gates(x, params.input_kernel, params.bias)
+    return project_gates(x, params.input_kernel, params.bias)
 
 
 def mix(params: GRUParams, state: GRUState) -> tuple[Array, ...]:

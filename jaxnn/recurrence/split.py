@@ -1,6 +1,6 @@
 """A cell as a split: what depends on the input, what is linear in the state, and the rest.
 
-    projected = project(params, x)                   from the input only: one matmul for all steps
+    projected = project(params, x)                   from the input only, for all steps at once
     mixed     = mix(params, state)                   linear in the state: the matmul in the loop
     state     = combine(params, projected, mixed, state)                    pointwise, unit by unit
     y         = output(state)
