@@ -59,7 +59,12 @@ from jaxnn.layers.conv import (
 from jaxnn.layers.dense import DenseParams as DenseParams, dense as dense, mlp as mlp
 from jaxnn.layers.dropout import activation as activation, dropout as dropout
 from jaxnn.layers.embedding import EmbeddingParams as EmbeddingParams, embedding as embedding
-from jaxnn.layers.norm import LayerNormParams as LayerNormParams, layer_norm as layer_norm
+from jaxnn.layers.norm import (
+    GroupNormParams as GroupNormParams,
+    LayerNormParams as LayerNormParams,
+    group_norm as group_norm,
+    layer_norm as layer_norm,
+)
 from jaxnn.layers.pool import (
     average_pool as average_pool,
     flatten as flatten,

@@ -61,16 +61,18 @@ def padded_sizes(window: Any, stride: Any, pads: Any, dilation: Any) -> list[int
 @pytest.mark.parametrize(("step", "spread"), [(1, 1), (2, 1), (1, 2), (3, 2)])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_conv_is_a_loop(window: Any, step: int, spread: int, padding: Any) -> None:
-    """Values and output sizes, for every word of padding."""
+    """Values and output sizes, for every form of padding."""
     if padding == "causal" and len(window) > 1:
         return
     n = len(window)
     stride, dilation = (step,) * n, (spread,) * n
+    given: Any = padding
     if padding == "pairs":
-        padding = tuple((axis, 2 - axis) for axis in range(n))
-    pads = [(1, 1)] * n if padding == 1 else padding
-    pads = pads_of(padding, window, stride, dilation) if isinstance(padding, str) else pads
-    layer = jaxnn.conv(4, 6, window, step, padding, spread, groups=2, dtype=jnp.float64)
+        given = tuple((axis, 2 - axis) for axis in range(n))
+    pads: Any = [(1, 1)] * n if padding == 1 else given
+    if isinstance(given, str):
+        pads = pads_of(padding, window, stride, dilation)
+    layer = jaxnn.conv(4, 6, window, step, given, spread, groups=2, dtype=jnp.float64)
     params, x = random_like(layer.init(KEY), 1), normal(*LENGTHS[:n], 4)
     seen = windows_of(np.asarray(x), window, stride, pads, dilation, 0.0)
     halves = [
@@ -80,7 +82,7 @@ def test_conv_is_a_loop(window: Any, step: int, spread: int, padding: Any) -> No
     y = layer.apply(params, x)
     assert_close(y, jnp.asarray(np.concatenate(halves, -1) + np.asarray(params.bias)), 1e-12)
     assert list(y.shape[:-1]) == padded_sizes(window, stride, pads, dilation)
-    if isinstance(padding, str) and padding != "valid":
+    if padding in ("same", "causal"):
         assert list(y.shape[:-1]) == [-(-length // step) for length in LENGTHS[:n]]
 
 
@@ -134,6 +136,7 @@ LAYERS = {
     "conv_transpose": jaxnn.conv_transpose(3, 4, (3, 2), 2, dtype=jnp.float64),
     "max_pool": jaxnn.max_pool((2, 2)),
     "average_pool": jaxnn.average_pool((3, 2), 1, "same"),
+    "group_norm": jaxnn.group_norm(3, 3, 3, dtype=jnp.float64),
     "global_average_pool": jaxnn.global_average_pool(3),
     "flatten": jaxnn.flatten(3),
 }
@@ -175,6 +178,8 @@ def test_16_bit(name: str, dtype: Any) -> None:
         kind = getattr(jaxnn, name.split(",")[0])
         options = {"conv": (1, "same"), "conv, strides": (2, 1), "conv_transpose": (2,)}[name]
         layer = kind(3, 4, (3, 2), *options, dtype=dtype)
+    if name == "group_norm":
+        layer = jaxnn.group_norm(3, 3, 3, dtype=dtype)
     params, x = random_like(layer.init(KEY), 1), normal(2, 6, 6, 3, dtype=dtype)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} <= {jnp.dtype(jnp.float32)}
     y = layer.apply(params, x)
@@ -530,6 +535,26 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         TypeError,
         ["part 0 must be a Cell or a Layer, got along_time(conv(3, 4, (3,)))", "use serial"],
     ),
+    "a norm of uneven groups": (
+        wrong(jaxnn.group_norm, 6, 4, 3),
+        ValueError,
+        ["group_norm: size must divide by groups=4, got 6"],
+    ),
+    "a norm of other features": (
+        run(jaxnn.group_norm(3, 1, 3), ones(2, 3, 5, 5)),
+        ValueError,
+        ["group_norm(3, 1, 3): x must have 3 features, got 5", "axis 1 has 3"],
+    ),
+    "a norm of too few dimensions": (
+        run(jaxnn.group_norm(3, 1, 3), ones(2, 3)),
+        ValueError,
+        ["x must have at least 3 dimensions"],
+    ),
+    "a mask over what is normalised": (
+        run(jaxnn.group_norm(3, 1, 2), ones(5, 2, 3), ones(5, 2, dtype=bool)),
+        ValueError,
+        ["mask must cover no more than the 1 leading axes", "taken together"],
+    ),
     "features alone": (wrong(jaxnn.global_average_pool, 1), ValueError, ["at least 2"]),
     "too few to flatten": (
         run(jaxnn.flatten(3), ones(2, 3)),
@@ -559,6 +584,7 @@ NAMES = [
     "max_pool((3,), stride=1, padding='causal')",
     "average_pool((2, 2), stride=1, padding=1)",
     "global_average_pool(3)",
+    "group_norm(6, 2, 3)",
     "flatten(3)",
     "along_time(conv(3, 4, (5,), padding='causal'))",
     "serial(conv(1, 8, (3, 3)), max_pool((2, 2)), flatten(3), dense(8, 10))",

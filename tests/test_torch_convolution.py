@@ -241,3 +241,14 @@ def test_flatten_is_flatten() -> None:
         {"x": random(2, BATCH, 4, 5, 6)},
         order=lambda image: image,
     )
+
+
+@pytest.mark.parametrize(("groups", "n"), [(1, 2), (2, 2), (6, 2), (1, 0), (2, 1), (2, 3)])
+def test_group_norm_is_group_norm(groups: int, n: int) -> None:
+    """One group is a layer norm of the whole image, as many as features an instance norm."""
+    assert_equal(
+        jaxnn.group_norm(6, groups, n + 1, dtype=jnp.float64),
+        lambda weights: jaxnn.GroupNormParams(weights["weight"], weights["bias"]),
+        lambda x, w: torch.nn.functional.group_norm(x, groups, w["weight"], w["bias"]),
+        {"weight": random(0, 6), "bias": random(1, 6), "x": random(2, BATCH, 6, *LENGTHS[:n]) + 1},
+    )

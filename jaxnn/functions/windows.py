@@ -162,6 +162,15 @@ def check_leading(name: str, mask: Any, leading: int, hint: str = "") -> None:
         )
 
 
+def check_event(name: str, event_ndim: int, x: Any) -> None:
+    """Raise ValueError where x has fewer dimensions."""
+    check_array(name, "x", x)
+    if x.ndim < event_ndim:
+        raise ValueError(
+            f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
+        )
+
+
 def check_steps(windows: Windows, y: Array, mask: ArrayLike | None) -> Array:
     """y; ValueError where there is a mask, and another number of steps."""
     if mask is not None and y.shape[: mask.ndim] != mask.shape:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.functions.checks import (
-    check_array,
     check_key,
     check_size,
     check_tuple,
@@ -22,6 +21,7 @@ from jaxnn.functions.windows import (
     Padding,
     Sizes,
     Windows,
+    check_event,
     check_fit,
     check_image,
     check_leading,
@@ -282,10 +282,6 @@ def _checked_event(
 ) -> Array:
     check_key(name, key)
     check_tuple(name, "params", params, 0)
-    check_array(name, "x", x)
-    if x.ndim < event_ndim:
-        raise ValueError(
-            f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
-        )
+    check_event(name, event_ndim, x)
     check_leading(name, mask, x.ndim - event_ndim, hint)
     return jnp.asarray(clean(name, x, mask))
