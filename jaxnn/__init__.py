@@ -1,5 +1,6 @@
 """Recurrent networks as pure functions on JAX: one contract for every cell."""
 
+from jaxnn.cells.conv_lstm import ConvLSTMParams as ConvLSTMParams, conv_lstm as conv_lstm
 from jaxnn.cells.elman import (
     GATES as ELMAN_GATES,
     ElmanGates as ElmanGates,

@@ -57,21 +57,19 @@ def padded_sizes(window: Any, stride: Any, pads: Any, dilation: Any) -> list[int
     ]
 
 
-@pytest.mark.parametrize("padding", ["valid", "same", "causal", 1, "pairs"])
+@pytest.mark.parametrize("word", ["valid", "same", "causal", 1, "pairs"])
 @pytest.mark.parametrize(("step", "spread"), [(1, 1), (2, 1), (1, 2), (3, 2)])
 @pytest.mark.parametrize("window", WINDOWS)
-def test_conv_is_a_loop(window: Any, step: int, spread: int, padding: Any) -> None:
+def test_conv_is_a_loop(window: Any, step: int, spread: int, word: Any) -> None:
     """Values and output sizes, for every form of padding."""
-    if padding == "causal" and len(window) > 1:
+    if word == "causal" and len(window) > 1:
         return
     n = len(window)
     stride, dilation = (step,) * n, (spread,) * n
-    given: Any = padding
-    if padding == "pairs":
-        given = tuple((axis, 2 - axis) for axis in range(n))
-    pads: Any = [(1, 1)] * n if padding == 1 else given
-    if isinstance(given, str):
-        pads = pads_of(padding, window, stride, dilation)
+    pairs = tuple((axis, 2 - axis) for axis in range(n))
+    given = pairs if word == "pairs" else word
+    forms = {1: [(1, 1)] * n, "pairs": list(pairs)}
+    pads = forms[word] if word in forms else pads_of(word, window, stride, dilation)
     layer = jaxnn.conv(4, 6, window, step, given, spread, groups=2, dtype=jnp.float64)
     params, x = random_like(layer.init(KEY), 1), normal(*LENGTHS[:n], 4)
     seen = windows_of(np.asarray(x), window, stride, pads, dilation, 0.0)
@@ -82,7 +80,7 @@ def test_conv_is_a_loop(window: Any, step: int, spread: int, padding: Any) -> No
     y = layer.apply(params, x)
     assert_close(y, jnp.asarray(np.concatenate(halves, -1) + np.asarray(params.bias)), 1e-12)
     assert list(y.shape[:-1]) == padded_sizes(window, stride, pads, dilation)
-    if padding in ("same", "causal"):
+    if word in ("same", "causal"):
         assert list(y.shape[:-1]) == [-(-length // step) for length in LENGTHS[:n]]
 
 
@@ -439,7 +437,6 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         [
             "conv(3, 4, (3, 3)): x must have 3 features, got 28",
             "looks channels-first",
-            "(*batch, height, width, features)",
             "jnp.moveaxis(x, -3, -1)",
         ],
     ),

@@ -60,14 +60,15 @@ def check_windows(
     padding: Any,
     dilation: Any = 1,
     words: tuple[str, ...] = ("valid", "same", "causal"),
+    argument: str = "window",
 ) -> Windows:
     """The windows of a layer, from what its factory was given."""
     if not isinstance(window, tuple) or not 1 <= len(window) <= 3:
         raise TypeError(
-            f"{name}: window must be a tuple of one to three sizes, (3,) along a line, (3, 3) over "
-            f"images; got {window!r}"
+            f"{name}: {argument} must be a tuple of one to three sizes, (3,) along a line, (3, 3) "
+            f"over images; got {window!r}"
         )
-    sizes = tuple(check_size(name, "window", size) for size in window)
+    sizes = tuple(check_size(name, argument, size) for size in window)
     strides, dilations = (
         _each(name, argument, value, len(sizes))
         for argument, value in (("stride", stride), ("dilation", dilation))
@@ -112,14 +113,19 @@ def check_image(windows: Windows, x: Any, features: int | None = None) -> None:
     if x.ndim < count + 1:
         raise ValueError(f"{name}: x must be {_layout(windows)}, got the shape {tuple(x.shape)}")
     if features is not None:
-        first = x.ndim - 1 - count
-        if x.shape[-1] != features and x.shape[first] == features and not windows.time:
-            raise ValueError(
-                f"{name}: x must have {features} features, got {x.shape[-1]} (shape {x.shape}). It "
-                f"looks channels-first; channels come last, {_layout(windows)}: use "
-                f"jnp.moveaxis(x, {first - x.ndim}, -1)"
-            )
+        if not windows.time:
+            check_channels_last(name, "x", x, features, count)
         check_features(name, "x", x, features)
+
+
+def check_channels_last(name: str, argument: str, x: Any, features: int, spatial: int) -> None:
+    """Raise ValueError where x has so many features before its spatial axes, and not behind."""
+    if x.shape[-1] != features and x.shape[-1 - spatial] == features:
+        raise ValueError(
+            f"{name}: {argument} must have {features} features, got {x.shape[-1]} (shape "
+            f"{x.shape}). It looks channels-first; channels come last: use "
+            f"jnp.moveaxis({argument}, {-1 - spatial}, -1)"
+        )
 
 
 def check_fit(windows: Windows, x: Any) -> list[tuple[Any, Any]]:

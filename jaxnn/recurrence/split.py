@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_array, check_dtype_of, check_features, state_dtype
+from jaxnn.functions.windows import check_channels_last
 from jaxnn.types import Array, InitialState, Params, State
 
 
@@ -23,7 +24,7 @@ class Split(NamedTuple):
 
     With a `dtype`, `project` and `mix` run in it, `combine` in the dtype of the state (float32
     under 16-bit arithmetic), and the output is cast to it; the parameters are cast accordingly.
-    Without, nothing is cast.
+    Without, nothing is cast. `spatial_shape` are the sizes of x before its features.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Split(NamedTuple):
     event_ndim: int = 1
     dtype: Any = None
     input_size: Callable[[str, Params], Any] | None = None
+    spatial_shape: tuple[int, ...] = ()
 
 
 def hidden(state: State) -> Array:
@@ -92,8 +94,16 @@ def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
     size = None if split.input_size is None else split.input_size(split.name, params)
     if split.dtype is not None:
         check_dtype_of(split.name, argument, x, split.dtype)
+    if size is not None and split.spatial_shape:
+        check_channels_last(split.name, argument, x, size, len(split.spatial_shape))
     if size is not None:
         check_features(split.name, argument, x, size)
+    spatial = tuple(x.shape[-1 - len(split.spatial_shape) : -1])
+    if spatial != split.spatial_shape:
+        raise ValueError(
+            f"{split.name}: {argument} must have the spatial shape {split.spatial_shape}, before "
+            f"its features; got {spatial} (shape {tuple(x.shape)})"
+        )
 
 
 def _state_dtype(split: Split) -> Any:
