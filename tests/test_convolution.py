@@ -326,6 +326,56 @@ def test_images_at_each_step() -> None:
         state = jax.tree.map(lambda a, b, t=t: jnp.where(MASK[t][:, None], a, b), new, state)
 
 
+# conv_lstm
+
+
+def test_a_conv_lstm_of_window_one_is_an_lstm_at_each_place() -> None:
+    image = jaxnn.conv_lstm(2, 3, (4, 5), (1, 1), dtype=jnp.float64)
+    params = random_like(image.init(KEY), 1)
+    unit = jaxnn.LSTMParams(
+        params.input_kernel[0, 0], params.recurrent_kernel[0, 0], params.bias, None
+    )
+    xs = normal(6, 4, 4, 5, 2)
+    got = image.unroll(params, xs, None, MASK, MASK)
+    wide = np.broadcast_to(MASK[..., None, None], (6, 4, 4, 5))
+    want = jaxnn.lstm(2, 3, dtype=jnp.float64).unroll(unit, xs, None, wide, wide)
+    assert_close(got, want)
+
+
+def test_conv_lstm_starts_as_the_lstm_does() -> None:
+    """Forget bias 1, each gate by itself orthogonal over its window and input; a weight a place."""
+    cell = jaxnn.conv_lstm(2, 8, (4, 5), (3, 3), (2, 2), peephole=True)
+    params = cell.init(KEY)
+    assert [leaf.shape for leaf in params] == [
+        (3, 3, 2, 4, 8),
+        (2, 2, 8, 4, 8),
+        (4, 8),
+        (3, 4, 5, 8),
+    ]
+    assert params.bias.tolist() == [[0.0] * 8, [1.0] * 8, [0.0] * 8, [0.0] * 8]
+    forget = params.recurrent_kernel[..., 1, :].reshape(-1, 8)
+    np.testing.assert_allclose(forget.T @ forget, np.eye(8), atol=1e-5)
+    assert bool(params.peephole.any())
+
+
+def test_conv_lstm_in_a_stack_of_images() -> None:
+    """Streamed and unrolled, with layers over images above and below."""
+    model = jaxnn.stack(
+        jaxnn.conv(1, 2, (3, 3), 2, "same"),
+        jaxnn.conv_lstm(2, 3, (3, 4), (3, 3)),
+        jaxnn.residual(jaxnn.conv_lstm(3, 3, (3, 4), (3, 3), peephole=True)),
+        jaxnn.conv_transpose(3, 1, (3, 3), 2, "same"),
+    )
+    params, xs = random_like(model.init(KEY), 1), normal(3, 2, 6, 8, 1, dtype=jnp.float32)
+    final, ys = model.unroll(params, xs)
+    state, each = model.initial_state(params, (2,)), []
+    for x in xs:
+        state, y = model.apply(params, state, x)
+        each.append(y)
+    assert ys.shape == xs.shape
+    assert_close((final, ys), (state, jnp.stack(each)), 1e-5)
+
+
 # Export
 
 
@@ -362,6 +412,7 @@ def assert_exports(apply: Any, params: Any, x: jax.Array, shape: Any) -> None:
 CONV = jaxnn.conv(3, 4, (3, 3))
 PARAMS = CONV.init(KEY)
 LINE = jaxnn.conv(3, 4, (3,))
+FRAMES = jaxnn.conv_lstm(3, 2, (4, 4), (3, 3))
 
 
 def ones(*shape: int, dtype: Any = jnp.float32) -> jax.Array:
@@ -379,6 +430,10 @@ def run(layer: Any, x: Any, mask: Any = None, **options: Any) -> Any:
         if options
         else (layer.apply(layer.init(KEY), x, mask))
     )
+
+
+def run_cell(xs: Any) -> Any:
+    return lambda: FRAMES.unroll(FRAMES.init(KEY), xs)
 
 
 ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
@@ -558,6 +613,41 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         ValueError,
         ["flatten(3): x must have at least 3 dimensions, got the shape (2, 3)"],
     ),
+    "a conv_lstm of a number": (
+        wrong(jaxnn.conv_lstm, 1, 2, 8, (3, 3)),
+        TypeError,
+        ["conv_lstm: spatial_shape must be a tuple of one to three sizes", "got 8"],
+    ),
+    "a conv_lstm of another window": (
+        wrong(jaxnn.conv_lstm, 1, 2, (8, 8), (3,)),
+        ValueError,
+        ["conv_lstm: window must have 2 sizes, as spatial_shape has; got (3,)"],
+    ),
+    "a conv_lstm of another recurrent window": (
+        wrong(jaxnn.conv_lstm, 1, 2, (8, 8), (3, 3), (3, 3, 3)),
+        ValueError,
+        ["conv_lstm: recurrent_window must have 2 sizes"],
+    ),
+    "frames of another shape": (
+        run_cell(ones(5, 2, 4, 8, 3)),
+        ValueError,
+        ["conv_lstm(3, 2, (4, 4), (3, 3))", "xs must have the spatial shape (4, 4)", "(4, 8)"],
+    ),
+    "frames that are channels-first": (
+        run_cell(ones(5, 2, 3, 4, 4)),
+        ValueError,
+        ["xs must have 3 features, got 4", "channels-first", "jnp.moveaxis(xs, -3, -1)"],
+    ),
+    "frames without time": (
+        run_cell(ones(4, 4, 3)),
+        ValueError,
+        ["xs must be (time, *batch, *event), at least 4 dimensions"],
+    ),
+    "params of an lstm": (
+        lambda: FRAMES.unroll(jaxnn.lstm(3, 2).init(KEY), ones(5, 4, 4, 3)),
+        TypeError,
+        ["params must be ConvLSTMParams", "got LSTMParams"],
+    ),
     "init without a key": (wrong(CONV.init, None), TypeError, ["conv(3, 4, (3, 3)).init: key"]),
 }
 
@@ -584,6 +674,8 @@ NAMES = [
     "group_norm(6, 2, 3)",
     "flatten(3)",
     "along_time(conv(3, 4, (5,), padding='causal'))",
+    "conv_lstm(1, 8, (16, 16), (3, 3), peephole=True)",
+    "conv_lstm(1, 8, (16,), (5,), recurrent_window=(3,))",
     "serial(conv(1, 8, (3, 3)), max_pool((2, 2)), flatten(3), dense(8, 10))",
 ]
 

@@ -252,3 +252,78 @@ def test_group_norm_is_group_norm(groups: int, n: int) -> None:
         lambda x, w: torch.nn.functional.group_norm(x, groups, w["weight"], w["bias"]),
         {"weight": random(0, 6), "bias": random(1, 6), "x": random(2, BATCH, 6, *LENGTHS[:n]) + 1},
     )
+
+
+def lstm_of_images(x: Any, weights: Arrays, steps: int) -> Any:
+    """Equation 3 of Shi et al. 2015, by a loop of convolutions; x is (time, batch, features, ...).
+
+    The weights are torch's, with the gates i, f, g, o one after the other.
+    """
+    n = x.ndim - 3
+    convolve = getattr(torch.nn.functional, f"conv{n}d")
+    h, c = weights["hidden"], weights["cell"]
+    ys = []
+    for t in range(steps):
+        both = [(x[t], weights["input_kernel"]), (h, weights["recurrent_kernel"])]
+        a = sum(convolve(image, kernel, padding="same") for image, kernel in both)
+        i, f, g, o = torch.chunk(a + weights["bias"].reshape(-1, *(1,) * n), 4, 1)
+        p_i, p_f, p_o = weights["peephole"]
+        i, f = torch.sigmoid(i + p_i * c), torch.sigmoid(f + p_f * c)
+        c = f * c + i * torch.tanh(g)
+        h = torch.sigmoid(o + p_o * c) * torch.tanh(c)
+        ys.append(h)
+    return torch.stack([*ys, c])
+
+
+@pytest.mark.parametrize("peephole", [True, False])
+@pytest.mark.parametrize(
+    ("window", "recurrent_window", "spatial"),
+    [((3,), (5,), (6,)), ((3, 5), (1, 3), (4, 5)), ((3, 1, 3), (3, 3, 1), (3, 2, 4))],
+    ids=["line", "image", "block"],
+)
+def test_conv_lstm_is_a_loop_of_convolutions(
+    window: Any, recurrent_window: Any, spatial: Any, peephole: bool
+) -> None:
+    """All outputs, the last c, and the gradients of all weights, xs and the first state."""
+    n, steps, rows, hidden = len(window), 4, 2, 3
+    cell = jaxnn.conv_lstm(
+        rows, hidden, spatial, window, recurrent_window, peephole=peephole, dtype=jnp.float64
+    )
+    inputs = {
+        "x": random(0, steps, BATCH, rows, *spatial),
+        "input_kernel": random(1, 4 * hidden, rows, *window) / 2,
+        "recurrent_kernel": random(2, 4 * hidden, hidden, *recurrent_window) / 2,
+        "bias": random(3, 4 * hidden),
+        "hidden": random(4, BATCH, hidden, *spatial),
+        "cell": random(5, BATCH, hidden, *spatial),
+    }
+    if peephole:
+        inputs["peephole"] = random(6, 3, hidden, *spatial)
+    none = torch.zeros((3, 1), dtype=torch.float64)
+
+    class Unrolled:
+        """What `assert_equal` applies: the outputs, and the last c behind them."""
+
+        @staticmethod
+        def apply(weights: Arrays, xs: Any) -> Any:
+            def by_gate(kernel: Any) -> Any:
+                wide = kernel.reshape(4, hidden, *kernel.shape[1:])
+                return jnp.transpose(wide, (*range(3, 3 + n), 2, 0, 1))
+
+            params = jaxnn.ConvLSTMParams(
+                by_gate(weights["input_kernel"]),
+                by_gate(weights["recurrent_kernel"]),
+                weights["bias"].reshape(4, hidden),
+                jnp.moveaxis(weights["peephole"], 1, -1) if peephole else None,
+            )
+            first = (jnp.moveaxis(weights[name], 1, -1) for name in ("hidden", "cell"))
+            state, ys = cell.unroll(params, xs, jaxnn.LSTMState(*first))
+            return jnp.concatenate([ys, state.cell[None]])
+
+    assert_equal(
+        Unrolled,
+        lambda weights: weights,
+        lambda x, w: lstm_of_images(x, {"peephole": none} | w, steps),
+        inputs,
+        order=lambda images: jnp.moveaxis(images, 2, -1),
+    )
