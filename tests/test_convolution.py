@@ -77,7 +77,7 @@ def test_conv_is_a_loop(window: Any, step: int, spread: int, word: Any) -> None:
         np.tensordot(seen[..., g], np.asarray(params.kernel)[..., f], n + 1)
         for g, f in ((slice(0, 2), slice(0, 3)), (slice(2, 4), slice(3, 6)))
     ]
-    y = layer.apply(params, x)
+    y = jax.jit(layer.apply)(params, x)
     assert_close(y, jnp.asarray(np.concatenate(halves, -1) + np.asarray(params.bias)), 1e-12)
     assert list(y.shape[:-1]) == padded_sizes(window, stride, pads, dilation)
     if word in ("same", "causal"):
@@ -97,9 +97,9 @@ def test_pools_are_loops(window: Any, step: Any, padding: Any) -> None:
     x = normal(*LENGTHS[:n], 2) - 3
     seen = windows_of(np.asarray(x), window, stride, pads, ones, np.nan)
     inside = tuple(range(n, 2 * n))
-    largest = jaxnn.max_pool(window, step, padding).apply((), x)
+    largest = jax.jit(jaxnn.max_pool(window, step, padding).apply)((), x)
     assert_close(largest, jnp.asarray(np.nanmax(seen, inside)), 1e-12)
-    mean = jaxnn.average_pool(window, step, padding).apply((), x)
+    mean = jax.jit(jaxnn.average_pool(window, step, padding).apply)((), x)
     assert_close(mean, jnp.asarray(np.nanmean(seen, inside)), 1e-12)
     assert list(mean.shape[:-1]) == padded_sizes(window, stride, pads, ones)
 
@@ -531,6 +531,11 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         lambda: CONV.apply(tuple(PARAMS), ones(9, 9, 3)),
         TypeError,
         ["params must be ConvParams"],
+    ),
+    "params of another window": (
+        lambda: CONV.apply(LINE.init(KEY), ones(9, 9, 3)),
+        ValueError,
+        ["params.kernel must have the shape", "the window (3, 3), got (3, 3, 4)"],
     ),
     "params for a pool": (
         lambda: jaxnn.max_pool((2,)).apply(PARAMS, ones(4, 3)),

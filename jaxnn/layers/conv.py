@@ -290,6 +290,11 @@ def _checked(
 ) -> Array:
     check_key(windows.name, key)
     check_params(windows.name, params, ConvParams)
+    if params.kernel.shape[:-2] != windows.sizes:
+        raise ValueError(
+            f"{windows.name}: params.kernel must have the shape (*window, in, out) with the window "
+            f"{windows.sizes}, got {params.kernel.shape}"
+        )
     check_dtype_of(windows.name, "x", x, dtype)
     check_image(windows, x, groups * params.kernel.shape[-2])
     return jnp.asarray(clean_image(windows, x, mask))
