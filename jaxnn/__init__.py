@@ -1,5 +1,6 @@
 """Recurrent networks as pure functions on JAX: one contract for every cell."""
 
+from jaxnn.cells.conv_lstm import ConvLSTMParams as ConvLSTMParams, conv_lstm as conv_lstm
 from jaxnn.cells.elman import (
     GATES as ELMAN_GATES,
     ElmanGates as ElmanGates,
@@ -49,11 +50,28 @@ from jaxnn.functions.sequences import (
     masked_max as masked_max,
     masked_mean as masked_mean,
 )
+from jaxnn.layers.along_time import along_time as along_time
 from jaxnn.layers.composition import parallel as parallel, serial as serial
+from jaxnn.layers.conv import (
+    ConvParams as ConvParams,
+    conv as conv,
+    conv_transpose as conv_transpose,
+)
 from jaxnn.layers.dense import DenseParams as DenseParams, dense as dense, mlp as mlp
 from jaxnn.layers.dropout import activation as activation, dropout as dropout
 from jaxnn.layers.embedding import EmbeddingParams as EmbeddingParams, embedding as embedding
-from jaxnn.layers.norm import LayerNormParams as LayerNormParams, layer_norm as layer_norm
+from jaxnn.layers.norm import (
+    GroupNormParams as GroupNormParams,
+    LayerNormParams as LayerNormParams,
+    group_norm as group_norm,
+    layer_norm as layer_norm,
+)
+from jaxnn.layers.pool import (
+    average_pool as average_pool,
+    flatten as flatten,
+    global_average_pool as global_average_pool,
+    max_pool as max_pool,
+)
 from jaxnn.layers.residual import residual as residual
 from jaxnn.recurrence.bidirectional import (
     BidirectionalParams as BidirectionalParams,

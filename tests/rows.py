@@ -140,6 +140,13 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "gru": lambda d: jaxnn.gru(3, 4, dtype=d),
     "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
     "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
+    "conv lstm": lambda d: jaxnn.conv_lstm(2, 3, (4,), (3,), dtype=d),
+    "conv lstm peephole": lambda d: jaxnn.conv_lstm(
+        2, 3, (3, 2), (3, 2), (2, 1), peephole=True, dtype=d
+    ),
+    "conv lstm no bias": lambda d: jaxnn.conv_lstm(
+        2, 2, (2, 1, 2), (1, 2, 3), peephole=True, bias=False, dtype=d
+    ),
     "own": lambda d: _own(_own_apply, _own_state, d),
     "own with key": lambda d: _own(_noisy_apply, _noisy_state, d),
     "own of images": lambda d: _own(_images_apply, _own_state, d, 2),
@@ -147,6 +154,13 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "split that mixes units": lambda d: _split(_mix, _normed, d),
     "split with a crooked mix": lambda d: _split(_crooked_mix, _leaky, d),
 }
+EVENTS = {
+    "own of images": (2, 3),
+    "conv lstm": (4, 2),
+    "conv lstm peephole": (3, 2, 2),
+    "conv lstm no bias": (2, 1, 2, 2),
+}
+"""The shapes of an x that is not just three features."""
 COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "stack": _stack,
     "stack of layers": lambda d: jaxnn.stack(
@@ -183,7 +197,7 @@ def problem(
 ) -> Problem:
     """Numbers for a row: no parameter, state or start is zero, and the mask has every shape."""
     cell, rng = build(row, dtype), np.random.default_rng(1)
-    event = (2, 3) if row == "own of images" else (3,)
+    event = EVENTS.get(row, (3,))
 
     def shaken(tree: Any) -> Any:
         return jax.tree.map(lambda a: a + (0.3 * rng.normal(size=a.shape)).astype(a.dtype), tree)

@@ -12,7 +12,7 @@ from rows import CELLS, assert_close, problem, with_gradients
 
 import jaxnn
 
-RULED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "leaky"))]
+RULED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "leaky", "conv"))]
 RULED.remove("gru reset before")
 
 
@@ -39,7 +39,7 @@ def census(function: Callable[..., Any], *arguments: Any) -> Census:
 
 def count(jaxpr: Jaxpr, products: list[tuple[int, ...]], found: Census) -> None:
     for eqn in jaxpr.eqns:
-        if eqn.primitive.name == "dot_general":
+        if eqn.primitive.name in ("dot_general", "conv_general_dilated"):
             products.append(shape(eqn.outvars[0]))
         if eqn.primitive.name == "scan":
             consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
@@ -72,9 +72,9 @@ def gradient(cell: jaxnn.Cell, **options: Any) -> Callable[..., Any]:
 
 
 def projections(params: Any) -> int:
-    """The input is projected by one product a gate; by one product in a user's own split."""
+    """The input is projected by one matmul a gate; by one product elsewhere."""
     kernel = getattr(params, "input_kernel", None)
-    return 1 if kernel is None else kernel.shape[1]
+    return kernel.shape[1] if kernel is not None and kernel.ndim == 3 else 1
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def dropout(rate: float) -> Layer:
     check_fraction("dropout", "rate", rate)
     name = call_text("dropout", rate)
     return Layer(
-        named(name, functools.partial(_init_nothing, name)),
+        named(name, functools.partial(init_nothing, name)),
         functools.partial(apply_dropout, name, rate),
     )
 
@@ -87,7 +87,7 @@ def activation(function: Callable[[Array], Array]) -> Layer:
         raise TypeError(f"activation: function must be a function of an array, got {function!r}")
     name = f"activation({getattr(function, '__name__', function)})"
     return Layer(
-        named(name, functools.partial(_init_nothing, name)),
+        named(name, functools.partial(init_nothing, name)),
         functools.partial(apply_activation, name, function),
     )
 
@@ -106,6 +106,7 @@ def apply_activation(
     return function(clean(name, x, mask))
 
 
-def _init_nothing(name: str, key: Key) -> tuple[()]:
+def init_nothing(name: str, key: Key) -> tuple[()]:
+    """The parameters of a layer that has none."""
     check_init_key(name, key)
     return ()

@@ -18,6 +18,7 @@ from jaxnn.functions.checks import (
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
+from jaxnn.functions.windows import check_event, check_leading
 from jaxnn.types import Array, ArrayLike, Key, Layer, exportable, named
 
 
@@ -86,7 +87,109 @@ def apply_layer_norm(
     check_dtype_of(name, "x", x, dtype)
     check_features(name, "x", x, params.scale.shape[0])
     x = jnp.asarray(clean(name, x, mask)).astype(state_dtype(dtype))
-    mean = jnp.mean(x, axis=-1, keepdims=True)
-    variance = jnp.var(x, axis=-1, keepdims=True)
+    return scaled(normalised(x, (x.ndim - 1,), epsilon), params).astype(dtype)
+
+
+@exportable
+class GroupNormParams(NamedTuple):
+    """scale and bias, each `(features,)`."""
+
+    scale: Array
+    bias: Array
+
+
+@factory
+def group_norm(
+    size: int,
+    groups: int,
+    event_ndim: int,
+    epsilon: float = 1e-5,
+    dtype: Any = jnp.float32,
+    param_dtype: Any = None,
+) -> Layer:
+    """y = (x − mean) / √(variance + ε) · scale + bias, over each group of features of an image.
+
+    The features are cut into `groups` equal groups, in their order. Mean and variance are taken
+    over all places and over the features of a group, for each image of the batch by itself: with
+    one group it is a layer norm of the whole image, with `groups = size` an instance norm.
+
+    Args:
+      size: features of x.
+      groups: how many groups.
+      event_ndim: how many trailing dimensions of x are not batch: 3 for images
+        `(height, width, features)`, 2 for `(length, features)`, 1 for features alone.
+      epsilon: ε.
+      dtype: of x and y; mean and variance are taken in float32 where it has 16 bits.
+      param_dtype: of the parameters; by default dtype, and float32 where that has 16 bits.
+
+    Returns:
+      A Layer with `GroupNormParams`: x `(*batch, *spatial, size)` to y of the same shape.
+
+    Raises:
+      ValueError, TypeError: for sizes that are not positive integers, and groups that do not divide
+        the size; when it runs, for features, dimensions or a dtype that do not fit, and for a mask
+        that covers a spatial axis.
+
+    Source: Wu & He 2018 (arXiv 1803.08494), equations 1 to 3.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> layer = jaxnn.group_norm(2, 2, 3)
+    >>> y = layer.apply(layer.init(jax.random.key(0)), jnp.arange(4.0).reshape(1, 2, 2))
+    >>> [round(value, 3) for value in y.ravel().tolist()]
+    [-1.0, -1.0, 1.0, 1.0]
+    """
+    size = check_size("group_norm", "size", size)
+    groups = check_size("group_norm", "groups", groups)
+    event_ndim = check_size("group_norm", "event_ndim", event_ndim)
+    if size % groups:
+        raise ValueError(f"group_norm: size must divide by groups={groups}, got {size}")
+    dtype, param_dtype = check_dtypes("group_norm", dtype, param_dtype)
+    name = call_text("group_norm", size, groups, event_ndim)
+    return Layer(
+        named(name, functools.partial(init_group_norm, name, size, param_dtype)),
+        functools.partial(apply_group_norm, name, groups, event_ndim, epsilon, dtype),
+    )
+
+
+def init_group_norm(name: str, size: int, dtype: Any, key: Key) -> GroupNormParams:
+    """Scale one, bias zero."""
+    check_init_key(name, key)
+    return GroupNormParams(jnp.ones(size, dtype), jnp.zeros(size, dtype))
+
+
+def apply_group_norm(
+    name: str,
+    groups: int,
+    event_ndim: int,
+    epsilon: float,
+    dtype: Any,
+    params: GroupNormParams,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """Normalise, scale, shift."""
+    check_key(name, key)
+    check_params(name, params, GroupNormParams)
+    check_dtype_of(name, "x", x, dtype)
+    check_event(name, event_ndim, x)
+    check_features(name, "x", x, params.scale.shape[0])
+    check_leading(name, mask, x.ndim - event_ndim)
+    x = jnp.asarray(clean(name, x, mask)).astype(state_dtype(dtype))
+    parts = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
+    axes = (*range(x.ndim - event_ndim, x.ndim - 1), x.ndim)
+    y = normalised(parts, axes, epsilon).reshape(x.shape)
+    return scaled(y, params).astype(dtype)
+
+
+def normalised(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
+    """(x − mean) / √(variance + ε), over some axes."""
+    mean = jnp.mean(x, axis=axes, keepdims=True)
+    variance = jnp.var(x, axis=axes, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(variance + epsilon)
+
+
+def scaled(x: Array, params: LayerNormParams | GroupNormParams) -> Array:
+    """x · scale + bias."""
     scale, bias = (jnp.broadcast_to(p.astype(x.dtype), x.shape) for p in params)
-    return ((x - mean) * jax.lax.rsqrt(variance + epsilon) * scale + bias).astype(dtype)
+    return x * scale + bias

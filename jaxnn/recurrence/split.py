@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_array, check_dtype_of, check_features, state_dtype
+from jaxnn.functions.windows import check_channels_last
 from jaxnn.types import Array, InitialState, Params, State
 
 
@@ -25,6 +26,7 @@ class Split(NamedTuple):
     under 16-bit arithmetic), and the output is cast to it; the parameters are cast accordingly.
     Without, nothing is cast. `project_both`, if there is one, projects one input for two cells by
     one matmul: `(params, other_params, x)` to the pair of what `project` gives for each.
+    `spatial_shape` are the sizes of x before its features.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Split(NamedTuple):
     dtype: Any = None
     input_size: Callable[[str, Params], Any] | None = None
     project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
+    spatial_shape: tuple[int, ...] = ()
 
 
 def hidden(state: State) -> Array:
@@ -102,8 +105,16 @@ def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
     size = None if split.input_size is None else split.input_size(split.name, params)
     if split.dtype is not None:
         check_dtype_of(split.name, argument, x, split.dtype)
+    if size is not None and split.spatial_shape:
+        check_channels_last(split.name, argument, x, size, len(split.spatial_shape))
     if size is not None:
         check_features(split.name, argument, x, size)
+    spatial = tuple(x.shape[-1 - len(split.spatial_shape) : -1])
+    if spatial != split.spatial_shape:
+        raise ValueError(
+            f"{split.name}: {argument} must have the spatial shape {split.spatial_shape}, before "
+            f"its features; got {spatial} (shape {tuple(x.shape)})"
+        )
 
 
 def _outline(leaf: Any) -> tuple[Any, Any]:

@@ -1,0 +1,215 @@
+"""The LSTM whose state is an image, for films and other sequences of images."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.cells.gates import check_bias, per_unit
+from jaxnn.cells.lstm import GATES, LSTMState, combine
+from jaxnn.functions.checks import (
+    check_batch_shape,
+    check_bool,
+    check_dtypes,
+    check_params,
+    check_size,
+    state_dtype,
+)
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.initializers import forget_bias, glorot, orthogonal, uniform_hidden
+from jaxnn.functions.windows import check_windows
+from jaxnn.layers.conv import convolve
+from jaxnn.recurrence.split import Split, hidden
+from jaxnn.recurrence.unroll import cell_of
+from jaxnn.types import Array, Cell, Initializer, Key, exportable
+
+
+@exportable
+class ConvLSTMParams(NamedTuple):
+    """U `(*window, input, gates, hidden)`, W `(*window, hidden, gates, hidden)`, b
+    `(gates, hidden)` or None, and p `(3, *spatial, hidden)` for i, f, o, or None."""
+
+    input_kernel: Array
+    recurrent_kernel: Array
+    bias: Array | None
+    peephole: Array | None
+
+
+@factory
+def conv_lstm(
+    input_size: int,
+    hidden_size: int,
+    spatial_shape: tuple[int, ...],
+    window: tuple[int, ...],
+    recurrent_window: tuple[int, ...] | None = None,
+    peephole: bool = False,
+    bias: bool = True,
+    kernel_init: Initializer = glorot,
+    recurrent_init: Initializer = orthogonal,
+    bias_init: Initializer | None = None,
+    peephole_init: Initializer = uniform_hidden,
+    dtype: Any = jnp.float32,
+    param_dtype: Any = None,
+) -> Cell:
+    """The convolutional LSTM: an LSTM at each place, which sees its neighbours too.
+
+        i = σ(x * U_i + h * W_i + b_i)     [+ p_i∘c]
+        f = σ(x * U_f + h * W_f + b_f)     [+ p_f∘c]
+        g = tanh(x * U_g + h * W_g + b_g)
+        c' = f∘c + i∘g
+        o = σ(x * U_o + h * W_o + b_o)     [+ p_o∘c']
+        h' = o∘tanh(c')
+
+    where * is a convolution with padding "same", so that x, h and c have one spatial shape.
+
+    Args:
+      input_size, hidden_size: features (channels) of x and of h.
+      spatial_shape: of x and of the state: `(height, width)` for images, one to three sizes.
+      window: of U, as many sizes: `(3, 3)`.
+      recurrent_window: of W; by default as window.
+      peephole: the terms in brackets, inside the σ, which the paper has: one weight for each place
+        and feature.
+      bias: whether there is a b, one number a gate and feature.
+      kernel_init, recurrent_init: of U and W, gate axis included.
+      bias_init: of b; by default zeros, but 1 at the forget gate.
+      peephole_init: of p.
+      dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
+      param_dtype: of the parameters; by default as the state's.
+
+    Returns:
+      A Cell with `ConvLSTMParams` and `LSTMState`: x `(*batch, *spatial, input)` to y = h'
+      `(*batch, *spatial, hidden)`; c has the shape of h.
+
+    Raises:
+      ValueError, TypeError: for sizes that are not positive integers, windows of another number of
+        axes, options that are not boolean and dtypes that are not floating; when it runs, for x of
+        another spatial shape.
+
+    Source: Shi et al. 2015 (arXiv 1506.04214), equation 3.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> cell = jaxnn.conv_lstm(1, 4, (8, 6), (3, 3), peephole=True)
+    >>> params = cell.init(jax.random.key(0))
+    >>> state, ys = cell.unroll(params, jnp.ones((5, 2, 8, 6, 1)))
+    >>> ys.shape, state.cell.shape
+    ((5, 2, 8, 6, 4), (2, 8, 6, 4))
+    """
+    input_size = check_size("conv_lstm", "input_size", input_size)
+    hidden_size = check_size("conv_lstm", "hidden_size", hidden_size)
+    spatial = check_windows("conv_lstm", spatial_shape, 1, "same", argument="spatial_shape").sizes
+    windows = _windows(len(spatial), window=window, recurrent_window=recurrent_window or window)
+    check_bool("conv_lstm", "peephole", peephole)
+    dtype, param_dtype = check_dtypes("conv_lstm", dtype, param_dtype)
+    bias_init = check_bias("conv_lstm", bias, bias_init, forget_bias(GATES))
+    name = call_text(
+        "conv_lstm",
+        input_size,
+        hidden_size,
+        spatial,
+        windows[0],
+        recurrent_window=None if windows[0] == windows[1] else windows[1],
+        peephole=peephole,
+    )
+    initializers = (kernel_init, recurrent_init, bias_init, peephole_init if peephole else None)
+    sizes = (input_size, hidden_size)
+    init = functools.partial(init_conv_lstm, sizes, spatial, windows, initializers, param_dtype)
+    return cell_of(_split(name, spatial, dtype), init)
+
+
+def _windows(count: int, **windows: Any) -> list[tuple[int, ...]]:
+    for argument, window in windows.items():
+        sizes = check_windows("conv_lstm", window, 1, "same", argument=argument).sizes
+        if len(sizes) != count:
+            raise ValueError(
+                f"conv_lstm: {argument} must have {count} sizes, as spatial_shape has; "
+                f"got {window!r}"
+            )
+    return list(windows.values())
+
+
+def init_conv_lstm(
+    sizes: tuple[int, int],
+    spatial: tuple[int, ...],
+    windows: list[tuple[int, ...]],
+    initializers: Any,
+    dtype: Any,
+    key: Key,
+) -> ConvLSTMParams:
+    """The parameters of a convolutional LSTM."""
+    kernel_init, recurrent_init, bias_init, peephole_init = initializers
+    kernel_key, recurrent_key, bias_key, peephole_key = jax.random.split(key, 4)
+    gates = len(GATES)
+    rows, features = sizes
+    bias, peephole = None, None
+    if bias_init is not None:
+        bias = bias_init(bias_key, (gates, features), dtype)
+    if peephole_init is not None:
+        peephole = peephole_init(peephole_key, (gates - 1, *spatial, features), dtype)
+    return ConvLSTMParams(
+        kernel_init(kernel_key, (*windows[0], rows, gates, features), dtype),
+        recurrent_init(recurrent_key, (*windows[1], features, gates, features), dtype),
+        bias,
+        peephole,
+    )
+
+
+def convolve_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ...]:
+    """x * kernel + bias, one array a gate: `(..., *spatial, rows)` by
+    `(*window, rows, gates, hidden)`."""
+    *window, rows, gates, features = kernel.shape
+    pads = [((size - 1) // 2, size // 2) for size in window]
+    y = convolve(x, kernel.reshape(*window, rows, gates * features), pads)
+    if bias is not None:
+        y = y + per_unit(bias.reshape(gates * features), y)
+    return tuple(jnp.split(y, gates, axis=-1))
+
+
+def project(params: ConvLSTMParams, x: Array) -> tuple[Array, ...]:
+    """x * U + b, for each gate."""
+    return convolve_gates(x, params.input_kernel, params.bias)
+
+
+def mix(params: ConvLSTMParams, state: LSTMState) -> tuple[Array, ...]:
+    """h * W for each gate, [+ p∘c for i and f]."""
+    i, f, g, o = convolve_gates(state.hidden, params.recurrent_kernel)
+    if params.peephole is None:
+        return i, f, g, o
+    c = state.cell
+    p_i, p_f, _ = (per_unit(p, c) for p in params.peephole)
+    return i + p_i * c, f + p_f * c, g, o
+
+
+def initial_state(
+    spatial: tuple[int, ...],
+    dtype: Any,
+    params: ConvLSTMParams,
+    batch_shape: tuple[int, ...] = (),
+) -> LSTMState:
+    """Zeros."""
+    check_params("initial_state", params, ConvLSTMParams)
+    check_batch_shape(batch_shape)
+    shape = (*batch_shape, *spatial, params.recurrent_kernel.shape[-1])
+    return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
+
+
+def _input_size(name: str, params: Any) -> int:
+    """The features of x, once params are of the cell's own type."""
+    check_params(name, params, ConvLSTMParams)
+    return params.input_kernel.shape[-3]
+
+
+@functools.lru_cache(maxsize=1024)
+def _split(name: str, spatial: tuple[int, ...], dtype: Any) -> Split:
+    return Split(
+        name,
+        project,
+        mix,
+        combine,
+        functools.partial(initial_state, spatial, state_dtype(dtype)),
+        hidden,
+        event_ndim=1 + len(spatial),
+        dtype=dtype,
+        input_size=_input_size,
+        spatial_shape=spatial,
+    )

@@ -1,0 +1,67 @@
+"""A convolution or pooling along the leading time axis."""
+
+import functools
+from typing import Any
+
+from jaxnn.functions.checks import check_tuple
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.windows import Windows
+from jaxnn.recurrence.run import Run, sequence_unroll_by
+from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, named
+
+
+@factory
+def along_time(layer: Layer) -> SequenceLayer:
+    """A layer whose window slides along the leading axis of a time-major sequence.
+
+    The first axis of the window lies along time, the others along the axes before the features, so
+    `conv(3, 8, (5,))` takes `(time, *batch, features)`, and `conv(3, 8, (5, 3, 3))` a film,
+    `(time, *batch, height, width, features)`.
+
+    With a mask, `(time, *batch)`, a masked step counts as padding: x is zero there for a
+    convolution, and a pooling passes it over. What has another number of steps than its input has
+    no mask, so with a mask the stride is 1 and the padding "same" or "causal".
+
+    Args:
+      layer: a `conv`, `conv_transpose`, `max_pool` or `average_pool`.
+
+    Returns:
+      A SequenceLayer with the params of `layer`, and without a state, `()`.
+
+    Raises:
+      TypeError: for another layer.
+      ValueError: when it runs, as `layer` does; where it changes the number of steps and a mask is
+        given; and for a reset, since the window would see across it.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> layer = jaxnn.along_time(jaxnn.conv(3, 8, (5,), padding="causal"))
+    >>> layer.apply(layer.init(jax.random.key(0)), jnp.ones((20, 4, 3))).shape
+    (20, 4, 8)
+    """
+    apply = getattr(layer, "apply", None)
+    if not isinstance(apply, functools.partial) or not isinstance(apply.args[0], Windows):
+        raise TypeError(
+            f"along_time: layer must be one conv, conv_transpose, max_pool or average_pool, got "
+            f"{layer!r}: wrap each one of a serial by itself"
+        )
+    windows, *rest = apply.args
+    name = call_text("along_time", layer)
+    slide = functools.partial(apply.func, windows._replace(name=name, time=True), *rest)
+    return SequenceLayer(
+        named(name, functools.partial(layer.init)),
+        slide,
+        sequence_unroll_by(run_slide, name, slide),
+    )
+
+
+def run_slide(name: str, slide: LayerApply, params: Params, run: Run) -> tuple[State, Any]:
+    """A whole sequence; there is no state."""
+    for argument, value in (("state", run.state), ("start", run.start)):
+        if value is not None:
+            check_tuple(name, argument, value, 0)
+    if run.reset is not None:
+        raise ValueError(
+            f"{name}: it cannot be given a reset, since its window sees the steps before it: run "
+            f"each segment as a sequence of its own"
+        )
+    return (), slide(params, run.xs, run.mask, run.key)

@@ -1,0 +1,287 @@
+"""Pooling over windows and over whole images, and flattening: layers without parameters."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnn.functions.checks import (
+    check_key,
+    check_size,
+    check_tuple,
+    state_dtype,
+)
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.sequences import clean, expand_to
+from jaxnn.functions.windows import (
+    Padding,
+    Sizes,
+    Windows,
+    check_event,
+    check_fit,
+    check_image,
+    check_leading,
+    check_steps,
+    check_windows,
+    clean_image,
+)
+from jaxnn.layers.dropout import init_nothing
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params, named
+
+
+@factory
+def max_pool(
+    window: tuple[int, ...], stride: Sizes | None = None, padding: Padding = "valid"
+) -> Layer:
+    """The largest x of each window, feature by feature.
+
+    With window k, stride s and padding (low, high), N places along an axis become
+
+        M = ⌊(N + low + high − k) / s⌋ + 1
+
+    and with padding "same" or "causal", M = ⌈N / s⌉. Padding is never the largest.
+
+    Args:
+      window: the places that one y sees, `(2, 2)` over images; its length is the number of spatial
+        axes, one to three.
+      stride: one number, or one for each spatial axis; by default as the window, so that no two
+        overlap.
+      padding: "valid", "same", "causal", a number for all sides, or for each spatial axis a pair
+        (low, high), each below the window.
+
+    Returns:
+      A Layer without parameters, `()`: x `(*batch, *spatial, features)` to y
+      `(*batch, *spatial', features)`, of the same dtype. `along_time(max_pool(...))` slides along
+      the leading axis of `(time, *batch, features)`.
+
+    Raises:
+      ValueError, TypeError: for a window, stride or padding that does not fit; when it runs, for
+        x that is not floating or smaller than the window.
+
+    Source: Riesenhuber & Poggio 1999. Where several x are the largest, the gradient goes to the
+    first one, as in torch.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.max_pool((2, 2)).apply((), jnp.arange(16.0).reshape(4, 4, 1))[..., 0].tolist()
+    [[5.0, 7.0], [13.0, 15.0]]
+    """
+    return _pool("max_pool", apply_max_pool, window, stride, padding)
+
+
+@factory
+def average_pool(
+    window: tuple[int, ...], stride: Sizes | None = None, padding: Padding = "valid"
+) -> Layer:
+    """The mean of x over each window, feature by feature.
+
+    Padding is not counted: at an edge it is the mean of those places that there are (torch's
+    `count_include_pad=False`). Output sizes are those of `max_pool`. Means of 16-bit numbers are
+    taken in float32.
+
+    Args:
+      window, stride, padding: as for `max_pool`.
+
+    Returns:
+      A Layer without parameters, `()`, as `max_pool` gives one.
+
+    Raises:
+      ValueError, TypeError: as `max_pool` does.
+
+    Source: LeCun et al. 1989.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.average_pool((2, 2)).apply((), jnp.arange(16.0).reshape(4, 4, 1))[..., 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
+    """
+    return _pool("average_pool", apply_average_pool, window, stride, padding)
+
+
+def _pool(kind: str, apply: Callable[..., Array], window: Any, stride: Any, padding: Any) -> Layer:
+    windows = check_windows(kind, window, window if stride is None else stride, padding)
+    if not isinstance(windows.padding, str):
+        for pair, size in zip(windows.padding, windows.sizes, strict=True):
+            if max(pair) >= size:
+                raise ValueError(
+                    f"{kind}: padding must be below the window {windows.sizes}, so that each "
+                    f"window has something in it; got {padding!r}"
+                )
+    name = call_text(
+        kind, windows.sizes, stride=stride, padding=None if padding == "valid" else padding
+    )
+    init = named(name, functools.partial(init_nothing, name))
+    return Layer(init, functools.partial(apply, windows._replace(name=name)))
+
+
+def apply_max_pool(
+    windows: Windows,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """The maxima; zeros for windows without a valid step."""
+    x = _checked(windows, params, x, mask, key)
+    lowest = jnp.array(-jnp.inf, x.dtype)
+    if mask is not None:
+        x = jnp.where(expand_to(mask, x), x, lowest)
+    y = _reduce(windows, x, -jnp.inf, jax.lax.max)
+    if mask is not None:
+        y = jnp.where(_counts(windows, x, mask) > 0, y, jnp.zeros((), y.dtype))
+    return check_steps(windows, y, mask)
+
+
+def apply_average_pool(
+    windows: Windows,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """The means; zeros for windows without a valid step."""
+    x = _checked(windows, params, x, mask, key)
+    exact = x.astype(state_dtype(x.dtype))
+    counts = jnp.maximum(_counts(windows, exact, mask), jnp.ones((), exact.dtype))
+    y = (_reduce(windows, exact, 0, jax.lax.add) / counts).astype(x.dtype)
+    return check_steps(windows, y, mask)
+
+
+def _checked(
+    windows: Windows, params: Params, x: Any, mask: ArrayLike | None, key: Key | None
+) -> Array:
+    check_key(windows.name, key)
+    check_tuple(windows.name, "params", params, 0)
+    check_image(windows, x)
+    _check_floating(windows.name, x)
+    return jnp.asarray(clean_image(windows, x, mask))
+
+
+def _check_floating(name: str, x: Any) -> None:
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{name}: x must be floating, got {x.dtype}: cast it with x.astype(float)")
+
+
+def _reduce(windows: Windows, x: Array, first: float, join: Callable[..., Any]) -> Array:
+    sizes, strides, pads = [1] * x.ndim, [1] * x.ndim, [(0, 0)] * x.ndim
+    every = zip(windows.sizes, windows.strides, check_fit(windows, x), strict=True)
+    for axis, (size, stride, pair) in zip(windows.axes(x.ndim), every, strict=True):
+        sizes[axis], strides[axis], pads[axis] = size, stride, pair
+    return jax.lax.reduce_window(x, np.array(first, x.dtype), join, sizes, strides, pads)
+
+
+def _counts(windows: Windows, x: Array, mask: ArrayLike | None) -> Array:
+    """How many valid places each window has, `(..., 1)`; without a mask, the same for the batch."""
+    flags = np.ones((1,) * x.ndim, bool) if mask is None else expand_to(mask, x)
+    wide = [*flags.shape]
+    for axis in windows.axes(x.ndim):
+        wide[axis] = x.shape[axis]
+    return _reduce(windows, jnp.broadcast_to(flags, wide).astype(x.dtype), 0, jax.lax.add)
+
+
+@factory
+def global_average_pool(event_ndim: int) -> Layer:
+    """The mean of x over all its spatial axes, feature by feature.
+
+    Args:
+      event_ndim: how many trailing dimensions of x are not batch: 3 for images
+        `(height, width, features)`, 2 for `(length, features)`. Over the time of a time-major
+        sequence, `masked_mean` does it.
+
+    Returns:
+      A Layer without parameters, `()`: x `(*batch, *spatial, features)` to y `(*batch, features)`,
+      of the same dtype. Means of 16-bit numbers are taken in float32.
+
+    Raises:
+      ValueError, TypeError: for an event_ndim below 2; when it runs, for x that has fewer
+        dimensions or is not floating, and for a mask that covers a spatial axis.
+
+    Source: Lin, Chen & Yan 2013 (arXiv 1312.4400), section 3.2.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.global_average_pool(3).apply((), jnp.ones((8, 5, 5, 16))).shape
+    (8, 16)
+    """
+    event_ndim = check_size("global_average_pool", "event_ndim", event_ndim)
+    if event_ndim < 2:
+        raise ValueError(
+            "global_average_pool: event_ndim must be at least 2, the features and a spatial axis; "
+            "got 1"
+        )
+    name = call_text("global_average_pool", event_ndim)
+    init = named(name, functools.partial(init_nothing, name))
+    return Layer(init, functools.partial(apply_global_average_pool, name, event_ndim))
+
+
+def apply_global_average_pool(
+    name: str,
+    event_ndim: int,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """The means."""
+    x = _checked_event(name, event_ndim, params, x, mask, key, "; masked_mean pools over time")
+    _check_floating(name, x)
+    spatial = tuple(range(x.ndim - event_ndim, x.ndim - 1))
+    return jnp.mean(x, spatial, dtype=state_dtype(x.dtype)).astype(x.dtype)
+
+
+@factory
+def flatten(event_ndim: int) -> Layer:
+    """The last dimensions of x as one, row by row.
+
+    `(*batch, d₁, …, dₙ)` becomes `(*batch, d₁ · … · dₙ)`, with n = event_ndim.
+
+    Args:
+      event_ndim: how many trailing dimensions of x are not batch: 3 for images
+        `(height, width, features)`.
+
+    Returns:
+      A Layer without parameters, `()`, for x of any dtype.
+
+    Raises:
+      ValueError, TypeError: for an event_ndim that is no positive integer; when it runs, for x that
+        has fewer dimensions, and for a mask that covers one of them.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.flatten(3).apply((), jnp.ones((8, 5, 5, 16))).shape
+    (8, 400)
+    """
+    event_ndim = check_size("flatten", "event_ndim", event_ndim)
+    name = call_text("flatten", event_ndim)
+    init = named(name, functools.partial(init_nothing, name))
+    return Layer(init, functools.partial(apply_flatten, name, event_ndim))
+
+
+def apply_flatten(
+    name: str,
+    event_ndim: int,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """One reshape."""
+    x = _checked_event(name, event_ndim, params, x, mask, key)
+    batch, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
+    return x.reshape(*batch, math.prod(event))
+
+
+def _checked_event(
+    name: str,
+    event_ndim: int,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None,
+    key: Key | None,
+    hint: str = "",
+) -> Array:
+    check_key(name, key)
+    check_tuple(name, "params", params, 0)
+    check_event(name, event_ndim, x)
+    check_leading(name, mask, x.ndim - event_ndim, hint)
+    return jnp.asarray(clean(name, x, mask))
