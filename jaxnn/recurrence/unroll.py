@@ -18,6 +18,7 @@ from jaxnn.functions.checks import (
 )
 from jaxnn.functions.mesh import vary, varying_axes
 from jaxnn.functions.sequences import clean
+from jaxnn.recurrence.blocks import run_sequence
 from jaxnn.recurrence.path import run_plain, run_split
 from jaxnn.recurrence.run import Run, known_of, unroll_by
 from jaxnn.recurrence.scan import edges, where
@@ -66,13 +67,13 @@ def apply_split(
 def run_recurrence(recurrence: Split | Plain, params: Params, run: Run) -> tuple[State, Any]:
     """A whole sequence."""
     run, state, start = begin(recurrence, params, run)
+    at = edges(run.mask, run.reset, run.reverse)
     if isinstance(recurrence, Split):
-        projected = prepare(recurrence, params, run.xs)
-        return run_projected(recurrence, params, projected, run, state, start)
+        state, ys = run_sequence(recurrence, run.reverse, params, run.xs, state, start, at)
+        return state, _valid(ys, run.mask)
     batch = tuple(run.xs.shape[1 : run.xs.ndim - recurrence.event_ndim])
     step = functools.partial(_checked_step, recurrence, batch, params)
     inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
-    at = edges(run.mask, run.reset, run.reverse)
     state, ys = run_plain(recurrence.name, step, inputs, state, start, at, run.reverse)
     return state, _valid(ys, run.mask)
 
