@@ -24,6 +24,7 @@ FILLS = {
     "bias": "#ececec",
     "plain": "white",
 }
+WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 
 
 class Part(NamedTuple):
@@ -85,7 +86,7 @@ def arrow(
     Args:
       axes: where it is drawn.
       start, end: parts, at whose rim it starts and ends, or points.
-      text: stands on the line, along it.
+      text: stands on the line, along it; upright where the line is steep.
       at: how far along the line the text stands, from 0 to 1.
       bend: how far the line bulges to the right of its direction, as a share of its length.
       size: of the text.
@@ -109,32 +110,32 @@ def arrow(
         dx, dy = other.x - one.x, other.y - one.y
         bulge = 2 * at * (1 - at) * bend  # the curve is a parabola
         angle = math.degrees(math.atan2(dy, dx))
+        angle = (angle + 90) % 180 - 90
         axes.text(
             one.x + at * dx + bulge * dy,
             one.y + at * dy - bulge * dx,
             text,
-            rotation=(angle + 90) % 180 - 90,
+            rotation=angle if abs(angle) < 70 else 0,
             rotation_mode="anchor",
             ha="center",
             va="center",
             fontsize=size,
             color=color,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
+            bbox=WHITE,
         )
 
 
-def loop(axes: Axes, part: Part, text: str = "", reach: float = 0.9, **style: Any) -> None:
-    """An arrow from the right side of a part, over it, into its left side: the state's way back."""
-    half = part.patch.get_width() / 2 if isinstance(part.patch, FancyBboxPatch) else RADIUS
-    right, left, y = part.x + half, part.x - half, part.y
-    points = [(right, y), (right + reach, y + 1.6 * reach), (left - reach, y + 1.6 * reach)]
-    path = Path([*points, (left, y)], [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
-    look = {"arrowstyle": "-|>", "mutation_scale": 10, "linewidth": 1, "facecolor": "none", **style}
+def loop(axes: Axes, part: Part, text: str = "", reach: float = 1.2, **style: Any) -> None:
+    """An arrow from a part's right side back into it: the state that comes again next time."""
+    half = part.patch.get_width() / 2 if isinstance(part.patch, FancyBboxPatch) else 0.86 * RADIUS
+    x, y = part.x + half, part.y
+    points = [(x, y + 0.18), (x + reach, y + 0.8), (x + reach, y - 0.8), (x, y - 0.18)]
+    path = Path(points, [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4])
+    look = {"arrowstyle": "-|>", "mutation_scale": 10, "linewidth": 1, **style}
     axes.add_patch(FancyArrowPatch(path=path, **look))
-    if text:
-        white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        top = y + 1.2 * reach  # of a Bézier curve, three quarters of the way to its points
-        axes.text(part.x, top, text, ha="center", va="center", fontsize=10, bbox=white)
+    if text:  # three quarters of the way to the curve's control points
+        where, color = x + 0.75 * reach, style.get("color", "black")
+        axes.text(where, y, text, ha="center", va="center", fontsize=11, color=color, bbox=WHITE)
 
 
 def network(
@@ -143,7 +144,7 @@ def network(
     weights: Sequence[Any] | None = None,
     biases: Sequence[Any] | None = None,
     width: float = 2.4,
-    gap: float = 1.2,
+    gap: float | Sequence[float] = 1.2,
     origin: tuple[float, float] = (0.6, 0.6),
     at: float = 0.26,
     **style: Any,
@@ -157,7 +158,8 @@ def network(
         stand on the edges; None for edges without.
       biases: of each layer but the first the one bias that its neurons share: a circle below, and
         edges; None for none.
-      width, gap: between layers, and between the neurons of a layer.
+      width: between layers.
+      gap: between the neurons of a layer, one number or one for each layer.
       origin: of the lower left corner; circles stand centred above it.
       at: how far along an edge its number stands.
       style: of the edges, as in `arrow`.
@@ -165,14 +167,16 @@ def network(
     Returns:
       The parts of each layer, biases left out.
     """
-    tallest = max(map(len, layers))
+    gaps = np.broadcast_to(gap, len(layers))
+    heights = [g * (len(texts) - 1) for g, texts in zip(gaps, layers, strict=True)]
     shift = 1.0 if biases is not None else 0.0
     rows: list[list[Part]] = []
     for i, texts in enumerate(layers):
         fill = "input" if i == 0 else "output" if i == len(layers) - 1 else "hidden"
         x = origin[0] + i * width
-        top = origin[1] + shift + gap * (tallest + len(texts) - 2) / 2
-        rows.append([circle(axes, x, top - gap * j, text, fill) for j, text in enumerate(texts)])
+        top = origin[1] + shift + (max(heights) + heights[i]) / 2
+        column = [circle(axes, x, top - gaps[i] * j, text, fill) for j, text in enumerate(texts)]
+        rows.append(column)
     for i, (below, above) in enumerate(zip(rows, rows[1:], strict=False)):
         numbers = np.full((len(below), len(above)), "") if weights is None else weights[i]
         for j, one in enumerate(below):
