@@ -37,8 +37,9 @@ keys = iter(jax.random.split(jax.random.key(0), 16))
 # %% [markdown]
 # ## The neuron
 #
-# A neuron (神经元) takes some numbers $x_1, \dots, x_n$, multiplies each by a weight (权重) $w_i$ of
-# its own, adds a bias (偏置) $b$, and sends the sum through an activation function (激活函数) $f$:
+# A neuron (神经元) takes some numbers $x_1, \dots, x_n$, multiplies each by a weight (权重) $w_i$
+# of its own, adds a bias (偏置) $b$, and sends the sum through an activation function (激活函数)
+# $f$:
 #
 # $$z = \sum_i w_i x_i + b, \qquad a = f(z).$$
 #
@@ -61,7 +62,8 @@ _ = axes.text(7.45, 1.8, "output", va="center")
 
 # %% [markdown]
 # In `jaxnn` a `dense` layer is the sum, for as many neurons as wanted; here for one. Its parameters
-# are a matrix of weights and a vector of biases, given from outside: nothing is stored in the layer.
+# are a matrix of weights and a vector of biases, given from outside: nothing is stored in the
+# layer.
 
 # %%
 neuron = jaxnn.dense(3, 1)
@@ -73,8 +75,8 @@ print("a:", jax.nn.sigmoid(z)[0])
 
 # %% [markdown]
 # What the two kinds of numbers do shows best with one input. The weight makes the neuron's answer
-# steep or flat, and turns it round where it is negative. The bias moves it to the left or the right:
-# $w x + b = 0$ at $x = -b / w$.
+# steep or flat, and turns it round where it is negative. The bias moves it to the left or the
+# right: $w x + b = 0$ at $x = -b / w$.
 
 # %%
 line = jnp.linspace(-6, 6, 201)
@@ -135,9 +137,8 @@ grid[0, 0].legend(frameon=False)
 first, second = jaxnn.dense(3, 5), jaxnn.dense(5, 2)
 p, q = first.init(next(keys)), second.init(next(keys))
 two = second.apply(q, first.apply(p, x))
-one = jaxnn.dense(3, 2).apply(
-    jaxnn.DenseParams(p.kernel @ q.kernel, p.bias @ q.kernel + q.bias), x
-)
+product = jaxnn.DenseParams(p.kernel @ q.kernel, p.bias @ q.kernel + q.bias)
+one = jaxnn.dense(3, 2).apply(product, x)
 print("two layers without activation:", two, " one layer:", one)
 
 # %% [markdown]
@@ -157,17 +158,17 @@ layers = [
     ["$y_1$", "$y_2$"],
 ]
 rows = drawing.network(axes, layers, width=2.4, origin=(1, 0.5), color=drawing.GREY)
-for row, name in zip(rows, ("input layer", "hidden layer", "hidden layer", "output layer"), strict=True):
-    axes.text(row[0].x, 4.7, name, ha="center")
+for row, name in zip(rows, ("input", "hidden", "hidden", "output"), strict=True):
+    axes.text(row[0].x, 4.7, f"{name} layer", ha="center")
 
 # %% [markdown]
 # With rows for samples, a whole layer is one line, $a^{(l)} = f(a^{(l-1)} W^{(l)} + b^{(l)})$, and
 # entry $(i, j)$ of $W^{(l)}$ is the weight from neuron $i$ of one layer to neuron $j$ of the next.
 #
-# **One bias for a layer.** The notes draw one bias unit a layer: a circle with the constant 1, whose
-# one number $b$ all neurons of the layer share. Most libraries, and most papers, give every neuron a
-# bias of its own. `dense` and `mlp` do both: `bias="shared"` is the notes' drawing, `bias=True` the
-# usual form. A shared bias is fewer numbers, and can do less.
+# **One bias for a layer.** The notes draw one bias unit a layer: a circle with the constant 1,
+# whose one number $b$ all neurons of the layer share. Most libraries, and most papers, give every
+# neuron a bias of its own. `dense` and `mlp` do both: `bias="shared"` is the notes' drawing,
+# `bias=True` the usual form. A shared bias is fewer numbers, and can do less.
 
 # %%
 for bias in ("shared", True):
@@ -184,20 +185,17 @@ for bias in ("shared", True):
 
 # %%
 network = jaxnn.mlp((2, 3, 1), jax.nn.sigmoid, jax.nn.sigmoid, bias="shared")
-params = (
-    jaxnn.DenseParams(jnp.array([[0.8, -0.5, 1.5], [-1.0, 0.6, 0.4]]), jnp.array(0.1)),
-    jaxnn.DenseParams(jnp.array([[1.2], [-0.7], [0.9]]), jnp.array(-0.4)),
-)
+W1, b1 = jnp.array([[0.8, -0.5, 1.5], [-1.0, 0.6, 0.4]]), jnp.array(0.1)
+W2, b2 = jnp.array([[1.2], [-0.7], [0.9]]), jnp.array(-0.4)
 x = jnp.array([1.0, 0.5])
-outputs = [x]
-for layer in params:
-    outputs.append(jax.nn.sigmoid(outputs[-1] @ layer.kernel + layer.bias))
-print("layer by layer:", outputs[-1], " network.apply:", network.apply(params, x))
+a1 = jax.nn.sigmoid(x @ W1 + b1)
+a2 = jax.nn.sigmoid(a1 @ W2 + b2)
+params = jaxnn.DenseParams(W1, b1), jaxnn.DenseParams(W2, b2)
+print("layer by layer:", a2, " network.apply:", network.apply(params, x))
 
 figure, axes = drawing.canvas(7.4, 5.2)
-texts = [[f"{value:.2f}" for value in output] for output in outputs]
-kernels, biases = [layer.kernel for layer in params], [layer.bias for layer in params]
-_ = drawing.network(axes, texts, kernels, biases, width=3, gap=1.4, origin=(0.7, 0.6), at=0.22)
+texts = [[f"{value:.2f}" for value in values] for values in (x, a1, a2)]
+_ = drawing.network(axes, texts, (W1, W2), (b1, b2), width=3, gap=1.4, origin=(0.7, 0.6), at=0.22)
 
 # %% [markdown]
 # `apply` takes any number of samples at once. A thousand samples are no loop, but one larger matrix
@@ -217,8 +215,8 @@ print(network.apply(params, jax.random.normal(next(keys), (1000, 2))).shape)
 #
 # With two classes they are the same thing: only the difference of the two logits matters,
 #
-# $$\mathrm{softmax}(z_1, z_2)_1 = \frac{e^{z_1}}{e^{z_1} + e^{z_2}} = \frac{1}{1 + e^{-(z_1 - z_2)}}
-# = \sigma(z_1 - z_2).$$
+# $$\mathrm{softmax}(z_1, z_2)_1 = \frac{e^{z_1}}{e^{z_1} + e^{z_2}}
+# = \frac{1}{1 + e^{-(z_1 - z_2)}} = \sigma(z_1 - z_2).$$
 
 # %%
 logits = jnp.array([2.0, 1.0, -1.0])
@@ -227,11 +225,11 @@ print("sigmoid", jax.nn.sigmoid(logits), "sum", jax.nn.sigmoid(logits).sum())
 print("two classes:", jax.nn.softmax(logits[:2])[0], jax.nn.sigmoid(logits[0] - logits[1]))
 
 # %% [markdown]
-# Below, one layer learns to tell three clouds of points apart by softmax, and one neuron to tell two
-# apart by sigmoid. Both minimise the cross-entropy (交叉熵), the mean of $-\log p$ of the class that
-# was right. The losses of `jaxnn` take logits, since $\log$ of a softmax is better computed in one
-# go, and give a sum and how many samples it is over. `train` is all that training needs; the next
-# two sections say what it does.
+# Below, one layer learns to tell three clouds of points apart by softmax, and one neuron to tell
+# two apart by sigmoid. Both minimise the cross-entropy (交叉熵), the mean of $-\log p$ of the class
+# that was right. The losses of `jaxnn` take logits, since $\log$ of a softmax is better computed in
+# one go, and give a sum and how many samples it is over. `train` is all that training needs; the
+# next two sections say what it does.
 
 
 # %%
@@ -308,8 +306,8 @@ print(f"right: {right3:.0f} of {count3:.0f} by softmax, {right2:.0f} of {count2:
 #
 # $$C = \frac{1}{m} \sum_{k=1}^{m} \lVert y_k - a_k \rVert^2,$$
 #
-# with $y_k$ the target and $a_k$ the output; for classes the cross-entropy above. $\tfrac12 \sum (y -
-# a)^2$, of the next chapter, is the same up to a factor.
+# with $y_k$ the target and $a_k$ the output; for classes the cross-entropy above.
+# $\tfrac12 \sum (y - a)^2$, of the next chapter, is the same up to a factor.
 
 # %%
 targets, answers = jnp.array([[1.0], [0.0], [2.0]]), jnp.array([[0.8], [0.5], [1.0]])
@@ -324,11 +322,11 @@ print(f"sum {total:.2f} over {samples:.0f} samples: C = {total / samples:.2f}")
 #
 # $$w \leftarrow w - \eta \, \frac{\partial C}{\partial w},$$
 #
-# again and again. $\eta$ is the learning rate (学习率), and everything hangs on it. The picture shows
-# a neuron with one weight, no bias and no activation, on data that lie near $y = 2 x$. Its cost is a
-# parabola of curvature $C'' = \tfrac{2}{m} \sum x^2$. A step of rate $\eta$ multiplies the distance
-# to the lowest point by $1 - \eta C''$: slow where $\eta C''$ is small, to and fro above 1, and
-# away for ever above 2.
+# again and again. $\eta$ is the learning rate (学习率), and everything hangs on it. The picture
+# shows a neuron with one weight, no bias and no activation, on data that lie near $y = 2 x$. Its
+# cost is a parabola of curvature $C'' = \tfrac{2}{m} \sum x^2$. A step of rate $\eta$ multiplies
+# the distance to the lowest point by $1 - \eta C''$: slow where $\eta C''$ is small, to and fro
+# above 1, and away for ever above 2.
 
 # %%
 neuron = jaxnn.dense(1, 1, bias=False)
@@ -364,16 +362,16 @@ right.grid(alpha=0.3)
 
 # %% [markdown]
 # With many weights it is the same in every direction at once: the steepest one sets how large
-# $\eta$ may be, the flattest one how long it takes. Optimisers such as Adam, from `optax`, give each
-# weight a rate of its own.
+# $\eta$ may be, the flattest one how long it takes. Optimisers such as Adam, from `optax`, give
+# each weight a rate of its own.
 #
 # ## Why one neuron fails where a layer does not
 #
 # A neuron says yes where $w \cdot x + b > 0$. That is one side of a straight line (in general of a
-# plane), whatever its activation is. XOR already is beyond it: yes at $(0, 1)$ and $(1, 0)$ asks for
-# $w_2 + b > 0$ and $w_1 + b > 0$; no at $(0, 0)$ and $(1, 1)$ for $b \le 0$ and $w_1 + w_2 + b \le
-# 0$. The first two add up to $w_1 + w_2 + 2 b > 0$, the others to $w_1 + w_2 + 2 b \le 0$. (Chapter
-# 2 learns XOR with a layer.)
+# plane), whatever its activation is. XOR already is beyond it: yes at $(0, 1)$ and $(1, 0)$ asks
+# for $w_2 + b > 0$ and $w_1 + b > 0$; no at $(0, 0)$ and $(1, 1)$ for $b \le 0$ and
+# $w_1 + w_2 + b \le 0$. The first two add up to $w_1 + w_2 + 2 b > 0$, the others to
+# $w_1 + w_2 + 2 b \le 0$. (Chapter 2 learns XOR with a layer.)
 #
 # Here the yes lies in the middle and the no around it. No line can part them. Four hidden neurons
 # draw a line each (dashed), and the output neuron asks whether a point is on the inner side of all.
@@ -394,16 +392,16 @@ key = next(keys)
 for axes, sizes in zip(panels, ((2, 1), (2, 4, 1)), strict=True):
     model = jaxnn.mlp(sizes, jnp.tanh)
     data = (ring, answers)
-    params, _, _ = train(model, jaxnn.binary_cross_entropy, data, optax.adam(0.05), 1000, key)
-    surface = jax.nn.sigmoid(model.apply(params, plane))[..., 0]
+    learned, _, _ = train(model, jaxnn.binary_cross_entropy, data, optax.adam(0.1), 500, key)
+    surface = jax.nn.sigmoid(model.apply(learned, plane))[..., 0]
     filled = axes.contourf(span, span, surface, np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.7)
     axes.contour(span, span, surface, [0.5], colors="black")
     scatter(axes, ring, inside.astype(int))
-    right, count = jaxnn.binary_accuracy(model.apply(params, ring), answers)
+    right, count = jaxnn.binary_accuracy(model.apply(learned, ring), answers)
     name = "one neuron" if len(sizes) == 2 else "four hidden neurons and one more"
     axes.set(title=f"{name}: {right / count:.0%} right", aspect=1, xlabel="$x_1$", ylabel="$x_2$")
     print(f"{name}: {right:.0f} of {count:.0f}")
-for (w1, w2), b in zip(params[0].kernel.T, params[0].bias, strict=True):
+for (w1, w2), b in zip(learned[0].kernel.T, learned[0].bias, strict=True):
     panels[1].plot(span, -(w1 * span + b) / w2, "k--", linewidth=0.8)
 panels[1].set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
 figure.colorbar(filled, ax=panels, label="P(inside)", ticks=[0, 0.5, 1])
@@ -411,9 +409,9 @@ figure.colorbar(filled, ax=panels, label="P(inside)", ticks=[0, 0.5, 1])
 # %% [markdown]
 # ## An unknown function
 #
-# With enough hidden neurons a network comes as near as wanted to any continuous function on a closed
-# interval (Cybenko 1989; Hornik 1991). It does not need to know the function, only samples of it.
-# Below, 60 noisy samples of a function that the network never sees itself. It follows the
+# With enough hidden neurons a network comes as near as wanted to any continuous function on a
+# closed interval (Cybenko 1989; Hornik 1991). It does not need to know the function, only samples
+# of it. Below, 60 noisy samples of a function that the network never sees itself. It follows the
 # samples more and more closely, and says nothing about where there are none: to the right of the
 # last sample it goes its own way.
 
@@ -467,10 +465,10 @@ for step in (30, 300, 3000):
 # slope is at most ¼, so after $n$ layers at most $(¼)^n$ is left of it, unless the weights are
 # large: the vanishing gradient (梯度消失). The first layers hardly learn.
 #
-# Below, networks of 12 layers with 32 neurons each, before any training: the size of the gradient of
-# the cost with respect to each layer's weights. Weights start with the variance that fits the
-# activation (LeCun's 1/32 for sigmoid and tanh, He's 2/32 for ReLU); the band goes from the smallest
-# to the largest of ten starts.
+# Below, networks of 12 layers with 32 neurons each, before any training: the size of the gradient
+# of the cost with respect to each layer's weights. Weights start with the variance that fits the
+# activation (LeCun's 1/32 for sigmoid and tanh, He's 2/32 for ReLU); the band goes from the
+# smallest to the largest of ten starts.
 
 # %%
 DEPTH, WIDTH, STARTS = 12, 32, 10
@@ -509,5 +507,5 @@ axes.legend(frameon=False, loc="lower right")
 axes.grid(alpha=0.3)
 
 # %% [markdown]
-# This is one reason why deep networks came to use ReLU and careful initial weights, and it comes back
-# with force in recurrent networks, where every time step is one more layer: chapters 3 to 5.
+# This is one reason why deep networks came to use ReLU and careful initial weights, and it comes
+# back with force in recurrent networks, where every time step is one more layer: chapters 3 to 5.

@@ -57,8 +57,8 @@ weights = [
 biases = [f"$b_1$ {b1:.2f}", f"$b_2$ {b2:.2f}"]
 layout = {"width": 3.2, "gap": 1.8, "origin": (0.7, 0.7)}
 rows = drawing.network(axes, names, weights, biases, **layout)
-for output, target in zip(rows[-1], (t1, t2), strict=True):
-    axes.text(output.x + 0.45, output.y, f"target\n{target}", va="center")
+for output, goal in zip(rows[-1], (t1, t2), strict=True):
+    axes.text(output.x + 0.45, output.y, f"target\n{goal}", va="center")
 
 # %% [markdown]
 # In `jaxnn` it is an `mlp` with shared biases. Column $j$ of a kernel holds the weights that lead
@@ -135,8 +135,8 @@ _ = axes.text(rows[-1][0].x + 0.6, 2.6, f"E = {E:.4f}", va="center")
 # = \underbrace{-(target_{o1} - out_{o1}) \cdot out_{o1} (1 - out_{o1})}_{\delta_{o1}} \cdot
 # out_{h1}.$$
 #
-# $\delta_{o1} = \partial E / \partial net_{o1}$ is the neuron's own error (误差项). Every weight into
-# $o_1$ uses it, and so does everything before it: that is what makes backpropagation fast.
+# $\delta_{o1} = \partial E / \partial net_{o1}$ is the neuron's own error (误差项). Every weight
+# into $o_1$ uses it, and so does everything before it: that is what makes backpropagation fast.
 
 # %%
 dE_dout_o1, dE_dout_o2 = -(t1 - out_o1), -(t2 - out_o2)
@@ -209,8 +209,8 @@ for name, by_hand, by_jax in table:
         assert math.isclose(one, other, rel_tol=1e-12)
 
 # %% [markdown]
-# The same, drawn: $\delta$ in the circles, and on each edge what goes back to its weight. The arrows
-# run from the error to the input.
+# The same, drawn: $\delta$ in the circles, and on each edge what goes back to its weight. The
+# arrows run from the error to the input.
 
 # %%
 figure, axes = drawing.canvas(9.2, 4)
@@ -237,9 +237,9 @@ for output in rows[-1]:
 # %% [markdown]
 # Short, in matrices, this is all of backpropagation. For a sample as a row,
 # $\delta^{(l)} = (\delta^{(l+1)} W^{(l+1)\top}) \circ f'(z^{(l)})$ and
-# $\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}$: one product back through the weights,
-# one slope, one outer product. Each layer multiplies by $f'$, a quarter at most: here is the fading
-# of chapter 1.
+# $\partial E / \partial W^{(l)} = a^{(l-1)\top} \delta^{(l)}$: one product back through the
+# weights, one slope, one outer product. Each layer multiplies by $f'$, a quarter at most: here is
+# the fading of chapter 1.
 #
 # ## One step
 #
@@ -352,8 +352,9 @@ for corner, output in zip(corners, mlp((2, 5, 1)).apply(learned, corners), stric
 
 line = jnp.linspace(-0.25, 1.25, 91)
 plane = jnp.stack(jnp.meshgrid(line, line), axis=-1)
-figure, grid = plt.subplots(2, 3, figsize=(10, 6.4), layout="constrained", sharex=True, sharey=True)
-for axes, taken in zip(grid.flat, (0, 1000, 2000, 3000, 5000, 10_000), strict=True):
+
+
+def draw_surface(axes, taken):
     now = jax.tree.map(lambda leaf, i=taken // EVERY: leaf[i], snapshots)
     surface = mlp((2, 5, 1)).apply(now, plane)[..., 0]
     filled = axes.contourf(line, line, surface, np.linspace(0, 1, 21), cmap="RdBu_r")
@@ -361,18 +362,24 @@ for axes, taken in zip(grid.flat, (0, 1000, 2000, 3000, 5000, 10_000), strict=Tr
     for (a, b), (c,) in zip(corners, truth, strict=True):
         axes.text(a, b, f"{c:.0f}", ha="center", va="center", bbox={"facecolor": "white"})
     axes.set(title=f"after {taken:,} steps: E = {totals[taken // EVERY]:.3f}", aspect=1)
+    return filled
+
+
+figure, grid = plt.subplots(2, 3, figsize=(10, 6.4), layout="constrained", sharex=True, sharey=True)
+moments = (0, 1000, 2000, 3000, 5000, 10_000)
+drawn = [draw_surface(*pair) for pair in zip(grid.flat, moments, strict=True)]
 for axes in grid[1]:
     axes.set_xlabel("first input")
 for axes in grid[:, 0]:
     axes.set_ylabel("second input")
-figure.colorbar(filled, ax=grid, label="output", ticks=[0, 0.25, 0.5, 0.75, 1])
+figure.colorbar(drawn[-1], ax=grid, label="output", ticks=[0, 0.25, 0.5, 0.75, 1])
 
 # %% [markdown]
-# For long nothing seems to happen. The output is about ½ everywhere, which costs $4 \cdot \tfrac12
-# \cdot (\tfrac12)^2 = \tfrac12$, and what one sample teaches the next one takes back. Then the surface
-# folds: a valley along the diagonal, a hill on either side. Below, the error over the steps for six
-# starts, of which one waits on its plateau twice as long, and the network of the first start with
-# what it has learned on its edges.
+# For long nothing seems to happen. The output is about ½ everywhere, which costs
+# $4 \cdot \tfrac12 \cdot (\tfrac12)^2 = \tfrac12$, and what one sample teaches the next one takes
+# back. Then the surface folds: a valley along the diagonal, a hill on either side. Below, the error
+# over the steps for six starts, of which one waits on its plateau twice as long, and the network of
+# the first start with what it has learned on its edges.
 
 # %%
 figure, axes = plt.subplots(figsize=(8, 3.8), layout="constrained")

@@ -15,9 +15,11 @@
 #
 # The networks so far take one input and forget it. Words of a sentence or frames of a film come one
 # after the other, and what one means depends on the others. A recurrent neural network, RNN
-# (循环神经网络), reads such a sequence (序列) step by step, and keeps a state (状态) between the steps.
+# (循环神经网络), reads such a sequence (序列) step by step, and keeps a state (状态) between the
+# steps.
 
 # %%
+import itertools
 from typing import NamedTuple
 
 import drawing
@@ -38,8 +40,8 @@ keys = iter(jax.random.split(jax.random.key(0), 16))
 # $$o_t = g(V s_t), \qquad s_t = f(U x_t + W s_{t-1}).$$
 #
 # $x_t$ is the input at time $t$, $s_t$ the hidden state, $o_t$ the output. $U$, $W$ and $V$ are
-# weights, and they are the same at every step. Left, the network as it is: a layer whose output goes
-# back into it. Right, the same network unrolled (展开) over time, a copy for each step.
+# weights, and they are the same at every step. Left, the network as it is: a layer whose output
+# goes back into it. Right, the same network unrolled (展开) over time, a copy for each step.
 
 # %%
 figure, axes = drawing.canvas(12.6, 4.7, scale=0.85)
@@ -101,8 +103,8 @@ print("step by step:", jnp.array(streamed))
 
 # %% [markdown]
 # The three agree. The last form is a stream: each output is there as soon as its input is, from a
-# state of fixed size. Since the weights are shared by all steps, their number does not depend on how
-# long a sequence is.
+# state of fixed size. Since the weights are shared by all steps, their number does not depend on
+# how long a sequence is.
 
 # %%
 print(jaxnn.describe(params))
@@ -110,11 +112,11 @@ print(jaxnn.describe(params))
 # %% [markdown]
 # ## What an output depends on
 #
-# The derivative of $o_t$ with respect to $x_k$ says how much the output at $t$ would move if the input
-# at $k$ did. `jax.jacrev` gives it for every pair at once. Left, a network as it was initialised: an
-# output depends on its own input and on all before it, and on nothing that comes later (grey:
-# exactly zero). Right, the same after it has learned to repeat what it heard three steps ago,
-# $o_t = x_{t-3}$: of all that it could look at, it looks at one thing.
+# The derivative of $o_t$ with respect to $x_k$ says how much the output at $t$ would move if the
+# input at $k$ did. `jax.jacrev` gives it for every pair at once. Left, a network as it was
+# initialised: an output depends on its own input and on all before it, and on nothing that comes
+# later (grey: exactly zero). Right, the same after it has learned to repeat what it heard three
+# steps ago, $o_t = x_{t-3}$: of all that it could look at, it looks at one thing.
 
 
 # %%
@@ -156,7 +158,7 @@ def repeat_after_three(key):
 
 def dependence(model, params, xs):
     """|∂o_t/∂x_k| `(time, time)` for one sequence `(time, 1)`."""
-    return jax.jacrev(lambda xs: model.apply(params, xs))(xs)[:, 0, :, 0]
+    return jax.jit(jax.jacrev(lambda xs: model.apply(params, xs)))(xs)[:, 0, :, 0]
 
 
 elman = jaxnn.serial(jaxnn.recurrent(jaxnn.elman(1, HIDDEN)), jaxnn.dense(HIDDEN, 1))
@@ -173,8 +175,8 @@ for axes in panels:
 figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="min")
 
 # %% [markdown]
-# Along a row of the left one, nothing fades: $W$ starts as an orthogonal matrix, which keeps lengths,
-# and sixteen steps are few. When it fades, and how fast, is the question of chapter 4.
+# Along a row of the left one, nothing fades: $W$ starts as an orthogonal matrix, which keeps
+# lengths, and sixteen steps are few. When it fades, and how fast, is the question of chapter 4.
 #
 # ## Deep
 #
@@ -186,15 +188,14 @@ figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", ex
 
 # %%
 figure, axes = drawing.canvas(9.6, 6.2, scale=0.85)
-previous = [None] * 3
+previous = [drawing.Part(0.6, 0.6 + 1.25 * layer) for layer in (1, 2, 3)]
 for i, time in enumerate(("t-1", "t", "t+1")):
     column = 2.4 + 2.4 * i
     below = drawing.circle(axes, column, 0.6, f"$x_{{{time}}}$", "input")
     for layer in (1, 2, 3):
         s = drawing.circle(axes, column, 0.6 + 1.25 * layer, f"$s^{{({layer})}}_{{{time}}}$")
         drawing.arrow(axes, below, s, f"$U^{{({layer})}}$")
-        start = previous[layer - 1] or (0.6, s.y)
-        drawing.arrow(axes, start, s, f"$W^{{({layer})}}$", color=drawing.BLUE)
+        drawing.arrow(axes, previous[layer - 1], s, f"$W^{{({layer})}}$", color=drawing.BLUE)
         previous[layer - 1] = below = s
     o = drawing.circle(axes, column, 5.6, f"$o_{{{time}}}$", "output")
     drawing.arrow(axes, below, o, "$V$")
@@ -220,8 +221,8 @@ print("state:", [jax.tree.map(jnp.shape, part) for part in state])
 # ## Bidirectional
 #
 # "I ___ hungry, so I had two bowls." What belongs into the gap is settled by what comes after it. A
-# bidirectional RNN (双向循环神经网络) has two states: one comes from the left, one from the right, and
-# the output reads both,
+# bidirectional RNN (双向循环神经网络) has two states: one comes from the left, one from the right,
+# and the output reads both,
 #
 # $$o_t = g(V s_t + V' s'_t), \qquad s_t = f(U x_t + W s_{t-1}), \qquad
 # s'_t = f(U' x_t + W' s'_{t+1}).$$
@@ -241,9 +242,9 @@ for i, time in enumerate(("t-1", "t", "t+1")):
     drawing.arrow(axes, back, o, "$V'$", size=10)
     columns.append((s, back))
 forward, backward = zip(*columns, strict=True)
-for start, end in zip((drawing.Part(0.5, 2.1), *forward), (*forward, drawing.Part(9.9, 2.1)), strict=True):
+for start, end in itertools.pairwise(((0.5, 2.1), *forward, (9.9, 2.1))):
     drawing.arrow(axes, start, end, "$W$", at=0.6, size=10, color=drawing.BLUE)
-for start, end in zip((*backward, drawing.Part(9.9, 3.4)), (drawing.Part(0.5, 3.4), *backward), strict=True):
+for end, start in itertools.pairwise(((0.5, 3.4), *backward, (9.9, 3.4))):
     drawing.arrow(axes, start, end, "$W'$", size=10, color=drawing.ORANGE, linestyle="--")
 
 # %% [markdown]
@@ -251,8 +252,8 @@ for start, end in zip((*backward, drawing.Part(9.9, 3.4)), (drawing.Part(0.5, 3.
 #
 # 1. **Two stacks that meet at the output.** The forward layers read forward layers, the backward
 #    layers read backward layers. Only the output sees both.
-# 2. **Layers that merge before the next.** Each layer of both directions reads both directions of the
-#    layer below it. This is what most libraries mean, such as torch by `bidirectional=True`.
+# 2. **Layers that merge before the next.** Each layer of both directions reads both directions of
+#    the layer below it. This is what most libraries mean, such as torch by `bidirectional=True`.
 # 3. **The notes' formula to the letter.** Both directions of layer $i$ read the *forward*
 #    $s^{(i-1)}$,
 #
@@ -286,15 +287,16 @@ for panel, (name, reads) in enumerate(READINGS.items()):
                 drawing.arrow(axes, parts[start, t], parts[end, t])
     for layer in (1, 2):
         drawing.arrow(axes, parts[f"f{layer}", 1], parts[f"f{layer}", 2], color=drawing.BLUE)
-        back = {"color": drawing.ORANGE, "linestyle": "--"}
-        drawing.arrow(axes, parts[f"b{layer}", 2], parts[f"b{layer}", 1], **back)
+        pair = parts[f"b{layer}", 2], parts[f"b{layer}", 1]
+        drawing.arrow(axes, *pair, color=drawing.ORANGE, linestyle="--")
 
 # %% [markdown]
 # Blue, solid: forward in time. Orange, dashed: backward. In the third, nothing leads from the lower
 # backward states (white) to an output.
 #
-# The first two are `bidirectional` of two stacks, and `serial` of two `bidirectional`s. The third is a
-# few lines with `jaxnn`'s cells; a `Layer` is a pair of functions, so it is one like the others.
+# The first two are `bidirectional` of two stacks, and `serial` of two `bidirectional`s. The third
+# is a few lines with `jaxnn`'s cells; a `Layer` is a pair of functions, so it is one like the
+# others.
 
 
 # %%
@@ -313,7 +315,7 @@ def to_the_letter(cells, head):
         return LetterParams(layers, head.init(head_key))
 
     def apply(params, x, mask=None, key=None):
-        s = x  # s^(0)
+        s = back = x  # s^(0)
         for cell, (forward, backward) in zip(cells, params.layers, strict=True):
             _, back = cell.unroll(backward, s, mask=mask, reverse=True)
             _, s = cell.unroll(forward, s, mask=mask)
@@ -339,7 +341,7 @@ readings = {
 letter = readings["3. to the letter"]
 params = letter.init(next(keys))
 some = jax.random.normal(next(keys), (TIME, 1))
-gradient = jax.grad(lambda p: jnp.sum(letter.apply(p, some) ** 2))(params)
+gradient = jax.jit(jax.grad(lambda p: jnp.sum(letter.apply(p, some) ** 2)))(params)
 for i, pair in enumerate(gradient.layers, 1):
     for direction, part in zip(("forward", "backward"), pair, strict=True):
         print(f"layer {i} {direction:8}: gradient norm {optax.tree.norm(part):.4f}")
@@ -350,12 +352,12 @@ same = without.apply((forward, jaxnn.BidirectionalParams(*top), params.head), so
 print("the same without them:", bool(jnp.allclose(same, letter.apply(params, some))))
 
 # %% [markdown]
-# **What they depend on.** All three see the whole sequence: the heat maps have no grey any more. What
-# they can do with it differs. With a linear output layer, the first adds something that it knows of
-# the past to something that it knows of the future; no term has both in it. The second derivatives
-# $\partial^2 o_t / \partial x_j \partial x_k$ (lower row, for the middle $t$) show it: where $j$ lies
-# before $t$ and $k$ after it, they are exactly zero. In the other two a backward state reads states
-# that have seen the past.
+# **What they depend on.** All three see the whole sequence: the heat maps have no grey any more.
+# What they can do with it differs. With a linear output layer, the first adds something that it
+# knows of the past to something that it knows of the future; no term has both in it. The second
+# derivatives $\partial^2 o_t / \partial x_j \partial x_k$ (lower row, for the middle $t$) show it:
+# where $j$ lies before $t$ and $k$ after it, they are exactly zero. In the other two a backward
+# state reads states that have seen the past.
 
 # %%
 middle = TIME // 2
@@ -368,20 +370,22 @@ for (name, model), (above, under) in zip(readings.items(), grid.T, strict=True):
     def output(xs, model=model, params=params):
         return model.apply(params, xs)[middle, 0]
 
-    second = jax.hessian(output)(some)[:, 0, :, 0]
+    second = jax.jit(jax.hessian(output))(some)[:, 0, :, 0]
     past_future = second[:middle, middle + 1 :]
     heat(under, second, f"second derivatives of $o_{middle}$")
     above.set(xlabel="k", ylabel="t")
     under.set(xlabel="k", ylabel="j", xticks=ticks, yticks=ticks)
     print(f"{name}: largest |∂²o/∂x_j∂x_k|, j before and k after: {jnp.abs(past_future).max():.4f}")
 figure.colorbar(picture, ax=grid[0], label=r"$|\partial o_t / \partial x_k|$", extend="min")
-figure.colorbar(picture, ax=grid[1], label=r"$|\partial^2 o_t / \partial x_j\, \partial x_k|$", extend="min")
+second_label = r"$|\partial^2 o_t / \partial x_j\, \partial x_k|$"
+figure.colorbar(picture, ax=grid[1], label=second_label, extend="min")
 
 # %% [markdown]
-# **Does it matter?** It does for a question that joins the two sides. The inputs are random, with mean
-# 0 and variance 1, and the target is the product of what was two steps ago and what will be in two
-# steps, $x_{t-2}\, x_{t+2}$. Neither side alone says anything about it. So the first reading can do no
-# better than to answer 0, a mean squared error of 1, however long it learns; the other two learn it.
+# **Does it matter?** It does for a question that joins the two sides. The inputs are random, with
+# mean 0 and variance 1, and the target is the product of what was two steps ago and what will be in
+# two steps, $x_{t-2}\, x_{t+2}$. Neither side alone says anything about it. So the first reading
+# can do no better than to answer 0, a mean squared error of 1, however long it learns; the other
+# two learn it.
 
 # %%
 APART = 2
@@ -409,8 +413,8 @@ axes.legend(frameon=False)
 axes.grid(alpha=0.3)
 
 # %% [markdown]
-# And the heat maps of the trained ones: the second and third look two steps back and two steps ahead,
-# and nowhere else; the first has found nothing to look at.
+# And the heat maps of the trained ones: the second and third look two steps back and two steps
+# ahead, and nowhere else; the first has found nothing to look at.
 
 # %%
 fresh, _, _ = product_of_both_sides(next(keys))

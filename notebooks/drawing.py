@@ -4,6 +4,7 @@ Everything is placed in units of a canvas, where a circle has the diameter 0.7. 
 styles differ in lightness too, so that no picture rests on colour alone.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -92,7 +93,7 @@ def arrow(
       size: of the text.
       style: of the `FancyArrowPatch`, such as color, linestyle, arrowstyle.
     """
-    one, other = Part(*start), Part(*end)
+    one, other = (p if isinstance(p, Part) else Part(*p) for p in (start, end))
     color = style.get("color", "black")
     axes.add_patch(
         FancyArrowPatch(
@@ -177,7 +178,7 @@ def network(
         top = origin[1] + shift + (max(heights) + heights[i]) / 2
         column = [circle(axes, x, top - gaps[i] * j, text, fill) for j, text in enumerate(texts)]
         rows.append(column)
-    for i, (below, above) in enumerate(zip(rows, rows[1:], strict=False)):
+    for i, (below, above) in enumerate(itertools.pairwise(rows)):
         numbers = np.full((len(below), len(above)), "") if weights is None else weights[i]
         for j, one in enumerate(below):
             for k, other in enumerate(above):
