@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
+from matplotlib.colors import to_rgba_array
 
 import jaxnn
 
@@ -281,8 +282,7 @@ left.set(title="the same three logits", xticks=range(3), ylabel="probability", y
 left.set_xticklabels([f"z = {value:g}" for value in logits])
 left.legend(frameon=False)
 shares = jax.nn.softmax(three.apply(p3, plane))
-pale = np.array([[0.0, 0.45, 0.70], [0.84, 0.37, 0.0], [0.0, 0.62, 0.45]])
-picture = 1 - 0.6 * (np.asarray(shares) @ (1 - pale))
+picture = 1 - 0.6 * np.asarray(shares) @ (1 - to_rgba_array(COLORS)[:, :3])
 middle.imshow(picture, origin="lower", extent=(-3.6, 3.6, -3.6, 3.6))
 scatter(middle, points, labels)
 middle.set(title="softmax: three classes")
@@ -387,24 +387,30 @@ answers = inside[:, None].astype(int)
 
 span = jnp.linspace(-2.5, 2.5, 121)
 plane = jnp.stack(jnp.meshgrid(span, span), axis=-1)
-figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
 key = next(keys)
-for axes, sizes in zip(panels, ((2, 1), (2, 4, 1)), strict=True):
-    model = jaxnn.mlp(sizes, jnp.tanh)
-    data = (ring, answers)
-    learned, _, _ = train(model, jaxnn.binary_cross_entropy, data, optax.adam(0.1), 500, key)
-    surface = jax.nn.sigmoid(model.apply(learned, plane))[..., 0]
+
+
+def separate(axes, name, sizes):
+    """Train a network of these sizes and draw what it answers: its parameters, and the colours."""
+    model, data = jaxnn.mlp(sizes, jnp.tanh), (ring, answers)
+    params, _, _ = train(model, jaxnn.binary_cross_entropy, data, optax.adam(0.1), 500, key)
+    surface = jax.nn.sigmoid(model.apply(params, plane))[..., 0]
     filled = axes.contourf(span, span, surface, np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.7)
     axes.contour(span, span, surface, [0.5], colors="black")
     scatter(axes, ring, inside.astype(int))
-    right, count = jaxnn.binary_accuracy(model.apply(learned, ring), answers)
-    name = "one neuron" if len(sizes) == 2 else "four hidden neurons and one more"
+    right, count = jaxnn.binary_accuracy(model.apply(params, ring), answers)
     axes.set(title=f"{name}: {right / count:.0%} right", aspect=1, xlabel="$x_1$", ylabel="$x_2$")
     print(f"{name}: {right:.0f} of {count:.0f}")
-for (w1, w2), b in zip(learned[0].kernel.T, learned[0].bias, strict=True):
-    panels[1].plot(span, -(w1 * span + b) / w2, "k--", linewidth=0.8)
-panels[1].set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
-figure.colorbar(filled, ax=panels, label="P(inside)", ticks=[0, 0.5, 1])
+    return params, filled
+
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+separate(left, "one neuron", (2, 1))
+(hidden, _), filled = separate(right, "four hidden neurons and one more", (2, 4, 1))
+for (w1, w2), b in zip(hidden.kernel.T, hidden.bias, strict=True):
+    right.plot(span, -(w1 * span + b) / w2, "k--", linewidth=0.8)
+right.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
+_ = figure.colorbar(filled, ax=(left, right), label="P(inside)", ticks=[0, 0.5, 1])
 
 # %% [markdown]
 # ## An unknown function

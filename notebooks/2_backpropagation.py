@@ -319,8 +319,8 @@ axes.grid(alpha=0.3)
 #
 # The network learned one sample by heart. XOR needs four at once, and no single neuron can do it
 # (chapter 1). A 2-5-1 network starts from weights uniform in $[0, 1)$ and sees one random sample a
-# step. Its decision surface, the output over the whole plane of inputs, is drawn as it changes; the
-# black line is where the output is ½.
+# step; its biases are not trained either. Its decision surface (决策面), the output over the whole
+# plane of inputs, is drawn as it changes; the black line is where the output is ½.
 
 # %%
 corners = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -372,7 +372,7 @@ for axes in grid[1]:
     axes.set_xlabel("first input")
 for axes in grid[:, 0]:
     axes.set_ylabel("second input")
-figure.colorbar(drawn[-1], ax=grid, label="output", ticks=[0, 0.25, 0.5, 0.75, 1])
+_ = figure.colorbar(drawn[-1], ax=grid, label="output", ticks=[0, 0.25, 0.5, 0.75, 1])
 
 # %% [markdown]
 # For long nothing seems to happen. The output is about ½ everywhere, which costs

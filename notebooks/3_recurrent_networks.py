@@ -39,9 +39,9 @@ keys = iter(jax.random.split(jax.random.key(0), 16))
 #
 # $$o_t = g(V s_t), \qquad s_t = f(U x_t + W s_{t-1}).$$
 #
-# $x_t$ is the input at time $t$, $s_t$ the hidden state, $o_t$ the output. $U$, $W$ and $V$ are
-# weights, and they are the same at every step. Left, the network as it is: a layer whose output
-# goes back into it. Right, the same network unrolled (展开) over time, a copy for each step.
+# $x_t$ is the input at time $t$, $s_t$ the hidden state (隐藏状态), $o_t$ the output. $U$, $W$ and
+# $V$ are weights, and they are the same at every step. Left, the network as it is: a layer whose
+# output goes back into it. Right, the same network unrolled (展开) over time, a copy for each step.
 
 # %%
 figure, axes = drawing.canvas(12.6, 4.7, scale=0.85)
@@ -172,7 +172,7 @@ heat(panels[0], dependence(elman, untrained, some), "untrained")
 picture = heat(panels[1], dependence(elman, trained, some), "trained to give $x_{t-3}$")
 for axes in panels:
     axes.set(xlabel="k, the input's time", ylabel="t, the output's time")
-figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="min")
+_ = figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="min")
 
 # %% [markdown]
 # Along a row of the left one, nothing fades: $W$ starts as an orthogonal matrix, which keeps
@@ -378,7 +378,7 @@ for (name, model), (above, under) in zip(readings.items(), grid.T, strict=True):
     print(f"{name}: largest |∂²o/∂x_j∂x_k|, j before and k after: {jnp.abs(past_future).max():.4f}")
 figure.colorbar(picture, ax=grid[0], label=r"$|\partial o_t / \partial x_k|$", extend="min")
 second_label = r"$|\partial^2 o_t / \partial x_j\, \partial x_k|$"
-figure.colorbar(picture, ax=grid[1], label=second_label, extend="min")
+_ = figure.colorbar(picture, ax=grid[1], label=second_label, extend="min")
 
 # %% [markdown]
 # **Does it matter?** It does for a question that joins the two sides. The inputs are random, with
@@ -422,11 +422,12 @@ figure, panels = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
 for (name, model), axes in zip(readings.items(), panels, strict=True):
     picture = heat(axes, dependence(model, learned[name], fresh[:, 0]), name, smallest=1e-2)
     axes.set(xlabel="k, the input's time", ylabel="t, the output's time")
-figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="both")
+_ = figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="both")
 
 # %% [markdown]
 # A layer with an activation between the two stacks and the output would give the first reading its
-# products back. Which reading to take is then a matter of cost: the second has the widest layers.
+# products back. Which reading to take is then a matter of cost: the second has the widest layers,
+# and of the third's weights some do nothing.
 
 # %%
 for name, model in readings.items():
