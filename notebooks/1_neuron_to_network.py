@@ -128,7 +128,7 @@ for axes, (name, f) in zip(grid.flat, activations.items(), strict=True):
     axes.set(title=name, xlabel="z", ylim=(-1.1 if name == "tanh" else -0.1, 1.25))
     axes.grid(alpha=0.3)
     print(f"{name}: largest slope {slope.max():.4f}")
-grid[0, 0].legend(frameon=False)
+_ = grid[0, 0].legend(frameon=False)
 
 # %% [markdown]
 # Why an activation at all? Without one, two layers are one: $(x W_1) W_2 = x (W_1 W_2)$. What a

@@ -226,7 +226,7 @@ print("state:", [jax.tree.map(jnp.shape, part) for part in state])
 #
 # $$o_t = g(V s_t + V' s'_t), \qquad s_t = f(U x_t + W s_{t-1}), \qquad
 # s'_t = f(U' x_t + W' s'_{t+1}).$$
-#
+
 # %%
 figure, axes = drawing.canvas(10.4, 5.6, scale=0.85)
 columns = []
@@ -255,11 +255,13 @@ for end, start in itertools.pairwise(((0.5, 3.4), *backward, (9.9, 3.4))):
 # 2. **Layers that merge before the next.** Each layer of both directions reads both directions of
 #    the layer below it. This is what most libraries mean, such as torch by `bidirectional=True`.
 # 3. **The notes' formula to the letter.** Both directions of layer $i$ read the *forward*
-#    $s^{(i-1)}$,
+#    $s^{(i-1)}$.
 #
-#    $$s_t^{(i)} = f(U^{(i)} s_t^{(i-1)} + W^{(i)} s_{t-1}^{(i)}), \qquad
-#    s_t'^{(i)} = f(U'^{(i)} s_t^{(i-1)} + W'^{(i)} s_{t+1}'^{(i)}), \qquad
-#    o_t = g(V s_t^{(I)} + V' s_t'^{(I)}).$$
+# That formula is, for the layers $i = 1, \dots, I$,
+#
+# $$s_t^{(i)} = f(U^{(i)} s_t^{(i-1)} + W^{(i)} s_{t-1}^{(i)}), \qquad
+# s_t'^{(i)} = f(U'^{(i)} s_t^{(i-1)} + W'^{(i)} s_{t+1}'^{(i)}), \qquad
+# o_t = g(V s_t^{(I)} + V' s_t'^{(I)}).$$
 
 # %%
 READINGS = {
@@ -414,7 +416,7 @@ axes.grid(alpha=0.3)
 
 # %% [markdown]
 # And the heat maps of the trained ones: the second and third look two steps back and two steps
-# ahead, and nowhere else; the first has found nothing to look at.
+# ahead, and hardly anywhere else; the first has found next to nothing to look at.
 
 # %%
 fresh, _, _ = product_of_both_sides(next(keys))

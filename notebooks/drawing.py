@@ -78,7 +78,6 @@ def arrow(
     end: Part | tuple[float, float],
     text: str = "",
     at: float = 0.5,
-    bend: float = 0.0,
     size: float = 9,
     **style: Any,
 ) -> None:
@@ -89,7 +88,6 @@ def arrow(
       start, end: parts, at whose rim it starts and ends, or points.
       text: stands on the line, along it; upright where the line is steep.
       at: how far along the line the text stands, from 0 to 1.
-      bend: how far the line bulges to the right of its direction, as a share of its length.
       size: of the text.
       style: of the `FancyArrowPatch`, such as color, linestyle, arrowstyle.
     """
@@ -103,18 +101,15 @@ def arrow(
             patchB=other.patch,
             shrinkA=0,
             shrinkB=1,
-            connectionstyle=f"arc3,rad={bend}",
             **{"arrowstyle": "-|>", "mutation_scale": 10, "linewidth": 1, **style},
         )
     )
     if text:
         dx, dy = other.x - one.x, other.y - one.y
-        bulge = 2 * at * (1 - at) * bend  # the curve is a parabola
-        angle = math.degrees(math.atan2(dy, dx))
-        angle = (angle + 90) % 180 - 90
+        angle = (math.degrees(math.atan2(dy, dx)) + 90) % 180 - 90
         axes.text(
-            one.x + at * dx + bulge * dy,
-            one.y + at * dy - bulge * dx,
+            one.x + at * dx,
+            one.y + at * dy,
             text,
             rotation=angle if abs(angle) < 70 else 0,
             rotation_mode="anchor",
