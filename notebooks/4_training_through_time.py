@@ -18,8 +18,8 @@
 #
 # $$s_t = f(\mathrm{net}_t),\qquad \mathrm{net}_t = x_t U + s_{t-1} W + b,\qquad o_t = g(s_t V)$$
 #
-# The notes write $U x_t + W s_{t-1}$ for columns and leave the bias out; here a vector is a row, as
-# in the library, and there is a bias.
+# The notes write $U x_t + W s_{t-1}$ for columns and leave the bias out; here a vector is a row,
+# as in the library, and there is a bias.
 
 # %%
 import functools
@@ -64,9 +64,11 @@ plt.show()
 
 # %% [markdown]
 # Black arrows are the forward pass, dashed ones the way of the error. The arrow from $s_k$ down to
-# $x_k$ is what a layer below would receive: $\delta_k U^{\mathsf T}$, times the $f'$ of that layer.
+# $x_k$ is what a layer below would receive: $\delta_k U^{\mathsf T}$, times the $f'$ of that
+# layer.
 #
-# Now with numbers: two inputs, three recurrent neurons, one linear output, an error at the third step.
+# Now with numbers: two inputs, three recurrent neurons, one linear output, an error at the third
+# step.
 
 # %%
 params_key, data_key = jax.random.split(jax.random.key(4))
@@ -110,9 +112,9 @@ by_hand = {
 }
 
 # %% [markdown]
-# Beside it `jax.grad`. There is no $\delta$ in its answer, but it can be asked for: in a cell whose
-# input kernel is the identity, the input is part of the weighted input itself, so the derivative with
-# respect to the input *is* $\delta$.
+# Beside it `jax.grad`. There is no $\delta$ in its answer, but it can be asked for: in a cell
+# whose input kernel is the identity, the input is part of the weighted input itself, so the
+# derivative with respect to the input *is* $\delta$.
 
 # %%
 wide = jaxnn.stack(jaxnn.elman(3, 3), jaxnn.dense(3, 1, bias=False))
@@ -144,8 +146,8 @@ for name, value in by_hand.items():
     assert apart < 1e-6
 
 # %% [markdown]
-# The gradient of $W$ as the sum of what each step adds. The first step adds nothing: it starts from
-# $s_0 = 0$.
+# The gradient of $W$ as the sum of what each step adds. The first step adds nothing: it starts
+# from $s_0 = 0$.
 
 # %%
 shown = {
@@ -166,7 +168,8 @@ plt.show()
 # %% [markdown]
 # ## A hundred steps: it vanishes, explodes, or stays
 #
-# Apply the rule $n$ times, and $\delta$ has been multiplied $n$ times by $W^{\mathsf T}$ and by $f'$:
+# Apply the rule $n$ times, and $\delta$ has been multiplied $n$ times by $W^{\mathsf T}$ and by
+# $f'$:
 #
 # $$\|\delta_{t-n}\| \le (\beta_W\,\beta_f)^n\,\|\delta_t\|$$
 #
@@ -176,8 +179,8 @@ plt.show()
 #
 # $$\frac{\partial c_t}{\partial c_{t-1}} = f_t \quad\text{(the direct way)}$$
 #
-# To measure it, a zero is added to the state before each step, and `jax.grad` says how much the last
-# output would feel it.
+# To measure it, a zero is added to the state before each step, and `jax.grad` says how much the
+# last output would feel it.
 
 # %%
 TIME, BATCH, HIDDEN = 100, 16, 64
@@ -228,8 +231,11 @@ def stretched(name, factor):
     return norms_by_distance(cells[name], params, long_xs, direction)
 
 
-scaled = {f"{name}, {factor} W": stretched(name, factor) for name in ("tanh", "ReLU")
-          for factor in (0.8, 1.0, 1.6)}
+scaled = {
+    f"{name}, {factor} W": stretched(name, factor)
+    for name in ("tanh", "ReLU")
+    for factor in (0.8, 1.0, 1.6)
+}
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained", sharey=True)
@@ -242,15 +248,16 @@ for name, norms in (as_made | scaled).items():
     print(f"{name:22s} 100 steps back: {float(norms[-1]):.1e} of {float(norms[0]):.1e}")
 
 # %% [markdown]
-# Left, networks as they are made here, with an orthogonal $W$, whose norm is 1: what vanishes does so
-# because of $f'$. The sigmoid's ¼ is the worst by far. Right, the same weights times a factor: a
-# ReLU with a large $W$ explodes; a tanh saturates, which keeps its gradient in bounds. Only one
+# Left, networks as they are made here, with an orthogonal $W$, whose norm is 1: what vanishes does
+# so because of $f'$. The sigmoid's ¼ is the worst by far. Right, the same weights times a factor:
+# a ReLU with a large $W$ explodes; a tanh saturates, which keeps its gradient in bounds. Only one
 # factor in between would be right, and training moves it away.
 #
-# The LSTM vanishes too when its forget gates start at $\sigma(1) \approx 0.73$: $0.73^{100}$ is about
-# $10^{-14}$, and the way through $h$ adds to it. With biases that spread the gates' time constants
-# over the length of the sequence (`jaxnn.chrono`, Tallec & Ollivier 2018) it stays. "The LSTM cures
-# vanishing gradients" means that it *can* hold its gates open, not that it does so at once.
+# The LSTM vanishes too when its forget gates start at $\sigma(1) \approx 0.73$: $0.73^{100}$ is
+# about $10^{-14}$, and the way through $h$ adds to it. With biases that spread the gates' time
+# constants over the length of the sequence (`jaxnn.chrono`, Tallec & Ollivier 2018) it stays. "The
+# LSTM cures vanishing gradients" means that it *can* hold its gates open, not that it does so at
+# once.
 #
 # ## Clipping (梯度裁剪)
 #
@@ -259,7 +266,8 @@ for name, norms in (as_made | scaled).items():
 #
 # $$s_t = \sigma(w\,s_{t-1} + b),\qquad s_0 = ½,\qquad E = (s_{25} - 0.7)^2$$
 #
-# One step at the cliff throws the weights far away. Clipping keeps the direction and bounds the length:
+# One step at the cliff throws the weights far away. Clipping keeps the direction and bounds the
+# length:
 #
 # $$\mathbf g \leftarrow \mathbf g \cdot \min\!\Big(1,\ \frac{\theta}{\|\mathbf g\|}\Big)$$
 
@@ -321,24 +329,27 @@ plt.show()
 for name, path, norms in (("plain", plain, plain_norms), ("clipped", clipped, clipped_norms)):
     w, b = path[-1]
     final = float(cliff(jnp.asarray(path[-1])))
-    print(f"{name:8s} largest gradient {max(norms):5.1f}, ends at w {w:.2f}, b {b:.2f}, E {final:.4f}")
+    print(
+        f"{name:8s} largest gradient {max(norms):5.1f}, ends at w {w:.2f}, b {b:.2f}, E {final:.4f}"
+    )
 
 # %% [markdown]
 # Both walk the same way until one of the steps lands on the edge, where the gradient is many times
-# larger than anywhere else. The plain step is thrown back beyond where it began, onto a plateau; the
-# clipped one stays and goes on down the valley. In the library it is one line in front of the
-# optimiser, `optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))`, and `train_step` reports
-# `metrics.gradient_norm`, as it is before clipping. Clipping is a remedy for explosion only: nothing
-# can scale up a gradient that has vanished.
+# larger than anywhere else. The plain step is thrown back beyond where it began, onto a plateau;
+# the clipped one stays and goes on down the valley. In the library it is one line in front of the
+# optimiser, `optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))`, and `train_step`
+# reports `metrics.gradient_norm`, as it is before clipping. Clipping is a remedy for explosion
+# only: nothing can scale up a gradient that has vanished.
 #
 # ## Truncated backpropagation through time (截断的随时间反向传播)
 #
 # A long stream is cut into chunks. The state goes on from chunk to chunk, the gradient does not:
-# memory and time for one update no longer grow with the stream. What is lost is credit across a border.
+# memory and time for one update no longer grow with the stream. What is lost is credit across a
+# border.
 #
 # The task: every 16 steps a stream shows *A* or *B*, then eleven random distractors, then asks (a
-# question mark) which of the two it was. The distance from symbol to question is 12. Each stream starts
-# at a phase of its own, so that the borders of chunks fall everywhere.
+# question mark) which of the two it was. The distance from symbol to question is 12. Each stream
+# starts at a phase of its own, so that the borders of chunks fall everywhere.
 
 # %%
 PERIOD, GAP, STREAMS = 16, 12, 32
@@ -373,7 +384,7 @@ def truncated_loss(params, state, batch, key):
 
 
 def learn(length, seed=0, periods=800):
-    """Train on one long stream in chunks of that length; the share of right answers on a new one."""
+    """Train on one long stream in such chunks; the share of right answers on a new stream."""
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
     init_key, key = jax.random.split(jax.random.key(seed))
     params = reader.init(init_key)
@@ -412,10 +423,10 @@ plt.show()
 # Chunks that are too short to hold symbol and question together never connect them, however many
 # updates they get (the shortest gets sixteen times as many as the longest), and although the state
 # that reaches the question has passed by the symbol. Longer chunks need to hold them together only
-# now and then: at 16, a quarter of the pairs is enough. And what has been learned works in a stream
-# without end, since only the gradient was cut.
+# now and then: at 16, a quarter of the pairs is enough. And what has been learned works in a
+# stream without end, since only the gradient was cut.
 #
-# **Notes and papers.** Bengio, Simard & Frasconi 1994 and Hochreiter 1991 for the vanishing gradient;
-# Pascanu, Mikolov & Bengio 2013 (arXiv 1211.5063) for the bound, the cliff and clipping; Williams &
-# Peng 1990 for truncation. The notes print $\delta$ as a column and multiply from the left; the rows
-# here are the transposes of the same equations.
+# **Notes and papers.** Bengio, Simard & Frasconi 1994 and Hochreiter 1991 for the vanishing
+# gradient; Pascanu, Mikolov & Bengio 2013 (arXiv 1211.5063) for the bound, the cliff and clipping;
+# Williams & Peng 1990 for truncation. The notes print $\delta$ as a column and multiply from the
+# left; the rows here are the transposes of the same equations.

@@ -11,9 +11,9 @@
 # %% [markdown]
 # # 5. LSTM
 #
-# Chapter 4 ended with a gradient that fades on its way back through time. The long short-term memory
-# (长短期记忆网络) gives it a road of its own: a cell state that is added to, not overwritten, and gates
-# that decide what is kept, what is written and what is shown.
+# Chapter 4 ended with a gradient that fades on its way back through time. The long short-term
+# memory (长短期记忆网络) gives it a road of its own: a cell state that is added to, not
+# overwritten, and gates that decide what is kept, what is written and what is shown.
 
 # %%
 import functools
@@ -55,18 +55,18 @@ draw.legend_of_symbols(below)
 plt.show()
 
 # %% [markdown]
-# The legend, from left to right: a layer (神经网络层) with its own weights, bias and activation; an
-# operation unit by unit (逐点运算); a vector on its way (向量传输); two vectors joined end to end
-# (连接); one vector copied to two places (复制).
+# The legend, from left to right: a layer (神经网络层) with its own weights, bias and activation;
+# an operation unit by unit (逐点运算); a vector on its way (向量传输); two vectors joined end to
+# end (连接); one vector copied to two places (复制).
 #
 # Where $x_t$ meets $h_{t-1}$, the notes write $W \cdot [h_{t-1}, x_t]$, one matrix on the joined
-# vector. The library keeps the two blocks of that matrix apart, $x_t U + h_{t-1} W$, which is the same
-# sum. Its gates are called $i, f, g, o$; the notes write $\tilde C_t$ for $g_t$.
+# vector. The library keeps the two blocks of that matrix apart, $x_t U + h_{t-1} W$, which is the
+# same sum. Its gates are called $i, f, g, o$; the notes write $\tilde C_t$ for $g_t$.
 #
 # ## The conveyor belt
 #
-# The cell state (细胞状态) $c$ runs along the top through the whole chain, with two small, pointwise
-# operations on the way. What nobody touches arrives as it was.
+# The cell state (细胞状态) $c$ runs along the top through the whole chain, with two small,
+# pointwise operations on the way. What nobody touches arrives as it was.
 
 # %%
 figure, row = plt.subplots(
@@ -81,8 +81,9 @@ for axes, value in zip(row[1:], (0.0, 0.5, 1.0), strict=True):
 plt.show()
 
 # %% [markdown]
-# A gate (门) is how something is let through or not: a sigmoid layer, whose outputs lie between 0 and
-# 1, multiplies what passes, unit by unit. 0 is "let nothing through", 1 is "let everything through".
+# A gate (门) is how something is let through or not: a sigmoid layer, whose outputs lie between 0
+# and 1, multiplies what passes, unit by unit. 0 is "let nothing through", 1 is "let everything
+# through".
 #
 # ## Step by step
 
@@ -101,11 +102,11 @@ for axes, title, lit in zip(
 plt.show()
 
 # %% [markdown]
-# 1. The **forget gate** (忘记门) looks at $h_{t-1}$ and $x_t$ and gives each unit of the state a number
-#    between 0, "forget it", and 1, "keep it":
+# 1. The **forget gate** (忘记门) looks at $h_{t-1}$ and $x_t$ and gives each unit of the state a
+#    number between 0, "forget it", and 1, "keep it":
 #    $$f_t = \sigma(x_t U_f + h_{t-1} W_f + b_f)$$
-# 2. The **input gate** (输入门) says which units are written, a tanh layer what could be written, the
-#    candidate (候选值):
+# 2. The **input gate** (输入门) says which units are written, a tanh layer what could be written,
+#    the candidate (候选值):
 #    $$i_t = \sigma(x_t U_i + h_{t-1} W_i + b_i)\qquad g_t = \tanh(x_t U_g + h_{t-1} W_g + b_g)$$
 # 3. The old state is multiplied by $f_t$, and what was decided is added:
 #    $$c_t = f_t \circ c_{t-1} + i_t \circ g_t$$
@@ -118,9 +119,10 @@ plt.show()
 # ## The notes' own sentence
 #
 # 他今天有事，所以我… ("He is busy today, so I …"). A language model that has read this far should
-# have *forgotten* the old subject 他 (he), *stored* the new one 我 (I), and, having just seen a subject,
-# *expect a verb*. Here is an LSTM of two units whose weights are set by hand to do just that: one unit
-# stands for "he", one for "I". All numbers in the picture are computed by `jaxnn.lstm`.
+# have *forgotten* the old subject 他 (he), *stored* the new one 我 (I), and, having just seen a
+# subject, *expect a verb*. Here is an LSTM of two units whose weights are set by hand to do just
+# that: one unit stands for "he", one for "I". All numbers in the picture are computed by
+# `jaxnn.lstm`.
 
 # %%
 WORDS = ("ta (he)", "jintian (today)", "youshi (is busy)", "suoyi (so)", "wo (I)")
@@ -155,15 +157,15 @@ expectation = jax.nn.softmax(states.hidden @ jnp.array([[6.0, 0, 0], [0, 6.0, 0]
                              + jnp.array([0, 0, 2.0]))  # fmt: skip
 
 # %%
-figure, grid = plt.subplots(4, 2, figsize=(11, 6.6), layout="constrained", sharex=True)
+figure, grid = plt.subplots(4, 2, figsize=(11, 7.4), layout="constrained")
 panels = (
     ("forget gate f", gates.f, (0, 1)), ("input gate i", gates.i, (0, 1)),
     ("candidate g", gates.g, (-1, 1)), ("cell state c", states.cell, (-1, 1)),
     ("output gate o", gates.o, (0, 1)), ("output h", states.hidden, (-1, 1)),
 )  # fmt: skip
 for axes, (title, values, limits) in zip(grid.flat, panels, strict=False):
-    jaxnn.plot.gate_activity(axes, values, limits=limits)
-    axes.set(title=title, xlabel="", ylabel="", yticks=[0, 1])
+    jaxnn.plot.gate_activity(axes, values, [word.split()[0] for word in WORDS], limits)
+    axes.set(title=title, ylabel="", yticks=[0, 1])
     axes.set_yticklabels(["he", "I"])
     figure.colorbar(axes.images[0], ax=axes)
 for axes in grid[3]:
@@ -172,24 +174,24 @@ bottom = figure.add_subplot(grid[3, 0].get_gridspec()[3, :])
 for k, (name, color) in enumerate((("a verb for him", "#0072b2"), ("a verb for me", "#d55e00"),
                                    ("anything else", "#999999"))):  # fmt: skip
     bottom.bar(np.arange(5) + 0.25 * (k - 1), expectation[:, k], 0.25, color=color, label=name)
-bottom.set(title="expected next", ylim=(0, 1), ylabel="probability")
+bottom.set(title="expected next", ylim=(0, 1.3), ylabel="probability")
 bottom.set_xticks(range(5), WORDS)
 bottom.legend(frameon=False, ncols=3, loc="upper center")
 plt.show()
 
 # %% [markdown]
-# Read the columns from left to right. *ta* opens the input gate of "he", and the cell state holds it
-# through the next three words because nothing closes the forget gate. The output gate shows it while
-# the verb is still to come and shuts when the verb, *youshi*, has been read. At *wo* the forget gate of
-# "he" shuts and clears it, the input gate of "I" stores the new subject, the output gate opens again:
-# a verb for me.
+# Read the columns from left to right. *ta* opens the input gate of "he", and the cell state holds
+# it through the next three words because nothing closes the forget gate. The output gate shows it
+# while the verb is still to come and shuts when the verb, *youshi*, has been read. At *wo* the
+# forget gate of "he" shuts and clears it, the input gate of "I" stores the new subject, the output
+# gate opens again: a verb for me.
 #
 # ## The gates of a model that was trained
 #
-# Nobody sets weights by hand. Here is a character model: 128 LSTM units read the opening of *War and
-# Peace* (translated by Louise and Aylmer Maude; public domain), one character a step, and say what
-# comes next. The last 2,000 characters are held out. Sixteen pieces of the text are read side by side,
-# cut into chunks of 50 steps, with the state carried on (chapter 4).
+# Nobody sets weights by hand. Here is a character model: 128 LSTM units read the opening of *War
+# and Peace* (translated by Louise and Aylmer Maude; public domain), one character a step, and say
+# what comes next. The last 2,000 characters are held out. Sixteen pieces of the text are read side
+# by side, cut into chunks of 50 steps, with the state carried on (chapter 4).
 
 # %%
 text = pathlib.Path(draw.__file__).with_name("war_and_peace.txt").read_text(encoding="utf-8")
@@ -240,8 +242,11 @@ def nats(codes):
 
 
 print(jaxnn.describe(params))
-print(f"{len(training)} characters, {EPOCHS} times; held-out: {nats(held_out).mean():.3f} nats each")
-print(f"(guessing by frequency alone: {-np.mean(np.log(np.bincount(codes)[held_out] / len(codes))):.3f})")
+print(
+    f"{len(training)} characters, {EPOCHS} times; held-out: {nats(held_out).mean():.3f} nats each"
+)
+frequency = np.bincount(training, minlength=len(symbols)) / len(training)
+print(f"(by the characters' frequency alone: {-np.log(frequency[held_out] + 1e-9).mean():.3f})")
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
@@ -250,8 +255,8 @@ axes.set_ylabel("nats per character")
 plt.show()
 
 # %% [markdown]
-# Now it reads a sentence that it has never seen, and every gate is watched. Of the 128 units, twelve
-# are shown in each picture: those whose gate moves most over the held-out text.
+# Now it reads a sentence that it has never seen, and every gate is watched. Of the 128 units,
+# twelve are shown in each picture: those whose gate moves most over the held-out text.
 
 # %%
 everything, _ = watch(cell, params[0], jax.nn.one_hot(held_out, len(symbols)))
@@ -267,7 +272,11 @@ rows[0].bar(range(66), nats(held_out)[where - 1 : where + 65], color="#555555")
 rows[0].set(ylabel="nats", title="how surprising each character is", ylim=(0, None))
 for axes, (name, values) in zip(
     rows[1:],
-    {"forget gate f": everything.f, "input gate i": everything.i, "output gate o": everything.o}.items(),
+    {
+        "forget gate f": everything.f,
+        "input gate i": everything.i,
+        "output gate o": everything.o,
+    }.items(),
     strict=True,
 ):
     liveliest = np.argsort(-np.asarray(values).std(axis=0))[:12]
@@ -279,9 +288,9 @@ for axes, (name, values) in zip(
 plt.show()
 
 # %% [markdown]
-# Many units blink at single letters; some have learned what a word is. Chosen by numbers rather than
-# by eye: what does each gate do at a blank, compared with a letter inside a word? The units are picked
-# on the training text and measured on the held-out one.
+# Many units blink at single letters; some have learned what a word is. Chosen by numbers rather
+# than by eye: what does each gate do at a blank, compared with a letter inside a word? The units
+# are picked on the training text and measured on the held-out one.
 
 # %%
 part = training[:4000]
@@ -292,14 +301,15 @@ for axes, name, label in zip(row, "fio", ("forget gate", "input gate", "output g
     values, checked = np.asarray(getattr(on_training, name)), np.asarray(getattr(everything, name))
     difference = values[blank].mean(axis=0) - values[~blank].mean(axis=0)
     units = np.argsort(difference)[[0, 1, 2, -3, -2, -1]]
-    axes.bar(np.arange(6) - 0.2, checked[~blank_held_out][:, units].mean(axis=0), 0.4,
-             color="#56b4e9", label="at other characters")  # fmt: skip
-    axes.bar(np.arange(6) + 0.2, checked[blank_held_out][:, units].mean(axis=0), 0.4,
-             color="#d55e00", label="at blanks")  # fmt: skip
-    axes.set(title=label, xlabel="unit", ylim=(0, 1.2), xticks=range(6))
-    axes.set_xticklabels(units)
-    print(f"{label}: unit {units[0]} is {checked[blank_held_out][:, units[0]].mean():.2f} at blanks, "
-          f"{checked[~blank_held_out][:, units[0]].mean():.2f} elsewhere")  # fmt: skip
+    at = checked[blank_held_out][:, units].mean(axis=0)
+    elsewhere = checked[~blank_held_out][:, units].mean(axis=0)
+    places = np.arange(6)
+    axes.bar(places - 0.2, elsewhere, 0.4, color="#56b4e9", label="at other characters")
+    axes.bar(places + 0.2, at, 0.4, color="#d55e00", label="at blanks")
+    axes.set(title=label, xlabel="unit", ylim=(0, 1.25))
+    axes.set_xticks(places, units)
+    for k in (0, 5):
+        print(f"{label}, unit {units[k]}: {at[k]:.2f} at blanks, {elsewhere[k]:.2f} elsewhere")
 row[0].set_ylabel("mean over held-out text")
 row[0].legend(frameon=False, loc="upper center", ncols=1, fontsize=8)
 plt.show()
@@ -309,10 +319,10 @@ plt.show()
 #
 # ## A task that needs forgetting
 #
-# Count the ones since the last "clear". The input is a bit and a flag; the target at every step is the
-# count, in fives. The paper of 1997 had no forget gate, $c_t = c_{t-1} + i_t \circ g_t$: here it is
-# the same LSTM with $f$ held at 1 (a bias of 30, no weights). Both get the same training, four seeds
-# each, all at once by `vmap`.
+# Count the ones since the last "clear". The input is a bit and a flag; the target at every step is
+# the count, in fives. The paper of 1997 had no forget gate, $c_t = c_{t-1} + i_t \circ g_t$: here
+# it is the same LSTM with $f$ held at 1 (a bias of 30, no weights). Both get the same training,
+# four seeds each, all at once by `vmap`.
 
 # %%
 counter = jaxnn.stack(jaxnn.lstm(2, 16), jaxnn.dense(16, 1))
@@ -406,7 +416,8 @@ xs, targets = bits_and_clears(jax.random.key(7), 40, 1)
 one = jax.tree.map(lambda leaf: leaf[0], counters["with forget gate"][0])
 gates, states = watch(jaxnn.lstm(2, 16), one[0], xs[:, 0])
 cleared = np.asarray(xs[:, 0, 1]) > 0
-unit = int(np.argmin(np.asarray(gates.f)[cleared].mean(axis=0) - np.asarray(gates.f)[~cleared].mean(axis=0)))
+f = np.asarray(gates.f)
+unit = int(np.argmin(f[cleared].mean(axis=0) - f[~cleared].mean(axis=0)))
 middle.step(range(40), targets[:, 0, 0], color="black", where="mid", label="count / 5")
 middle.step(range(40), gates.f[:, unit], color="#0072b2", where="mid", label=f"f of unit {unit}")
 for at in np.flatnonzero(cleared):
@@ -421,13 +432,14 @@ plt.show()
 #
 # ## The long gap
 #
-# "The clouds are in the ___": what is needed, *clouds*, stands a few words back. "I grew up in France …
-# I speak fluent ___": between *France* and the gap there may be any number of words. How far can each
-# network look? A sentence here begins with one of four countries, goes on with filler words drawn at
-# random, and ends with a mark that asks for the country's language. Three networks of 24 units with
-# the same training (Adam, rate 0.01, gradients clipped at 1, 300 batches of 32 sentences), three seeds
-# each, from gap 2 to gap 200: Elman's; the LSTM as the library makes it; and the LSTM with biases
-# that spread its time constants up to 200 steps (`jaxnn.chrono`). Guessing gives 25 %.
+# "The clouds are in the ___": what is needed, *clouds*, stands a few words back. "I grew up in
+# France … I speak fluent ___": between *France* and the gap there may be any number of words. How
+# far can each network look? A sentence here begins with one of four countries, goes on with filler
+# words drawn at random, and ends with a mark that asks for the country's language. Three networks
+# of 24 units with the same training (Adam, rate 0.01, gradients clipped at 1, 300 batches of 32
+# sentences), three seeds each, from gap 2 to gap 200: Elman's; the LSTM as the library makes it;
+# and the LSTM with biases that spread its time constants up to 200 steps (`jaxnn.chrono`).
+# Guessing gives 25 %.
 
 # %%
 COUNTRIES, FILLERS, UNITS, BATCHES = 4, 6, 24, 300
@@ -494,10 +506,14 @@ for k, (name, color, marker) in enumerate(styles):
     right.plot(GAPS, means, marker=marker, color=color, label=name)
     for gap in GAPS:
         right.plot([gap] * 3, reached[name, gap], marker, color=color, markersize=4, alpha=0.5)
-    print(f"{name:22s}", "  ".join(f"gap {gap}: {m:.0%}" for gap, m in zip(GAPS, means, strict=True)))
+    print(
+        f"{name:22s}", "  ".join(f"gap {gap}: {m:.0%}" for gap, m in zip(GAPS, means, strict=True))
+    )
 left.set(title='short: "the clouds are in the ___" (gap 2)', ylabel="share of right answers")
 left.set_xticks(range(3), ["Elman", "LSTM,\nbias 1", "LSTM,\nlasting"])
-right.set(title='long: "I grew up in France … I speak fluent ___"', xscale="log", xlabel="gap (steps)")
+right.set(
+    title='long: "I grew up in France … I speak fluent ___"', xscale="log", xlabel="gap (steps)"
+)
 right.set_xticks(GAPS, GAPS)
 right.minorticks_off()
 for axes in (left, right):

@@ -53,7 +53,8 @@ class Pen:
     def bridge(self, point: Point) -> None:
         """A gap in the wire that a vertical one crosses without touching it."""
         x, y = self._point(point)
-        self.axes.plot([x - 0.12, x + 0.12], [y, y], color=MODULE, linewidth=4, zorder=4)
+        gap = [x - 0.14, x + 0.14], [y, y]
+        self.axes.plot(*gap, color=MODULE, linewidth=5, solid_capstyle="butt", zorder=4)
 
     def layer(self, group: str, center: Point, text: str, width: float = 0.8) -> None:
         """A neural network layer: a box with its activation."""
@@ -264,7 +265,9 @@ def _ends(pen: Pen, t: str, x: float, y: float, output: str) -> None:
         center = pen.at[0] + point[0], pen.at[1] + point[1]
         face = Circle(center, 0.38, facecolor=color, edgecolor="black", linewidth=1, zorder=4)
         pen.axes.add_patch(face)
-        pen.axes.text(*center, f"${name}_{{{t}}}$", ha="center", va="center", fontsize=11, zorder=6)
+        size = 11 if len(t) == 1 else 9
+        text = f"${name}_{{{t}}}$"
+        pen.axes.text(*center, text, ha="center", va="center", fontsize=size, zorder=6)
 
 
 def chain(axes: Any, module: Module) -> None:
