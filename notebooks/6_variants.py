@@ -178,14 +178,15 @@ def holding(key):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def draw_batches(task, how_many, key):
-    """Inputs (batches, time, batch, 2), answers with a last axis of one, and where they count."""
-    numbers, flags, answers, counts = jax.vmap(task)(jax.random.split(key, how_many))
-    return jnp.stack([numbers, flags], axis=-1), answers[..., None], counts
+def draw_batches(task, shape, key):
+    """Inputs (*shape, time, batch, 2), answers with a last axis of one, and where they count."""
+    numbers, flags, answers, counts = jax.vmap(task)(jax.random.split(key, np.prod(shape)))
+    drawn = jnp.stack([numbers, flags], axis=-1), answers[..., None], counts
+    return jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), drawn)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-@functools.partial(jax.vmap, in_axes=(None, 0, 0, None, None))
+@functools.partial(jax.vmap, in_axes=(None, 0, 0, 0, None))
 def train(model, params, rate, training, check):
     """The mean squared error on `check` after one pass over the batches of `training`."""
     scale = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())
@@ -207,25 +208,26 @@ def train(model, params, rate, training, check):
 
 
 tasks = {"adding": adding, "counting": counting, "holding": holding}
-data_keys = dict(zip(tasks, jax.random.split(jax.random.key(1), 3), strict=True))
-init_key, tune_key = jax.random.split(jax.random.key(2))
+init_key, tune_key, data_key = jax.random.split(jax.random.key(2), 3)
+data = {}
+for task_key, (task, generate) in zip(jax.random.split(data_key, 3), tasks.items(), strict=True):
+    keys = jax.random.split(task_key, 4)
+    shapes = ((SEEDS, UPDATES), (16,), (SEEDS, UPDATES), (16,))
+    data[task] = [draw_batches(generate, *pair) for pair in zip(shapes, keys, strict=True)]
+
 units, best_rates, results = {}, {}, {}
 for name, make in VARIANTS.items():
     units[name] = min(range(8, 64), key=lambda m, make=make: abs(count(2, m, make) - BUDGET))
     model = jaxnn.stack(make(2, units[name]), jaxnn.dense(units[name], 1))
     inits = jax.jit(jax.vmap(model.init))
     fresh, tuned = (inits(jax.random.split(key, SEEDS)) for key in (init_key, tune_key))
-    for task, generate in tasks.items():
-        train_key, validation_key, test_key, again_key = jax.random.split(data_keys[task], 4)
-        validation = draw_batches(generate, 16, validation_key)
-        errors = train(model, tuned, jnp.repeat(jnp.array(RATES), SEEDS // len(RATES)),
-                       draw_batches(generate, UPDATES, train_key), validation)  # fmt: skip
+    for task, (tuning, validation, training, test) in data.items():
+        rates = jnp.repeat(jnp.array(RATES), SEEDS // len(RATES))
+        errors = train(model, tuned, rates, tuning, validation)
         best = RATES[int(jnp.argmin(errors.reshape(len(RATES), -1).mean(axis=1)))]
         best_rates[name, task] = best
-        results[name, task] = np.asarray(
-            train(model, fresh, jnp.full(SEEDS, best), draw_batches(generate, UPDATES, again_key),
-                  draw_batches(generate, 16, test_key))
-        )  # fmt: skip
+        errors = train(model, fresh, jnp.full(SEEDS, best), training, test)
+        results[name, task] = np.asarray(errors)
 
 # %%
 T_95 = 2.306  # Student's t, two-sided 95 %, eight degrees of freedom
