@@ -441,14 +441,14 @@ plt.show()
 # France … I speak fluent ___": between *France* and the gap there may be any number of words. How
 # far can each network look? A sentence here begins with one of four countries, goes on with filler
 # words drawn at random, and ends with a mark that asks for the country's language. Three networks
-# of 24 units with the same training (Adam, rate 0.01, gradients clipped at 1, 300 batches of 32
+# of 24 units with the same training (Adam, rate 0.01, gradients clipped at 1, 200 batches of 32
 # sentences), three seeds each, from gap 2 to gap 200: Elman's; the LSTM as the library makes it;
 # and the LSTM with biases that spread its time constants up to 200 steps (`jaxnn.chrono`).
 # Guessing gives 25 %.
 
 # %%
-COUNTRIES, FILLERS, UNITS, BATCHES = 4, 6, 24, 300
-GAPS = (2, 10, 30, 100, 200)
+COUNTRIES, FILLERS, UNITS, BATCHES = 4, 6, 24, 200
+GAPS = (2, 10, 40, 200)
 WORDS_IN_ALL = COUNTRIES + FILLERS + 1
 
 
@@ -514,11 +514,11 @@ for k, (name, color, marker) in enumerate(styles):
     print(
         f"{name:22s}", "  ".join(f"gap {gap}: {m:.0%}" for gap, m in zip(GAPS, means, strict=True))
     )
-left.set(title='short: "the clouds are in the ___" (gap 2)', ylabel="share of right answers")
+left.set_title('short: "the clouds are in the ___"', fontsize=10)
+left.set_ylabel("share of right answers, gap 2")
 left.set_xticks(range(3), ["Elman", "LSTM,\nbias 1", "LSTM,\nlasting"])
-right.set(
-    title='long: "I grew up in France … I speak fluent ___"', xscale="log", xlabel="gap (steps)"
-)
+right.set_title('long: "I grew up in France … I speak fluent ___"', fontsize=10)
+right.set(xscale="log", xlabel="gap (steps)")
 right.set_xticks(GAPS, GAPS)
 right.minorticks_off()
 for axes in (left, right):
