@@ -253,8 +253,9 @@ for name, norms in (as_made | scaled).items():
 # a ReLU with a large $W$ explodes; a tanh saturates, which keeps its gradient in bounds. Only one
 # factor in between would be right, and training moves it away.
 #
-# The LSTM vanishes too when its forget gates start at $\sigma(1) \approx 0.73$: $0.73^{100}$ is
-# about $10^{-14}$, and the way through $h$ adds to it. With biases that spread the gates' time
+# The LSTM vanishes too, if slowly, when its forget gates start around $\sigma(1) \approx 0.73$:
+# five orders of magnitude in a hundred steps. (A gate at exactly 0.73 would make it fourteen; the
+# norm is that of the units whose gates are open widest.) With biases that spread the gates' time
 # constants over the length of the sequence (`jaxnn.chrono`, Tallec & Ollivier 2018) it stays. "The
 # LSTM cures vanishing gradients" means that it *can* hold its gates open, not that it does so at
 # once.
@@ -334,10 +335,11 @@ for name, path, norms in (("plain", plain, plain_norms), ("clipped", clipped, cl
     )
 
 # %% [markdown]
-# Both walk the same way until one of the steps lands on the edge, where the gradient is many times
-# larger than anywhere else. The plain step is thrown back beyond where it began, onto a plateau;
-# the clipped one stays and goes on down the valley. In the library it is one line in front of the
-# optimiser, `optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))`, and `train_step`
+# Both set out the same way, down to the edge, the clipped one more slowly. Where a step of the
+# plain one lands on the edge itself, the gradient is a hundred times what it was at the start: it
+# is thrown onto a plateau, with next to no gradient to bring it back. The clipped one meets the
+# edge too, takes a step of the usual length, and stays. In the library it is one line in front of
+# the optimiser, `optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))`, and `train_step`
 # reports `metrics.gradient_norm`, as it is before clipping. Clipping is a remedy for explosion
 # only: nothing can scale up a gradient that has vanished.
 #
@@ -420,13 +422,13 @@ axes.legend(frameon=False, loc="center right")
 plt.show()
 
 # %% [markdown]
-# Chunks that are too short to hold symbol and question together never connect them, however many
-# updates they get (the shortest gets sixteen times as many as the longest), and although the state
-# that reaches the question has passed by the symbol. Longer chunks need to hold them together only
-# now and then: at 16, a quarter of the pairs is enough. And what has been learned works in a
-# stream without end, since only the gradient was cut.
+# Chunks that are too short to hold symbol and question together hardly do better than guessing,
+# however many updates they get (the shortest gets sixteen times as many as the longest), and
+# although the state that reaches the question has passed by the symbol. Longer chunks need to hold
+# them together only now and then: at 16, in a quarter of the streams. And what has been learned
+# works in a stream without end, since only the gradient was cut.
 #
 # **Notes and papers.** Bengio, Simard & Frasconi 1994 and Hochreiter 1991 for the vanishing
 # gradient; Pascanu, Mikolov & Bengio 2013 (arXiv 1211.5063) for the bound, the cliff and clipping;
-# Williams & Peng 1990 for truncation. The notes print $\delta$ as a column and multiply from the
-# left; the rows here are the transposes of the same equations.
+# Williams & Peng 1990 for truncation. With the notes' columns,
+# $U x_t + W s_{t-1}$, every equation of this chapter stands transposed.
