@@ -133,10 +133,10 @@ for n, m in ((2, 24), (100, 100), (256, 512)):
 # The terms are the same for all. *Size:* as many units as bring each variant nearest to the
 # parameters of an LSTM of 24. *Tuning:* three learning rates, two seeds for each; the rate with
 # the lowest mean error on validation data is kept. *Measurement:* six fresh seeds at that rate,
-# one look at test data. Errors differ by factors, so mean and 95 % interval (Student's $t$) are taken
-# of their logarithms. 300 batches of 32
-# sequences each; Adam; gradients clipped at 1. The six networks of a run are trained together by
-# `vmap`, the learning rate being a number like any other.
+# one look at test data. Errors differ by factors, so the mean and its 95 % interval (Student's
+# $t$) are those of their logarithms. 300 batches of 32 sequences each; Adam; gradients clipped
+# at 1. The six networks of a run are trained together by `vmap`, the learning rate being a number
+# like any other.
 
 # %%
 TIME, BATCH, UPDATES, SEEDS = 20, 32, 300, 6
