@@ -262,7 +262,7 @@ plt.show()
 everything, _ = watch(cell, params[0], jax.nn.one_hot(held_out, len(symbols)))
 last_part = text[-2000:]
 first = last_part.index("You must excuse me")
-last = last_part.index("Frenchman") + len("Frenchman")
+last = last_part.index("Frenchman", first) + len("Frenchman")
 letters = list(last_part[first:last].replace(" ", "\u2423"))  # an open box for a blank
 
 figure, rows = plt.subplots(
