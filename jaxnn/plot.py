@@ -1,6 +1,7 @@
 """Pictures that people draw more than once; matplotlib is imported when one is drawn."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,92 @@ def confusion_matrix(
     axes.set(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
     axes.set_xticklabels(names)
     axes.set_yticklabels(names)
+
+
+def gate_activity(
+    axes: Any,
+    values: Any,
+    steps: Sequence[str] | None = None,
+    limits: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """What each unit of a gate, or of a state, does at each time step: a row a unit.
+
+    Colours run from dark, closed, to bright, open; where the lower limit is below zero from orange
+    over white to purple. A colour bar is `figure.colorbar(axes.images[0])`.
+
+    Args:
+      axes: matplotlib axes to draw on.
+      values: `(time, units)`, such as `lstm_gates(params, state, x).f` of every step.
+      steps: what was read at each step, such as characters; by default the steps' numbers.
+      limits: the values of the first and the last colour; (−1, 1) suits g, n and h.
+
+    Raises:
+      ValueError: where values are not `(time, units)`, there are not as many steps, or the limits
+        are not a smaller and a larger number.
+
+    >>> import matplotlib; matplotlib.use("agg")
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> gate_activity(axes, [[0.1, 0.9], [0.2, 0.8], [0.3, 0.7]], steps="cat")
+    >>> axes.images[0].get_array().shape, [text.get_text() for text in axes.get_xticklabels()]
+    ((2, 3), ['c', 'a', 't'])
+    >>> plt.close(figure)
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(
+            f"gate_activity: values must be (time, units) of one sequence, got the shape "
+            f"{values.shape}"
+        )
+    if steps is not None and len(steps) != len(values):
+        raise ValueError(f"gate_activity: {len(values)} time steps, but {len(steps)} names of them")
+    low, high = limits
+    if not low < high:
+        raise ValueError(f"gate_activity: limits must be (smaller, larger), got {limits}")
+    colors = "PuOr" if low < 0 else "cividis"
+    axes.imshow(values.T, cmap=colors, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
+    axes.set(xlabel="step", ylabel="unit")
+    if steps is not None:
+        axes.set_xticks(range(len(steps)), list(steps))
+        axes.set_xlabel("")
+
+
+def gradient_norm(axes: Any, norms: Mapping[str, Any]) -> None:
+    """How large a gradient is after so many steps back through time: a line for each network.
+
+    The scale is logarithmic; a norm of zero, where a gradient has vanished altogether, and one that
+    is not finite leave a gap.
+
+    Args:
+      axes: matplotlib axes to draw on.
+      norms: for each name, numbers `(distances,)`: the norm at distance 0, 1, 2, … from the loss.
+
+    Raises:
+      ValueError: for no network, norms that are not `(distances,)`, or a negative norm.
+
+    Source: the picture goes back to Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013
+    (arXiv 1211.5063).
+
+    >>> import matplotlib; matplotlib.use("agg")
+    >>> import matplotlib.pyplot as plt
+    >>> figure, axes = plt.subplots()
+    >>> gradient_norm(axes, {"vanishes": [1.0, 0.5, 0.25], "explodes": [1.0, 2.0, 4.0]})
+    >>> [text.get_text() for text in axes.get_legend().get_texts()], axes.get_yscale()
+    (['vanishes', 'explodes'], 'log')
+    >>> plt.close(figure)
+    """
+    if not norms:
+        raise ValueError("gradient_norm: norms must name at least one network, got none")
+    for (name, given), style in zip(norms.items(), itertools.cycle(["-", "--", "-.", ":"])):
+        values = np.asarray(given, float)
+        if values.ndim != 1 or not len(values):
+            raise ValueError(
+                f"gradient_norm: the norms of {name!r} must be (distances,), got the shape "
+                f"{values.shape}"
+            )
+        if (values < 0).any():
+            raise ValueError(f"gradient_norm: the norms of {name!r} must not be negative")
+        drawn = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        axes.plot(np.arange(len(values)), drawn, linestyle=style, label=name)
+    axes.set(xlabel="steps back from the loss", ylabel="norm of the gradient", yscale="log")
+    axes.legend(frameon=False)
