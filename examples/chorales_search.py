@@ -7,14 +7,13 @@ import pathlib
 import time
 
 import command_line
-from chorales import MAKE, Settings, load, train
+import jsb
+from chorales import MAKE, Settings, train
 
 CANDIDATES = [
-    Settings(learning_rate=5e-3, input_dropout=0.3, output_dropout=0.3),
-    Settings(learning_rate=1e-2, input_dropout=0.2, output_dropout=0.3),
-    Settings(learning_rate=2e-3, input_dropout=0.2, output_dropout=0.5),
-    Settings(learning_rate=1e-3, input_dropout=0.3, output_dropout=0.5),
-    Settings(learning_rate=5e-3, input_dropout=0.4, output_dropout=0.5),
+    Settings(learning_rate=2e-2, input_dropout=0.2, output_dropout=0.3),
+    Settings(learning_rate=1e-2, input_dropout=0.3, output_dropout=0.5),
+    Settings(learning_rate=5e-3, input_dropout=0.2, output_dropout=0.5),
 ]
 
 
@@ -22,19 +21,16 @@ def main() -> None:
     """Every candidate, one line each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--cells", nargs="+", choices=MAKE, default=list(MAKE))
-    parser.add_argument("--seed", type=command_line.seed, default=0)
-    parser.add_argument(
-        "--data", type=pathlib.Path, default=command_line.data_folder() / "JSB_Chorales.mat"
-    )
+    parser.add_argument("--steps", type=command_line.positive, default=800)
+    parser.add_argument("--data", type=pathlib.Path, default=jsb.PATH, help=jsb.SOURCE)
     args = parser.parse_args()
-    chorales, valid, _ = load(args.data)
+    chorales, valid, _ = jsb.load(args.data)
     for settings in CANDIDATES:
         for name in args.cells:
             began = time.perf_counter()
-            _, _, result = train(name, settings, chorales, valid, args.seed, progress=False)
-            lowest, step = min((value, step) for step, value in result.history.evaluations)
+            _, best, _ = train(name, settings, args.steps, chorales, valid, seed=0)
             seconds = time.perf_counter() - began
-            print(f"{name:5} {lowest:.3f} at step {step}, {seconds:.0f} s, {settings}", flush=True)
+            print(f"{name:5} {best.loss:.3f}, {seconds:.0f} s, {settings}", flush=True)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--cell", choices=MAKE, default="lstm", help="family")
     parser.add_argument("--hidden", type=whole, default=128, help="units a layer")
     parser.add_argument("--layers", type=whole, default=2, help="layers")
-    parser.add_argument("--steps", type=whole, default=2000, help="train steps")
+    parser.add_argument("--steps", type=whole, default=1500, help="train steps")
     parser.add_argument("--streams", type=whole, default=64, help="of the text, side by side")
     parser.add_argument("--temperature", type=command_line.above_zero, default=0.7, help="of text")
     parser.add_argument("--characters", type=whole, default=600, help="how many to write")
