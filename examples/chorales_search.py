@@ -11,9 +11,13 @@ import jsb
 from chorales import MAKE, Settings, train
 
 CANDIDATES = [
+    Settings(learning_rate=5e-3, input_dropout=0.3, output_dropout=0.3),
+    Settings(learning_rate=1e-2, input_dropout=0.2, output_dropout=0.3),
     Settings(learning_rate=2e-2, input_dropout=0.2, output_dropout=0.3),
     Settings(learning_rate=1e-2, input_dropout=0.3, output_dropout=0.5),
     Settings(learning_rate=5e-3, input_dropout=0.2, output_dropout=0.5),
+    Settings(learning_rate=1e-2, input_dropout=0.3, output_dropout=0.3),
+    Settings(learning_rate=1e-2, input_dropout=0.3, output_dropout=0.1),
 ]
 
 

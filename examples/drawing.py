@@ -23,7 +23,7 @@ def save(figure: Any, path: pathlib.Path) -> None:
     print(f"picture: {path}")
 
 
-def coloured_text(axes: Any, text: str, values: Any, largest: float, width: int = 72) -> None:
+def coloured_text(axes: Any, text: str, values: Any, largest: float, width: int = 80) -> None:
     """Each character on a ground that is the darker the nearer its value comes to `largest`."""
     from matplotlib import colormaps
 
@@ -33,7 +33,7 @@ def coloured_text(axes: Any, text: str, values: Any, largest: float, width: int 
             row, column = row + 1, 0
         colour = colormaps["YlOrRd"](min(value / largest, 1.0) * 0.8)
         axes.fill_between([column, column + 1], -row - 1, -row, color=colour, linewidth=0)
-        shown = "↵" if character == "\n" else character
+        shown = character if character.isprintable() else "↵" * (character == "\n")
         axes.text(
             column + 0.5,
             -row - 0.5,

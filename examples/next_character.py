@@ -1,8 +1,8 @@
 """The next character of a text: stacked LSTMs or GRUs, truncated BPTT, and text as a stream.
 
 The text is cut into streams that are read side by side, a chunk a step; the state is carried from
-chunk to chunk. The first 90 % train, then 5 % each are for validation and test. On War and Peace
-this is the experiment of Karpathy, Johnson & Fei-Fei 2015 (arXiv 1506.02078), on a smaller budget.
+chunk to chunk. 90 % of it are for training, then 5 % each for validation and test. On War and Peace
+this is the task of Karpathy, Johnson & Fei-Fei 2015 (arXiv 1506.02078), on a smaller budget.
 """
 
 import functools
@@ -32,10 +32,11 @@ def read(path: pathlib.Path | None) -> str:
     if path is None:
         found = command_line.data_folder() / "warpeace_input.txt.gz"
         path = found if found.is_file() else SONNETS
-    if not path.is_file():
-        command_line.stop(f"no file {path}: --data takes any text in UTF-8, plain or .gz")
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            text = file.read().decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        command_line.stop(f"{path}: {error}; --data takes any text in UTF-8, plain or .gz")
     print(f"{path.name}: {len(text):,} characters, {len(set(text))} different ones")
     return text
 
@@ -60,7 +61,7 @@ def nats(model: Cell, params: Params, state: State, batch: Any) -> tuple[Array, 
 
 def mean_nats(model: Cell, params: Params, tokens: np.ndarray) -> float:
     """Nats a character of a text, its state carried along."""
-    count, run = max(1, min(64, len(tokens) // 100)), jax.jit(nats, static_argnums=0)
+    run, count = jax.jit(nats, static_argnums=0), max(1, min(64, len(tokens) // 100))
     state, sums = model.initial_state(params, (count,)), np.zeros(2)
     for batch in streams(tokens, count):
         total, weight, state = run(model, params, state, batch)
@@ -69,9 +70,7 @@ def mean_nats(model: Cell, params: Params, tokens: np.ndarray) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def say(
-    model: Cell, params: Params, state: State, token: Array, temperature: float, key: Key
-) -> tuple[State, Array]:
+def say(model: Cell, params: Params, state: State, token: Array, temperature: float, key: Key):
     """One step of the model, and a token drawn from softmax(logits / temperature)."""
     state, logits = model.apply(params, state, token)
     return state, jax.random.categorical(key, logits / temperature).astype(token.dtype)
@@ -101,7 +100,7 @@ def main() -> None:
     parser.add_argument("--streams", type=whole, default=64, help="of the text, side by side")
     parser.add_argument("--temperature", type=command_line.above_zero, default=0.7, help="of text")
     parser.add_argument("--characters", type=whole, default=600, help="how many to write")
-    parser.add_argument("--cores", type=whole, help="CPU cores, among which the streams are split")
+    parser.add_argument("--cores", type=whole, help="CPU cores to use")
     args = parser.parse_args()
     mesh = jaxnn.one_device_per_core(args.cores)
     if args.streams % mesh.size:
@@ -110,9 +109,8 @@ def main() -> None:
     began = time.perf_counter()
 
     text = read(args.data)
-    vocabulary = sorted(set(text))
-    number = {character: token for token, character in enumerate(vocabulary)}
-    tokens = np.array([number[character] for character in text], np.int32)
+    vocabulary, tokens = np.unique([*text], return_inverse=True)
+    tokens = tokens.astype(np.int32)
     train, valid, test = np.split(tokens, [int(0.9 * len(text)), int(0.95 * len(text))])
     model = jaxnn.stack(
         jaxnn.embedding(len(vocabulary), args.hidden),
@@ -120,12 +118,12 @@ def main() -> None:
         jaxnn.dense(args.hidden, len(vocabulary)),
     )
     params = model.init(init_key)
-    first = model.initial_state(params, (args.streams,))
+    state = model.initial_state(params, (args.streams,))
     schedule = optax.schedules.warmup_cosine_decay_schedule(0.0, 4e-3, args.steps // 20, args.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
     result = jaxnn.fit(
         jaxnn.train_step(lambda p, s, batch, key: nats(model, p, s, batch), optimizer, mesh, 1),
-        jaxnn.train_state(params, optimizer, train_key, first),
+        jaxnn.train_state(params, optimizer, train_key, state),
         itertools.chain.from_iterable(streams(train, args.streams) for _ in itertools.count()),
         args.steps,
         lambda current: mean_nats(model, jax.device_get(current.params), valid),
@@ -142,10 +140,10 @@ def main() -> None:
         state, token = say(model, params, state, token, args.temperature, key)
         print(vocabulary[int(token)], end="", flush=True)
     print()
-    xs, targets = test[:899], test[1:900]
-    logits = model.unroll(params, xs)[1]
-    surprise = optax.losses.softmax_cross_entropy_with_integer_labels(logits, targets)
-    draw(args.out / "next_character.png", result, "".join(vocabulary[t] for t in targets), surprise)
+    shown = test[1:][:900]
+    logits = model.unroll(params, test[: len(shown)])[1]
+    surprise = optax.losses.softmax_cross_entropy_with_integer_labels(logits, shown)
+    draw(args.out / "next_character.png", result, "".join(vocabulary[t] for t in shown), surprise)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def test_without_data(name: str, tmp_path: pathlib.Path) -> None:
     done = run(name, f"--data {tmp_path / 'nowhere'} --out {tmp_path}")
     assert done.returncode == 2 and not done.stdout
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"no file {tmp_path / 'nowhere'}") and "--data takes" in line
+    assert str(tmp_path / "nowhere") in line and "--data takes" in line
 
 
 @pytest.mark.parametrize("name", ["next_character", "chorales", "label_each_step", "forecast"])
