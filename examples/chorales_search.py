@@ -1,5 +1,12 @@
 """How the hyperparameters of chorales.py were chosen: the same candidates for each of the three
 cells, one training each, and the lowest validation loss. The test set is not touched.
+
+In the order of the candidates, validation loss with seed 0 and the defaults, 23 to 179 s a training
+on two busy cores:
+
+    elman  8.787  8.955  10.381  9.377  8.736  9.275  9.192
+    lstm   8.605  8.435   8.542  8.517  8.536  8.513  8.491
+    gru    8.522  8.469   8.478  8.599  8.570  8.526  8.467
 """
 
 import argparse

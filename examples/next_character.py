@@ -143,7 +143,7 @@ def main() -> None:
     shown = test[1:][:900]
     logits = model.unroll(params, test[: len(shown)])[1]
     surprise = optax.losses.softmax_cross_entropy_with_integer_labels(logits, shown)
-    draw(args.out / "next_character.png", result, "".join(vocabulary[t] for t in shown), surprise)
+    draw(args.out / "next_character.png", result, "".join(vocabulary[shown].tolist()), surprise)
 
 
 if __name__ == "__main__":
