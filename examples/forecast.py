@@ -115,7 +115,7 @@ def draw(axes: Any, series: data.Series, result: tuple[np.ndarray, ...]) -> None
 def main() -> None:
     """Forecast both series, tell the errors, draw."""
     parser = command_line.parser(__doc__)
-    parser.add_argument("--steps", type=command_line.positive, default=400, help="train steps")
+    parser.add_argument("--steps", type=command_line.positive, default=600, help="train steps")
     parser.add_argument("--hidden", type=command_line.positive, default=16, help="units")
     parser.add_argument("--members", type=command_line.positive, default=10, help="of the ensemble")
     args = parser.parse_args()

@@ -32,5 +32,5 @@ def load() -> list[Series]:
     years, numbers = spots["YEAR"].to_numpy(), spots["SUNACTIVITY"].to_numpy()
     return [
         Series("CO2 at Mauna Loa (ppm)", months, co2.to_numpy(), 12, 1985, 1992, True),
-        Series("sunspots a year", years, numbers, 11, 1890, 1940, False),
+        Series("sunspots a year", years, numbers, 11, 1890, 1940, True),
     ]
