@@ -330,6 +330,20 @@ def test_binary_label_outside(name, label):
     assert float(LOSSES[name](logits, labels, jnp.array([True, False]))[1]) == 1
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_targets_and_mask_that_jit_closes_over(name):
+    """They are known while the predictions are not; in numpy or jax, with a mask of any rank."""
+    predictions, targets = example(name, (4, 3, 2))
+    for array in (np.asarray, jnp.asarray):
+        known = array(targets)
+        for mask in (array([True, False, True, True]), array(np.eye(4, 3) > 0)):
+            bound = functools.partial(LOSSES[name], targets=known, mask=mask)
+            if name not in ("mean_squared_error", "half_squared_error"):
+                bound = functools.partial(LOSSES[name], labels=known, mask=mask)
+            for ours, eager in zip(jax.jit(bound)(predictions), bound(predictions), strict=True):
+                close(ours, eager)
+
+
 @pytest.mark.parametrize("name", SMOOTH)
 @pytest.mark.parametrize("dtype", HALVES)
 def test_16_bit_losses_are_summed_in_float32(name, dtype):

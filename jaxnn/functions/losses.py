@@ -260,6 +260,7 @@ def _check_values(name: str, labels: Any, mask: Any, largest: int, allowed: str)
     values = np.asarray(labels)
     outside = (values < 0) | (values > largest)
     if mask is not None:
-        outside = outside & np.asarray(expand_to(jnp.asarray(mask), values))
+        flags = np.asarray(mask)  # in numpy, since jnp gives a tracer under jit
+        outside = outside & flags.reshape(flags.shape + (1,) * (values.ndim - flags.ndim))
     if outside.any():
         raise ValueError(f"{name}: labels must lie in {allowed}, got {values[outside][0].item()}")
