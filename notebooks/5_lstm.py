@@ -320,10 +320,10 @@ row[0].legend(frameon=False, loc="upper center", ncols=1, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# Nobody told the model what a word is. Predicting characters made it worth knowing that a
-# new one has begun: what came before matters less, and what comes now matters more. Units
-# differ: some open their gate at a first letter, others shut it. Do not read more into a
-# single unit than such a comparison supports; most of the 128 mean nothing that has a name.
+# Nobody told the model what a word is; predicting characters made it worth knowing that a
+# new one has begun. Units differ: left in each picture stand the three that shut their gate
+# most at a first letter, right the three that open it most. Do not read more into a single
+# unit than such a comparison supports; most of the 128 mean nothing that has a name.
 #
 # ## A task that needs forgetting
 #
