@@ -48,10 +48,9 @@ def load(folder: pathlib.Path) -> tuple[str, tuple[str, ...], Images, Images]:
 
 def digits() -> tuple[Images, Images]:
     """1,437 and 360 of scikit-learn's digits; the split is always the same."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        command_line.stop("the digits need scikit-learn: pip install scikit-learn")
+    command_line.need("scikit-learn")
+    from sklearn.datasets import load_digits
+
     found: Any = load_digits()
     every = _images(found.images, found.target, 16)
     order = np.random.default_rng(0).permutation(len(every.labels))

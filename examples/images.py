@@ -8,7 +8,6 @@ hyperparameters were chosen.
 """
 
 import argparse
-import itertools
 import pathlib
 import time
 from collections.abc import Iterator
@@ -84,31 +83,28 @@ def predict(model: Layer, params: Params, images: np.ndarray) -> np.ndarray:
 
 
 def draw(
-    path: pathlib.Path, result: jaxnn.Fit, test: Images, logits: np.ndarray, names: Any
+    path: pathlib.Path, losses: list[float], test: Images, logits: np.ndarray, names: Any, what: str
 ) -> None:
-    """The learning curve, the confusion matrix, and the mistakes it was surest of."""
+    """The learning curve, the confusion matrix, and the nine images that it found hardest."""
     from matplotlib.figure import Figure
 
     guesses = logits.argmax(-1)
     figure: Any = Figure(figsize=(15, 4.6), layout="constrained")
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.15, 1))
     axes = left.subplots()
-    plot.learning_curve(axes, result.history.loss)
+    plot.learning_curve(axes, losses)
     axes.set_title("training loss (cross-entropy, nats)")
     axes = middle.subplots()
     plot.confusion_matrix(axes, test.labels, guesses, names)
     axes.tick_params(axis="x", rotation=0 if len(names[0]) == 1 else 60)
-    axes.set_title(f"test accuracy {np.mean(guesses == test.labels):.4f}")
-    chance = np.asarray(jax.nn.softmax(logits)).max(-1)
-    wrong = np.flatnonzero(guesses != test.labels)
-    wrong = wrong[np.argsort(-chance[wrong])][:9]
-    right.suptitle("mistakes: true → predicted (how sure)")
-    for panel, k in itertools.zip_longest(right.subplots(3, 3).flat, wrong):
+    axes.set_title(what)
+    truth = np.asarray(jax.nn.softmax(logits))[np.arange(len(guesses)), test.labels]
+    right.suptitle("the hardest: truth, its probability, [guess]")
+    for panel, k in zip(right.subplots(3, 3).flat, np.argsort(truth), strict=False):
         panel.axis("off")
-        if k is not None:
-            panel.imshow(test.images[k, ..., 0], cmap="gray_r")
-            title = f"{names[test.labels[k]]} → {names[guesses[k]]} ({100 * chance[k]:.0f} %)"
-            panel.set_title(title, fontsize=9)
+        panel.imshow(test.images[k, ..., 0], cmap="gray_r")
+        wrong = f" [{names[guesses[k]]}]" if guesses[k] != test.labels[k] else ""
+        panel.set_title(f"{names[test.labels[k]]}, {100 * truth[k]:.0f} %{wrong}", fontsize=9)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
     print(f"picture: {path}")
@@ -128,6 +124,7 @@ def main() -> None:
     )
     parser.add_argument("--validate", action="store_true", help="leave the test set alone")
     args = parser.parse_args()
+    command_line.need("matplotlib", "tqdm")
     name, names, training, test = image_data.load(args.data)
     steps = getattr(args, "steps", 1500 if name == "digits" else 9000)
     if args.validate:
@@ -138,16 +135,13 @@ def main() -> None:
     began = time.perf_counter()
     model = build(training.images.shape[1])
     result = train(model, training, steps, args.seed)
-    params = result.train_state.params
-    logits = predict(model, params, test.images)
-    right = 100 * np.mean(logits.argmax(-1) == test.labels)
+    logits = predict(model, result.train_state.params, test.images)
     seconds = time.perf_counter() - began
+    right = 100 * np.mean(logits.argmax(-1) == test.labels)
     part = "validation" if args.validate else "test"
-    print(
-        f"{name}, seed {args.seed}: {part} accuracy {right:.2f} % of {len(test.labels)} images, "
-        f"{steps} steps in {seconds:.0f} s"
-    )
-    draw(args.out / f"images_{name}.png", result, test, logits, names)
+    what = f"{part} accuracy {right:.2f} % of {len(test.labels)} images"
+    print(f"{name}, seed {args.seed}: {what}, {steps} steps in {seconds:.0f} s")
+    draw(args.out / f"images_{name}.png", result.history.loss, test, logits, names, what)
 
 
 if __name__ == "__main__":

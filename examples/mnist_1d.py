@@ -8,7 +8,6 @@ on the rest: so the hyperparameters were chosen, in order, and kept for shuffled
 """
 
 import argparse
-import pathlib
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -16,21 +15,14 @@ from typing import Any, NamedTuple
 import command_line
 import jax
 import jax.numpy as jnp
-import mnist_1d_data
 import numpy as np
 import optax
+from mnist_1d_data import ORDERS, PUBLISHED, draw, load
 
 import jaxnn
 from jaxnn.types import Array, Key, Layer, Params
 
 STEPS, CLASSES, BATCH = 40, 10, 100
-ORDERS = ("in order", "shuffled")
-PUBLISHED = {  # by the data set's README, in both orders
-    "logistic": (32, 32),
-    "mlp": (68, 68),
-    "cnn": (94, 56),
-    "gru": (91, 57),
-}
 
 
 class Settings(NamedTuple):
@@ -113,33 +105,6 @@ def train(settings: Settings, data: Any, steps: int, seed: int) -> tuple[Layer, 
     return model, result.train_state.params
 
 
-def draw(path: pathlib.Path, signals: Any, accuracies: Any, part: str) -> None:
-    """Three signals in both orders, and the accuracies beside the published ones."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4.2), layout="constrained")
-    *panels, bars = figure.subplots(1, 3, width_ratios=(1, 1, 1.6))
-    for axes, order, (x, labels) in zip(panels, ORDERS, signals, strict=True):
-        for row, digit in enumerate((0, 3, 7)):
-            axes.plot(x[labels == digit][0, :, 0] - 5 * row, color="black", linewidth=1)
-            axes.text(-5, -5 * row, str(digit), fontsize=12, va="center")
-        axes.set(title=f"three signals, {order}", xlabel="step", xlim=(-6, STEPS), yticks=[])
-    places = np.arange(len(accuracies))
-    for k, (order, color) in enumerate(zip(ORDERS, ("#0072B2", "#E69F00"), strict=True)):
-        at = places + 0.4 * k - 0.2
-        drawn = bars.bar(at, [pair[k] for pair in accuracies.values()], 0.36, color=color)
-        drawn.set_label(order)
-        bars.bar_label(drawn, fmt="%.0f", label_type="center", color="white", fontsize=11)
-        bars.plot(at, [PUBLISHED[name][k] for name in accuracies], "kD", markersize=6)
-    bars.plot([], [], "kD", label="published")
-    bars.set(ylabel=f"{part} accuracy (%)", xticks=places, ylim=(0, 118))
-    bars.set_xticklabels(list(accuracies))
-    bars.legend(frameon=False, ncols=3, loc="upper center")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    print(f"picture: {path}")
-
-
 def main() -> None:
     """Train every model in both orders, test, draw."""
     parser = command_line.parser(__doc__)
@@ -152,8 +117,9 @@ def main() -> None:
     )
     parser.add_argument("--validate", action="store_true", help="leave the test set alone")
     args = parser.parse_args()
+    command_line.need("matplotlib", "tqdm")
     part = "validation" if args.validate else "test"
-    data = [mnist_1d_data.load(order == "shuffled", args.validate) for order in ORDERS]
+    data = [load(order == "shuffled", args.validate) for order in ORDERS]
     accuracies: dict[str, list[float]] = {}
     for name in args.models:
         began = time.perf_counter()
