@@ -39,7 +39,7 @@ def logistic() -> Layer:
     return jaxnn.serial(jaxnn.flatten(2), jaxnn.dense(STEPS, CLASSES))
 
 
-def mlp(hidden: int = 256, drop: float = 0.3) -> Layer:
+def mlp(hidden: int = 512, drop: float = 0.5) -> Layer:
     """Two hidden layers."""
     relu = jaxnn.activation(jax.nn.relu)
     first = jaxnn.flatten(2), jaxnn.dense(STEPS, hidden), relu, jaxnn.dropout(drop)
@@ -47,7 +47,7 @@ def mlp(hidden: int = 256, drop: float = 0.3) -> Layer:
     return jaxnn.serial(*first, *second, jaxnn.dense(hidden, CLASSES))
 
 
-def cnn(features: int = 32, drop: float = 0.3) -> Layer:
+def cnn(features: int = 64, drop: float = 0.5) -> Layer:
     """Three convolutions with stride 2: 40 places become 20, 10, 5."""
     relu, layers = jaxnn.activation(jax.nn.relu), []
     for inputs in (1, features, features):
@@ -56,7 +56,7 @@ def cnn(features: int = 32, drop: float = 0.3) -> Layer:
     return jaxnn.serial(*layers, jaxnn.flatten(2), jaxnn.dropout(drop), head)
 
 
-def gru(hidden: int = 48, drop: float = 0.2) -> Layer:
+def gru(hidden: int = 32, drop: float = 0.2) -> Layer:
     """A bidirectional GRU, the largest of each output over time, and a dense layer."""
     parts = jaxnn.bidirectional(jaxnn.gru(1, hidden)), jaxnn.dropout(drop)
     encoder, head = jaxnn.serial(*parts), jaxnn.dense(2 * hidden, CLASSES)
@@ -75,8 +75,8 @@ def gru(hidden: int = 48, drop: float = 0.2) -> Layer:
 MODELS = {
     "logistic": Settings(logistic, 1500, 1e-2, 0.0),
     "mlp": Settings(mlp, 3000, 2e-3, 0.1),
-    "cnn": Settings(cnn, 3000, 5e-3, 0.1),
-    "gru": Settings(gru, 3000, 5e-3, 0.1),
+    "cnn": Settings(cnn, 2000, 5e-3, 0.1),
+    "gru": Settings(gru, 1500, 1e-2, 0.1),
 }
 
 

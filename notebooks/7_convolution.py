@@ -19,6 +19,7 @@
 
 # %%
 import itertools
+from typing import Any
 
 import drawing
 import jax
@@ -26,14 +27,15 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import optax
+from matplotlib.patches import Rectangle
 from sklearn.datasets import load_digits, load_sample_image
 
 import jaxnn
 from jaxnn import plot
 
 keys = iter(jax.random.split(jax.random.key(0), 32))
-digits = load_digits()
-images, labels = np.float32(digits.images)[..., None] / 16, np.int32(digits.target)
+pixels, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
+images = pixels.reshape(-1, 8, 8, 1).astype(np.float32) / 16
 print("images", images.shape, "from", images.min(), "to", images.max())
 
 # %% [markdown]
@@ -80,7 +82,7 @@ def numbers(axes, values, form, **style):
 
 
 def frame(axes, row, column, size):
-    box = plt.Rectangle((column - 0.5, row - 0.5), size, size)
+    box = Rectangle((column - 0.5, row - 0.5), size, size)
     box.set(fill=False, edgecolor=drawing.ORANGE, linewidth=3)
     axes.add_patch(box)
 
@@ -212,7 +214,7 @@ def wires(axes, seen, places, title, length):
 
 
 LENGTH = 12
-options = [
+options: list[dict[str, Any]] = [
     {"padding": "valid"},
     {"padding": "same"},
     {"padding": "causal"},
@@ -224,14 +226,11 @@ figure, grid = plt.subplots(2, 3, figsize=(12, 4.4), layout="constrained")
 for axes, option in zip(grid.flat, options, strict=True):
     slides = jaxnn.conv(1, 1, (3,), **option, kernel_init=jax.nn.initializers.ones)
     matrix = seen(slides, slides.init(next(keys)), LENGTH)
-    wide = jaxnn.conv(1, 1, (1,), stride=option.get("stride", 1))
-    # Above the middle of what it sees; where the window reaches over the edge, above its centre.
-    whole = matrix.sum(1) == 3
-    centres = np.arange(len(matrix)) * option.get("stride", 1.0)
-    first = int(np.argmax(whole))
-    centres += np.flatnonzero(matrix[first]).mean() - centres[first]
-    if option["padding"] == "causal":
-        centres = np.arange(len(matrix), dtype=float)
+    # Above the middle of its window, a causal one above its end.
+    pick = np.max if option["padding"] == "causal" else np.mean
+    whole = int(np.argmax(matrix.sum(1)))
+    steps = option.get("stride", 1) * (np.arange(len(matrix)) - whole)
+    centres = steps + pick(np.flatnonzero(matrix[whole]))
     text = ", ".join(f"{name} {value}" for name, value in option.items())
     wires(axes, matrix, centres, f"window 3, {text}: {LENGTH} → {len(matrix)}", LENGTH)
 
@@ -499,11 +498,11 @@ for axes, (name, model) in zip(panels, along.items(), strict=True):
     jacobian = jax.jit(jax.jacobian(lambda x, m=model, p=params: m.apply(p, x)[:, 0]))(some)
     size = np.abs(jacobian).sum(-1)
     shown = np.where(size > 0, np.log10(np.maximum(size, 1e-6)), np.nan)
-    picture = axes.imshow(shown, vmin=-6, vmax=0)
+    axes.imshow(shown, vmin=-6, vmax=0)
     axes.set_facecolor("lightgrey")
     axes.set(title=name, xlabel="k, the input's time", ylabel="t, the output's time")
     print(f"{name}: o_39 depends on {int((size[39] > 0).sum())} inputs")
-figure.colorbar(picture, ax=panels, label=r"$\log_{10} |\partial o_t / \partial x_k|$")
+figure.colorbar(panels[0].images[0], ax=panels, label=r"$\log_{10} |\partial o_t / \partial x_k|$")
 
 # %% [markdown]
 # Grey is exactly zero. A convolution sees so far and no further. A GRU sees everything, but what is
@@ -625,7 +624,7 @@ def films(key, pictures, count):
 # through it.
 
 # %%
-model = jaxnn.stack(
+film_model = jaxnn.stack(
     jaxnn.conv_lstm(1, 24, (FIELD, FIELD), (3, 3)),
     jaxnn.conv(24, 1, (3, 3), padding="same"),
 )
@@ -633,11 +632,11 @@ model = jaxnn.stack(
 
 def predict(params, shown):
     """The logits of frames 2 to SHOWN + AHEAD, of which the first SHOWN alone are given."""
-    state, known = model.unroll(params, shown)
+    state, known = film_model.unroll(params, shown)
 
     def step(carry, _):
         state, frame = carry
-        state, logits = model.apply(params, state, jax.nn.sigmoid(frame))
+        state, logits = film_model.apply(params, state, jax.nn.sigmoid(frame))
         return (state, logits), logits
 
     _, further = jax.lax.scan(step, (state, known[-1]), length=AHEAD - 1)
@@ -657,7 +656,7 @@ optimizer = optax.chain(
 )
 film_fit = jaxnn.fit(
     jaxnn.train_step(film_loss, optimizer),
-    jaxnn.train_state(model.init(next(keys)), optimizer, next(keys)),
+    jaxnn.train_state(film_model.init(next(keys)), optimizer, next(keys)),
     iter(jax.random.split(next(keys), STEPS)),
     progress=False,
 )
@@ -697,11 +696,11 @@ for t, axes in enumerate(grid[0]):
 # with the digit.
 
 # %%
-(state, _), _ = model.unroll(film_fit.train_state.params, film[:SHOWN, 0])
-step_by_step = model.initial_state(film_fit.train_state.params)
+(state, _), _ = film_model.unroll(film_fit.train_state.params, film[:SHOWN, 0])
+step_by_step = film_model.initial_state(film_fit.train_state.params)
 memories = []
 for x in film[:SHOWN, 0]:
-    step_by_step, _ = model.apply(film_fit.train_state.params, step_by_step, x)
+    step_by_step, _ = film_model.apply(film_fit.train_state.params, step_by_step, x)
     memories.append(step_by_step[0].cell)
 print("streamed as unrolled:", bool(jnp.allclose(memories[-1], state.cell, atol=1e-5)))
 memories = jnp.stack(memories)
@@ -710,10 +709,10 @@ figure, grid = plt.subplots(2, SHOWN, figsize=(8, 3.6), layout="constrained")
 limit = float(jnp.abs(memories[..., channel]).max())
 for t in range(SHOWN):
     grid[0, t].imshow(film[t, 0, ..., 0], cmap="gray")
-    picture = grid[1, t].imshow(memories[t, ..., channel], cmap="PuOr", vmin=-limit, vmax=limit)
+    grid[1, t].imshow(memories[t, ..., channel], cmap="PuOr", vmin=-limit, vmax=limit)
     grid[0, t].set_title(f"frame {t + 1}", fontsize=9)
 for axes in grid.flat:
     axes.set(xticks=[], yticks=[])
 grid[0, 0].set_ylabel("x")
 grid[1, 0].set_ylabel(f"c, channel {channel}")
-figure.colorbar(picture, ax=grid[1])
+figure.colorbar(grid[1, 0].images[0], ax=grid[1])
