@@ -608,7 +608,7 @@ def films(key, pictures, count):
     speed = jax.random.randint(speed_key, (count, 2), -1, 2)
     straight = start + jnp.arange(SHOWN + AHEAD)[:, None, None] * speed
     places = room - jnp.abs(straight % (2 * room) - room)  # a zigzag between 0 and room
-    chosen = pictures[jax.random.randint(which_key, (count,), 0, len(pictures))]
+    chosen = jnp.asarray(pictures)[jax.random.randint(which_key, (count,), 0, len(pictures))]
 
     def put(picture, place):
         blank = jnp.zeros((FIELD, FIELD, 1))
