@@ -1,6 +1,7 @@
 """What the command lines of the examples share."""
 
 import argparse
+import importlib.util
 import os
 import pathlib
 import sys
@@ -53,3 +54,11 @@ def stop(message: str) -> NoReturn:
     """End the script with one line and exit code 2."""
     print(message, file=sys.stderr)
     raise SystemExit(2)
+
+
+def need(*packages: str) -> None:
+    """End the script where packages, by the names that pip knows, are not installed."""
+    names = {"scikit-learn": "sklearn"}
+    missing = [p for p in packages if importlib.util.find_spec(names.get(p, p)) is None]
+    if missing:
+        stop(f"this example needs {', '.join(missing)}: pip install {' '.join(missing)}")
