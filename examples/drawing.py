@@ -1,0 +1,62 @@
+"""What the pictures of the research examples share."""
+
+import pathlib
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Seven that most colour-blind readers can tell apart (Okabe & Ito 2008)."""
+
+
+def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+    """A figure and its axes `(rows, columns)`, of this size in inches."""
+    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+
+
+def moving_mean(values: Any, window: int) -> np.ndarray:
+    """The mean of each `window` neighbours along the last axis, of those that are not NaN.
+
+    >>> moving_mean([[1.0, 3.0, np.nan, 5.0]], window=2).tolist()
+    [[2.0, 3.0, 5.0]]
+    """
+    values = np.asarray(values, float)
+    windows = np.lib.stride_tricks.sliding_window_view(values, window, axis=-1)
+    known = ~np.isnan(windows)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, windows, 0.0).sum(-1) / known.sum(-1)
+
+
+def interval(scores: np.ndarray) -> float:
+    """Half the width of the 95 % interval of the mean over seeds, by Student's t.
+
+    >>> round(interval(np.array([1.0, 2.0, 3.0])), 3)
+    2.484
+    """
+    import scipy.stats
+
+    if len(scores) < 2:
+        return float("nan")
+    return float(scipy.stats.t.ppf(0.975, len(scores) - 1) * scipy.stats.sem(scores))
+
+
+def curves(axes: Any, values: Any, label: str, color: str, each: bool = True) -> None:
+    """The mean of the runs of `(runs, steps)`, smoothed, and if asked each run, faint."""
+    values = np.asarray(values)
+    window = max(1, values.shape[1] // 40)
+    smooth = moving_mean(values, window)
+    steps = np.arange(window, values.shape[1] + 1)
+    if each:
+        axes.plot(steps, smooth.T, color=color, alpha=0.3, linewidth=0.8)
+    axes.plot(steps, smooth.mean(axis=0), color=color, linewidth=2, label=label)
+
+
+def save(figure: Any, path: pathlib.Path) -> None:
+    """Write the picture and say where."""
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    print(f"picture: {path}")
