@@ -3,8 +3,8 @@
 A network sees noisy evidence for left or right, then nothing for a while, and must say at the end
 which it was (decision_task.py). The cell is τ dh/dt = −h + tanh(h W + x U + b + ξ) in steps of Δt,
 written as a split; its noise ξ comes in with the input, since the step of a split has no key. An
-ensemble is trained at once. In a trained network the fixed points of the step in the pause are found
-(fixed_points.py), and the eigenvalues of the step's Jacobian there.
+ensemble is trained at once. In each trained network the fixed points of the step in the pause are
+found (fixed_points.py), and the eigenvalues of the step's Jacobian there.
 """
 
 import time
@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from decision_task import ANSWER, COHERENCES, SIZES, TIME, psychometric, repeated, trials
 from ensemble import keys, train
-from fixed_points import eigenvalues, fixed_points
+from fixed_points import Portrait, draw_portrait, portrait
 from options import at_least, parser
 
 import jaxnn
@@ -92,34 +92,18 @@ def share_right(params: Any, key: Key, count: int) -> Array:
     return psychometric(jnp.argmax(logits[-1], axis=-1))
 
 
-class Analysis(NamedTuple):
-    """Of one network: the eigenvalues at its fixed points, and, in the plane in which its states
-    vary most, the points and the ways of some trials."""
-
-    eigenvalues: np.ndarray
-    points: np.ndarray
-    ways: np.ndarray
-
-
-def analyse(params: Any, key: Key) -> Analysis:
-    """Fixed points without input and noise, searched from states that trials went through."""
-    coherence = jnp.repeat(jnp.array([-0.512, -0.128, 0.128, 0.512], jnp.float32), 8)
+def look_into(params: Any, key: Key) -> Portrait:
+    """The fixed points without input and noise, and 16 trials of four kinds, up to the answer."""
+    coherence = jnp.repeat(jnp.array([-0.512, -0.128, 0.128, 0.512]), 4)
     _, states = leaky.unroll(params[0], inputs_of(key, coherence))
-
-    def step(h: Array) -> Array:
-        return leaky.apply(params[0], h, jnp.zeros(SENSES + UNITS))[0]
-
-    points = fixed_points(step, states[:: TIME // 8].reshape(-1, UNITS))
-    ways = np.asarray(states)
-    centre = ways.mean(axis=(0, 1))
-    plane = np.linalg.svd((ways - centre).reshape(-1, UNITS), full_matrices=False)[2][:2].T
-    return Analysis(eigenvalues(step, points), (points - centre) @ plane, (ways - centre) @ plane)
+    nothing = jnp.zeros(SENSES + UNITS)
+    return portrait(lambda h: leaky.apply(params[0], h, nothing)[0], states[:-ANSWER])
 
 
-def draw(losses: Any, shares: np.ndarray, found: Analysis, path: Any) -> None:
+def draw(losses: Any, shares: np.ndarray, found: Portrait, path: Any) -> None:
     """The losses; the psychometric curves; the ways and the fixed points; the eigenvalues."""
     figure, axes = drawing.panels(2, 2, (10, 8))
-    blue, red = drawing.COLORS[:2]
+    blue, orange = drawing.COLORS[:2]
     drawing.curves(axes[0, 0], losses, "mean of the ensemble", blue)
     axes[0, 0].set(title="training", xlabel="update", ylabel="loss (cross-entropy, nats)")
     axes[0, 0].legend(frameon=False)
@@ -127,21 +111,8 @@ def draw(losses: Any, shares: np.ndarray, found: Analysis, path: Any) -> None:
     axes[0, 1].plot(100 * COHERENCES, shares.mean(axis=0), "o-", color=blue)
     axes[0, 1].set(title="every network and the mean", xlabel="coherence (%), right > 0")
     axes[0, 1].set_ylabel("share of answers “right”")
-    for way, color in zip(found.ways.swapaxes(0, 1), [red] * 16 + [blue] * 16, strict=True):
-        axes[1, 0].plot(*way.T, color=color, alpha=0.4, linewidth=0.8)
-    attracts = abs(found.eigenvalues[:, 0]) < 1
-    for flags, face, name in ((attracts, "black", "attracts"), (~attracts, "white", "does not")):
-        points, values = found.points[flags], found.eigenvalues[flags].ravel()
-        axes[1, 0].plot(*points.T, "o", color="black", mfc=face, ms=9, label=f"fixed point: {name}")
-        axes[1, 1].plot(values.real, values.imag, "o", color="black", mfc=face, label=name)
-    axes[1, 0].set(title="trials of one network (red left, blue right)", xlabel="component 1")
-    axes[1, 0].set_ylabel("component 2")
-    axes[1, 0].legend(frameon=False)
-    turn = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
-    axes[1, 1].plot(turn.real, turn.imag, color="grey", linewidth=0.8)
-    axes[1, 1].set(title="eigenvalues of the step's Jacobian there", aspect="equal")
-    axes[1, 1].set(xlabel="real part", ylabel="imaginary part")
-    axes[1, 1].legend(frameon=False, loc="upper left")
+    draw_portrait(axes[1, 0], axes[1, 1], found, [orange] * 8 + [blue] * 8)
+    axes[1, 0].set_title("one network, until it answers (orange: left; blue: right)")
     drawing.save(figure, path)
 
 
@@ -163,15 +134,13 @@ def main() -> None:
     ask = jax.jit(jax.vmap(share_right, in_axes=(0, None, None)), static_argnums=2)
     shares = np.asarray(ask(current.params, test_key, args.trials))
     networks = [jax.tree.map(lambda leaf, k=k: leaf[k], current.params) for k in range(args.seeds)]
-    found = [analyse(network, test_key) for network in networks]
+    found = [look_into(network, test_key) for network in networks]
     for coherence, share in zip(COHERENCES, shares.T, strict=True):
         spread = f"({share.min():.3f} to {share.max():.3f})"
         print(f"coherence {coherence:+6.1%}: {share.mean():.3f} answer right {spread}")
     for k, each in enumerate(found):
         largest = ", ".join(f"{abs(values[0]):.3f}" for values in each.eigenvalues)
-        print(
-            f"seed {args.seed + k}: {len(each.points)} fixed points, largest |eigenvalue| {largest}"
-        )
+        print(f"seed {args.seed + k}: fixed points with largest |eigenvalue| {largest or 'none'}")
     print(f"{time.perf_counter() - began:.0f} s")
     draw(metrics.loss, shares, found[0], args.out / "dynamics.png")
 

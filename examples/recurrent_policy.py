@@ -7,6 +7,7 @@ Cells, so one code trains both. The rollout puts back the state of whoever has f
 """
 
 import functools
+import operator
 import time
 from typing import Any, NamedTuple
 
@@ -33,13 +34,12 @@ POLICIES = {
 
 class Carried(NamedTuple):
     """What goes on from rollout to rollout: the mazes, the policy's state, who has just finished;
-    and how many episodes of the last rollout ended, and ended at the goal."""
+    and which share of the last rollout's episodes ended at the goal (NaN where none ended)."""
 
     maze: t_maze.Maze
     state: State
     done: Array
-    ended: Array
-    right: Array
+    share: Array
 
 
 class Step(NamedTuple):
@@ -54,14 +54,11 @@ class Step(NamedTuple):
 
 def first(policy: Cell, params: Params, key: Key) -> Carried:
     """Mazes at their start."""
-    none = jnp.zeros((), jnp.int32)
     state = policy.initial_state(params, (MAZES,))
-    return Carried(t_maze.start(key, MAZES), state, jnp.zeros(MAZES, bool), none, none)
+    return Carried(t_maze.start(key, MAZES), state, jnp.zeros(MAZES, bool), jnp.zeros(()))
 
 
-def rollout(
-    policy: Cell, length: int, params: Params, carried: Carried, key: Key
-) -> tuple[Carried, Step]:
+def rollout(policy: Cell, length: int, params: Params, carried: Carried, key: Key) -> Any:
     """ROLLOUT steps of every maze, in one scan."""
 
     def step(carry: Any, key: Key) -> Any:
@@ -77,7 +74,7 @@ def rollout(
         return (maze, state, outcome.done), Step(observation, reset, outputs, action, outcome)
 
     last, steps = jax.lax.scan(step, carried[:3], jax.random.split(key, ROLLOUT))
-    return Carried(*last, steps.outcome.done.sum(), steps.outcome.right.sum()), steps
+    return Carried(*last, steps.outcome.right.sum() / steps.outcome.done.sum()), steps
 
 
 def advantages(outcome: t_maze.Outcome, values: Array, last: Array) -> Array:
@@ -111,7 +108,7 @@ def actor_critic(
 
 
 def learn(name: str, length: int, steps: int, seed: int, seeds: int) -> np.ndarray:
-    """The share of episodes that ended at the goal, `(seeds, steps)`: NaN where none ended."""
+    """The share of each rollout's episodes that ended at the goal, `(seeds, steps)`."""
     policy = POLICIES[name]
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(LEARNING_RATE))
     step = jaxnn.train_step(functools.partial(actor_critic, policy, length), optimizer)
@@ -121,23 +118,15 @@ def learn(name: str, length: int, steps: int, seed: int, seeds: int) -> np.ndarr
         params = policy.init(init_key)
         return jaxnn.train_state(params, optimizer, key, first(policy, params, maze_key))
 
-    _, _, (right, ended) = train(
-        step,
-        start,
-        (keys(seed, seeds),),
-        steps,
-        watch=lambda current: (current.state.right, current.state.ended),
-        title=name,
-    )
-    with np.errstate(invalid="ignore"):
-        return np.asarray(right) / np.asarray(ended)
+    watch = operator.attrgetter("state.share")
+    return train(step, start, (keys(seed, seeds),), steps, watch=watch, title=name)[2]
 
 
 def main() -> None:
     """Train both, print how often each is right, draw the curves."""
-    args = parser(__doc__, steps=600, seeds=6)
-    args.add_argument("--length", type=at_least(1), default=10, help="of the corridor")
-    args = args.parse_args()
+    arguments = parser(__doc__, steps=600, seeds=6)
+    arguments.add_argument("--length", type=at_least(1), default=10, help="of the corridor")
+    args = arguments.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     figure, ((axes,),) = drawing.panels(1, 1, (7, 4))
     for name, color in zip(POLICIES, drawing.COLORS, strict=False):
@@ -146,13 +135,13 @@ def main() -> None:
         drawing.curves(axes, shares, name, color)
         late = np.nanmean(shares[:, -max(1, args.steps // 10) :], axis=1)
         print(
-            f"{name}: {late.mean():.3f} of the episodes end at the goal in the last tenth of the "
-            f"updates (seeds {late.min():.3f} to {late.max():.3f}), "
-            f"{time.perf_counter() - began:.0f} s for {args.seeds} seeds"
+            f"{name}: {late.mean():.3f} of the episodes end at the goal, in the last tenth,", end=""
         )
+        print(f" seeds {late.min():.3f} to {late.max():.3f}, {time.perf_counter() - began:.0f} s")
     axes.axhline(0.5, color="black", linewidth=0.8, linestyle=":", label="a guess at the junction")
-    moves = ROLLOUT * MAZES
-    axes.set(xlabel=f"update ({moves:,} moves each)", ylabel="episodes that end at the goal")
+    axes.set(
+        xlabel=f"update ({ROLLOUT * MAZES:,} moves each)", ylabel="episodes that end at the goal"
+    )
     axes.set(title=f"T-maze, corridor of {args.length}: every seed and their mean", ylim=(0, 1.03))
     axes.legend(frameon=False, loc=(0.6, 0.15))
     drawing.save(figure, args.out / "recurrent_policy.png")

@@ -4,6 +4,7 @@ The synthetic ones are shorter than in the papers: adding has 40 steps, copy mem
 delay of 15, temporal order 35 to 40 steps with t₁ in 3 … 7 and t₂ in 17 … 20.
 """
 
+import bisect
 import functools
 import pathlib
 from collections.abc import Callable
@@ -93,4 +94,4 @@ def build(cell: str, problem: Problem) -> Cell:
         params = jax.eval_shape(network(hidden).init, jax.random.key(0))
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
-    return network(max(h for h in range(1, 300) if count(h) <= problem.parameters))
+    return network(bisect.bisect_right(range(1000), problem.parameters, lo=1, key=count) - 1)
