@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnn.types import Array, Key
 
-WAIT, SHOW, PAUSE, ANSWER = 5, 30, 15, 5
+WAIT, SHOW, PAUSE, ANSWER = 5, 30, 30, 5
 """Steps of 20 ms."""
 TIME = WAIT + SHOW + PAUSE + ANSWER
 NOISE = 1.0
@@ -25,7 +25,7 @@ def trials(key: Key, coherence: Array) -> Array:
 
     >>> xs = trials(jax.random.key(0), jnp.full(1000, 0.5))
     >>> xs.shape, bool(abs(xs[WAIT : WAIT + SHOW, :, 0].mean() - 0.5) < 0.02)
-    ((55, 1000, 2), True)
+    ((70, 1000, 2), True)
     >>> xs[-ANSWER - 1 :, 0].astype(int).tolist()
     [[0, 0], [0, 1], [0, 1], [0, 1], [0, 1], [0, 1]]
     """
@@ -35,6 +35,15 @@ def trials(key: Key, coherence: Array) -> Array:
     evidence = shown * (coherence[None] + NOISE * noise)
     go = jnp.broadcast_to(steps >= TIME - ANSWER, evidence.shape)
     return jnp.stack([evidence, go.astype(evidence.dtype)], axis=-1)
+
+
+def best(coherence: np.ndarray) -> np.ndarray:
+    """How often who adds up all the evidence answers right: Φ(coherence · √SHOW / NOISE).
+
+    >>> best(np.array([0.0, 0.128])).round(3).tolist()
+    [0.5, 0.758]
+    """
+    return np.asarray(jax.scipy.stats.norm.cdf(coherence * SHOW**0.5 / NOISE))
 
 
 def psychometric(answers: Array) -> Array:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from decision_task import ANSWER, COHERENCES, SIZES, TIME, psychometric, repeated, trials
+from decision_task import ANSWER, COHERENCES, SIZES, TIME, best, psychometric, repeated, trials
 from ensemble import keys, train
 from fixed_points import Portrait, draw_portrait, portrait
 from options import at_least, parser
@@ -75,9 +75,8 @@ def inputs_of(key: Key, coherence: Array) -> Array:
     return jnp.concatenate([trials(key, coherence), NOISE * (2 / LEAK) ** 0.5 * xi], axis=-1)
 
 
-def loss(params: Any, state: Any, batch: Any, key: Key) -> Any:
+def loss(params: Any, state: Any, _: Any, key: Key) -> Any:
     """Cross-entropy of the answer, over the steps in which it is asked for."""
-    del batch
     size_key, side_key, key = jax.random.split(key, 3)
     size = jax.random.choice(size_key, jnp.asarray(SIZES), (BATCH,))
     right = jax.random.bernoulli(side_key, 0.5, (BATCH,))
@@ -108,11 +107,13 @@ def draw(losses: Any, shares: np.ndarray, found: Portrait, path: Any) -> None:
     axes[0, 0].set(title="training", xlabel="update", ylabel="loss (cross-entropy, nats)")
     axes[0, 0].legend(frameon=False)
     axes[0, 1].plot(100 * COHERENCES, shares.T, color=blue, alpha=0.3, linewidth=0.8)
-    axes[0, 1].plot(100 * COHERENCES, shares.mean(axis=0), "o-", color=blue)
-    axes[0, 1].set(title="every network and the mean", xlabel="coherence (%), right > 0")
-    axes[0, 1].set_ylabel("share of answers “right”")
+    axes[0, 1].plot(100 * COHERENCES, shares.mean(axis=0), "o-", color=blue, label="mean")
+    axes[0, 1].plot(100 * COHERENCES, best(COHERENCES), "k:", label="the best there is")
+    axes[0, 1].set(title="every network, and the mean", ylabel="share of answers “right”")
+    axes[0, 1].set_xlabel("coherence (%), above zero for right")
+    axes[0, 1].legend(frameon=False)
     draw_portrait(axes[1, 0], axes[1, 1], found, [orange] * 8 + [blue] * 8)
-    axes[1, 0].set_title("one network, until it answers (orange: left; blue: right)")
+    axes[1, 0].set_title("one network up to its answer (orange left, blue right)")
     drawing.save(figure, path)
 
 
@@ -136,8 +137,8 @@ def main() -> None:
     networks = [jax.tree.map(lambda leaf, k=k: leaf[k], current.params) for k in range(args.seeds)]
     found = [look_into(network, test_key) for network in networks]
     for coherence, share in zip(COHERENCES, shares.T, strict=True):
-        spread = f"({share.min():.3f} to {share.max():.3f})"
-        print(f"coherence {coherence:+6.1%}: {share.mean():.3f} answer right {spread}")
+        each = f"networks {share.min():.3f} to {share.max():.3f}, best {best(coherence):.3f}"
+        print(f"coherence {coherence:+6.1%}: {share.mean():.3f} answer right, {each}")
     for k, each in enumerate(found):
         largest = ", ".join(f"{abs(values[0]):.3f}" for values in each.eigenvalues)
         print(f"seed {args.seed + k}: fixed points with largest |eigenvalue| {largest or 'none'}")

@@ -1,13 +1,15 @@
 """Networks that are trained together: one train step, vmapped over their parameters.
 
-Each run has its own seed (or learning rate), and all of them take each update at once. The runs are
-independent, so that they are also split evenly among the devices, as far as their number divides.
+Each run has its own seed (or learning rate), and all of them take each update at once.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from tqdm.auto import tqdm
 
 from jaxnn.types import Array
@@ -15,7 +17,7 @@ from jaxnn.types import Array
 
 def keys(seed: int, count: int) -> Array:
     """The key of each seed, from `seed` on: that of a run does not depend on how many there are."""
-    return jax.vmap(jax.random.key)(jax.numpy.arange(seed, seed + count))
+    return jax.vmap(jax.random.key)(jnp.arange(seed, seed + count))
 
 
 def train(
@@ -42,36 +44,24 @@ def train(
       The TrainStates, with a leading axis of runs; the Metrics and what was watched, `(runs,
       steps)` in front.
     """
-    count = len(jax.tree.leaves(each)[0])
-    devices = max(k for k in range(1, jax.device_count() + 1) if count % k == 0)
-    mesh = jax.make_mesh(
-        (devices,), ("run",), (jax.sharding.AxisType.Auto,), devices=jax.devices()[:devices]
-    )
     piece = max(k for k in range(1, max(1, steps // 20) + 1) if steps % k == 0)
-    runs, shared = jax.P("run"), jax.P()
 
     def update(current: Any, batch: Any) -> Any:
         current, metrics = step(current, batch)
         return current, (metrics, watch(current))
 
-    def some(current: Any, batch: Any) -> Any:
-        one = jax.vmap(update, in_axes=(0, None), out_axes=(0, 0))
-        current, seen = jax.lax.scan(lambda c, _: one(c, batch), current, None, length=piece)
-        return current, jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), seen)
+    @functools.partial(jax.jit, donate_argnums=0)
+    def advance(current: Any, batch: Any) -> Any:
+        one = jax.vmap(update, in_axes=(0, None))
+        return jax.lax.scan(lambda c, _: one(c, batch), current, None, length=piece)
 
-    def on_mesh(function: Any, *specs: Any) -> Any:
-        return jax.jit(
-            jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=runs, check_vma=False)
-        )
-
-    current = on_mesh(jax.vmap(start), *[runs] * len(each))(*each)
-    advance = on_mesh(some, runs, shared)
+    current = jax.jit(jax.vmap(start))(*each)
     seen = []
     with tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True) as bar:
         for _ in range(steps // piece):
             current, piece_seen = advance(current, batch)
             seen.append(jax.device_get(piece_seen))
-            bar.set_postfix_str(f"loss {seen[-1][0].loss[:, -1].mean():.4f}", refresh=False)
+            bar.set_postfix_str(f"loss {seen[-1][0].loss[-1].mean():.4f}", refresh=False)
             bar.update(piece)
-    metrics, watched = jax.tree.map(lambda *leaves: jax.numpy.concatenate(leaves, axis=1), *seen)
+    metrics, watched = jax.tree.map(lambda *leaves: np.concatenate(leaves).swapaxes(0, 1), *seen)
     return jax.device_get(current), metrics, watched

@@ -111,7 +111,9 @@ def draw_portrait(plane: Any, circle: Any, seen: Portrait, colors: Sequence[str]
     for flags, face, name in ((attracts, "black", "attracts"), (~attracts, "white", "repels")):
         plane.plot(*seen.points[flags].T, "ko", mfc=face, ms=9, label=f"fixed point that {name}")
         values = seen.eigenvalues[flags].ravel()
-        circle.plot(np.real(values), np.imag(values), "ko", mfc=face, ms=5, label=f"it {name}")
+        circle.plot(
+            np.real(values), np.imag(values), "ko", mfc=face, ms=5, label=f"of a point that {name}"
+        )
     angle = np.linspace(-np.pi, np.pi, 400)
     circle.plot(np.cos(angle), np.sin(angle), color="grey", linewidth=0.8)
     plane.set(xlabel="principal component 1", ylabel="principal component 2")

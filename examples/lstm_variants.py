@@ -100,7 +100,7 @@ def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
 
 def main() -> None:
     """Every task with every cell; the table; the picture."""
-    arguments = parser(__doc__, steps=500, seeds=6)
+    arguments = parser(__doc__, steps=600, seeds=6)
     arguments.add_argument("--tasks", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
     arguments.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
     path = DATA / "JSB_Chorales.mat"
@@ -108,7 +108,6 @@ def main() -> None:
     arguments.add_argument("--data", type=pathlib.Path, default=path, help=help)
     args = arguments.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    jaxnn.one_device_per_core()
     began, results = time.perf_counter(), {}
     for task in args.tasks:
         if task == "chorales" and not args.data.exists():

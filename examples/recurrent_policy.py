@@ -90,10 +90,9 @@ def advantages(outcome: t_maze.Outcome, values: Array, last: Array) -> Array:
 
 
 def actor_critic(
-    policy: Cell, length: int, params: Params, carried: Carried, batch: Any, key: Key
+    policy: Cell, length: int, params: Params, carried: Carried, _: Any, key: Key
 ) -> tuple[Array, Array, Carried]:
     """The loss of one rollout. Its gradient goes back to the rollout's first step, not further."""
-    del batch
     fixed = jax.lax.stop_gradient(params)
     after, steps = rollout(policy, length, fixed, carried, key)
     _, outputs = policy.unroll(params, steps.observation, carried.state, reset=steps.reset)
