@@ -1,8 +1,7 @@
 """A jaxnn cell inside a flax.nnx module, an equinox module and a haiku transform, trained there.
 
-Nine speakers are told apart, as in japanese_vowels.py, by one GRU whose outputs are averaged and a
-dense layer of the other library. jaxnn brings two pure functions, `init` and `unroll`; each library
-holds, differentiates and updates the parameters in its own way.
+Speakers are told apart, as in japanese_vowels.py, by a GRU and a dense layer of the other library.
+jaxnn brings two pure functions, `init` and `unroll`; the parameters are held the library's way.
 """
 
 import importlib.util
@@ -92,11 +91,10 @@ def in_equinox(key: Key, batch: Batch, test: Batch, steps: Iterable) -> Trained:
 
 
 def in_haiku(key: Key, batch: Batch, test: Batch, steps: Iterable) -> Trained:
-    """The parameters are asked for by name, inside a transformed function."""
+    """The parameters are asked for by name; after init, what CELL.init gives counts no more."""
     import haiku as hk
 
     def classify(batch: Batch) -> Array:
-        # In apply only the shapes are asked for, and the rest is compiled away.
         fresh = CELL.init(hk.next_rng_key() if hk.running_init() else key)
         params = fresh._make(
             hk.get_parameter(name, leaf.shape, leaf.dtype, init=lambda *_, leaf=leaf: leaf)
