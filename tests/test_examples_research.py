@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import importlib.util
 import pathlib
 import re
 import subprocess
@@ -18,8 +19,15 @@ import jaxnn
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 DATA = EXAMPLES.parents[1] / "shared" / "data" / "JSB_Chorales.mat"
 
-for module in ("matplotlib", "tqdm"):
-    pytest.importorskip(module, reason="the examples need the extra 'examples'")
+
+def without(*modules: str) -> bool:
+    """Whether one of these is not installed."""
+    return any(importlib.util.find_spec(module) is None for module in modules)
+
+
+pytestmark = pytest.mark.skipif(
+    without("matplotlib", "tqdm", "scipy"), reason="matplotlib, tqdm, scipy: the extra 'examples'"
+)
 
 
 def run(script: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
@@ -66,15 +74,16 @@ def test_recurrent_policy(tmp_path: pathlib.Path) -> None:
 
 
 def test_dynamics(tmp_path: pathlib.Path) -> None:
-    printed = answer("dynamics", tmp_path, "--steps", 40, "--trials", 50)
+    printed = answer("dynamics", tmp_path, "--steps", 60, "--trials", 50)
     shares = [float(share) for share in re.findall(r"%: ([\d.]+) answer right", printed)]
     assert len(shares) == 11 and shares[0] < 0.2 < 0.8 < shares[-1]
     assert printed.count("fixed points") == 2
 
 
+@pytest.mark.skipif(
+    without("flax", "equinox", "haiku"), reason="flax, equinox, haiku: the extra 'peers'"
+)
 def test_inside_other_libraries(tmp_path: pathlib.Path) -> None:
-    for module in ("flax", "equinox", "haiku"):
-        pytest.importorskip(module, reason="it is one of the three, in the extra 'peers'")
     printed = answer("inside_other_libraries", tmp_path, "--steps", 30)
     accuracies = [float(share) for share in re.findall(r"test accuracy ([\d.]+)", printed)]
     assert len(accuracies) == 3 and min(accuracies) > 0.6
@@ -129,7 +138,7 @@ def test_advantages(example: Any) -> None:
     expected = [surprises[0] + gamma * trace * surprises[1], *surprises[1:]]
     outcome = t_maze.Outcome(*(jnp.asarray(a)[:, None] for a in (reward, done, done)))
     found = policies.advantages(outcome, jnp.asarray(values)[:, None], jnp.array([last]))
-    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
 
 
 def test_maze(example: Any) -> None:
@@ -165,7 +174,7 @@ def test_tasks(example: Any) -> None:
         )
         first, second = np.flatnonzero(sequence[:length] >= 6)
         assert 10 <= first <= 20 and 50 <= second <= 60
-        assert task.targets[0, place] == 2 * (sequence[first] - 6) + sequence[second] - 6
+        assert targets[place] == 2 * (sequence[first] - 6) + sequence[second] - 6
 
 
 def test_task_errors(example: Any) -> None:
@@ -209,7 +218,7 @@ def test_equal_parameters(example: Any) -> None:
         for cell in problems.CELLS:
             params = jax.eval_shape(problems.build(cell, problem).init, jax.random.key(0))
             count = sum(leaf.size for leaf in jax.tree.leaves(params))
-            assert 0.94 < count / problem.parameters <= 1
+            assert 0.9 < count / problem.parameters <= 1
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"no {DATA}")
@@ -224,4 +233,4 @@ def test_chorales(example: Any) -> None:
     logits = jnp.log(jnp.clip(share, 1e-6, 1)) - jnp.log1p(-jnp.clip(share, 1e-6, 1))
     logits = jnp.broadcast_to(logits, steps.targets.shape)
     total, weight = jaxnn.binary_cross_entropy(logits, steps.targets, steps.mask)
-    assert abs(float(total / weight) - 11.09) < 0.05
+    assert abs(float(total / weight) - 11.09) < 0.1
