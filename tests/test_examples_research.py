@@ -168,10 +168,10 @@ def test_tasks(example: Any) -> None:
     task = tasks.temporal_order(key, 500)
     symbols, lengths = np.argmax(task.xs, -1), np.asarray(task.mask.sum(0))
     assert (lengths.min(), lengths.max()) == (100, 110) and (symbols[0] == 0).all()
+    counts, targets = np.asarray(task.counts), np.asarray(task.targets[0])
     for place, (sequence, length) in enumerate(zip(symbols.T, lengths, strict=True)):
-        assert (
-            sequence[length - 1] == 1 and task.counts[:, place].tolist().index(True) == length - 1
-        )
+        assert sequence[length - 1] == 1
+        assert np.flatnonzero(counts[:, place]).tolist() == [length - 1]
         first, second = np.flatnonzero(sequence[:length] >= 6)
         assert 10 <= first <= 20 and 50 <= second <= 60
         assert targets[place] == 2 * (sequence[first] - 6) + sequence[second] - 6
