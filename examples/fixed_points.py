@@ -112,7 +112,7 @@ def draw_portrait(plane: Any, circle: Any, seen: Portrait, colors: Sequence[str]
         plane.plot(*seen.points[flags].T, "ko", mfc=face, ms=9, label=f"fixed point that {name}")
         values = seen.eigenvalues[flags].ravel()
         circle.plot(
-            np.real(values), np.imag(values), "ko", mfc=face, ms=5, label=f"of a point that {name}"
+            np.real(values), np.imag(values), "ko", mfc=face, ms=5, label=f"at one that {name}"
         )
     angle = np.linspace(-np.pi, np.pi, 400)
     circle.plot(np.cos(angle), np.sin(angle), color="grey", linewidth=0.8)
@@ -123,5 +123,5 @@ def draw_portrait(plane: Any, circle: Any, seen: Portrait, colors: Sequence[str]
         left = min(0.5, float(np.real(seen.eigenvalues).min()) - 0.1)
         circle.set(xlim=(left, 1.15), ylim=(-reach, reach))
     circle.set_title("eigenvalues of the step's Jacobian at the points")
-    plane.legend(frameon=False)
-    circle.legend(frameon=False, loc="upper left")
+    for axes in (plane, circle):
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
