@@ -55,7 +55,9 @@ def train(
         one = jax.vmap(update, in_axes=(0, None))
         return jax.lax.scan(lambda c, _: one(c, batch), current, None, length=piece)
 
-    current = jax.jit(jax.vmap(start))(*each)
+    # One after the other: two batched QR factorisations, of orthogonal initialisers, can wait for
+    # each other for ever on a CPU of two cores (jax 0.10.2).
+    current = jax.jit(lambda each: jax.lax.map(lambda one: start(*one), each))(each)
     seen = []
     with tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True) as bar:
         for _ in range(steps // piece):
