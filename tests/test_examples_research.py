@@ -34,7 +34,7 @@ def run(script: str, *arguments: Any) -> subprocess.CompletedProcess[str]:
     """A script in a process of its own."""
     command = [sys.executable, EXAMPLES / f"{script}.py", *arguments]
     return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=600
+        [str(part) for part in command], capture_output=True, text=True, timeout=300
     )
 
 
@@ -84,7 +84,7 @@ def test_dynamics(tmp_path: pathlib.Path) -> None:
     without("flax", "equinox", "haiku"), reason="flax, equinox, haiku: the extra 'peers'"
 )
 def test_inside_other_libraries(tmp_path: pathlib.Path) -> None:
-    printed = answer("inside_other_libraries", tmp_path, "--steps", 30)
+    printed = answer("inside_other_libraries", tmp_path, "--steps", 30, "--seeds", 1)
     accuracies = [float(share) for share in re.findall(r"test accuracy ([\d.]+)", printed)]
     assert len(accuracies) == 3 and min(accuracies) > 0.6
 
@@ -160,13 +160,13 @@ def test_tasks(example: Any) -> None:
     assert (marks[:50].sum(0) == 1).all() and (marks[50:].sum(0) == 1).all()
 
     task = tasks.copy_memory(key, 50, 100)
-    symbols = np.argmax(task.xs, -1)
+    symbols = np.asarray(jnp.argmax(task.xs, -1))
     assert symbols.shape == (120, 50) and set(symbols[:10].ravel()) == set(range(8))
     assert (symbols[10:109] == 8).all() and (symbols[109] == 9).all() and (symbols[110:] == 8).all()
     assert (task.targets[:110] == 8).all() and (task.targets[110:] == symbols[:10]).all()
 
     task = tasks.temporal_order(key, 500)
-    symbols, lengths = np.argmax(task.xs, -1), np.asarray(task.mask.sum(0))
+    symbols, lengths = np.asarray(jnp.argmax(task.xs, -1)), np.asarray(task.mask.sum(0))
     assert (lengths.min(), lengths.max()) == (100, 110) and (symbols[0] == 0).all()
     counts, targets = np.asarray(task.counts), np.asarray(task.targets[0])
     for place, (sequence, length) in enumerate(zip(symbols.T, lengths, strict=True)):
