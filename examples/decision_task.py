@@ -40,7 +40,7 @@ def trials(key: Key, coherence: Array) -> Array:
 def best(coherence: np.ndarray) -> np.ndarray:
     """How often who adds up all the evidence answers right: Φ(coherence · √SHOW / NOISE).
 
-    >>> best(np.array([0.0, 0.128])).round(3).tolist()
+    >>> [round(share, 3) for share in best(np.array([0.0, 0.128])).tolist()]
     [0.5, 0.758]
     """
     return np.asarray(jax.scipy.stats.norm.cdf(coherence * SHOW**0.5 / NOISE))

@@ -1,5 +1,6 @@
 """The research examples in their short form, as a user runs them, and what they are built of."""
 
+import doctest
 import functools
 import importlib
 import importlib.util
@@ -110,6 +111,24 @@ def test_command_line(script: str) -> None:
     refused = run(script, "--steps", 0)
     assert refused.returncode == 2 and "must be an integer from 1 on, got '0'" in refused.stderr
     assert "--seeds" in run(script, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chorale_data",
+        "decision_task",
+        "drawing",
+        "fixed_points",
+        "memory_tasks",
+        "options",
+        "t_maze",
+    ],
+)
+def test_docstrings(example: Any, name: str) -> None:
+    """The examples in the docstrings of the modules that the scripts share."""
+    result = doctest.testmod(example(name))
+    assert result.attempted > 0 and result.failed == 0
 
 
 def test_rollout_is_what_unroll_gives(example: Any) -> None:
