@@ -19,6 +19,14 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
     return made
 
 
+def training_parser(doc: str | None, steps: int, seeds: int) -> argparse.ArgumentParser:
+    """A parser for trainings of several seeds: --steps and --seeds too, with these defaults."""
+    made = parser(doc)
+    made.add_argument("--steps", type=positive, default=steps, help="updates of each training")
+    made.add_argument("--seeds", type=positive, default=seeds, help="how many, from --seed on")
+    return made
+
+
 def data_folder() -> pathlib.Path:
     """The environment variable JAXNN_DATA, or `shared/data` beside the repository."""
     beside = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"

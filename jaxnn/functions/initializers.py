@@ -44,7 +44,20 @@ def per_gate(initializer: Initializer) -> Initializer:
     return init
 
 
-orthogonal: Initializer = per_gate(jax.nn.initializers.orthogonal())
+def _one_by_one(initializer: Initializer) -> Initializer:
+    """Under `vmap`, one after the other.
+
+    Batched QRs share the CPU's threads among themselves, and with as many of them under way as there
+    are threads each waits for the others for ever (jax 0.10.2).
+    """
+
+    def init(key: Key, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        return jax.custom_batching.sequential_vmap(lambda key: initializer(key, shape, dtype))(key)
+
+    return init
+
+
+orthogonal: Initializer = per_gate(_one_by_one(jax.nn.initializers.orthogonal()))
 """Each gate's recurrent kernel is an orthogonal matrix (Saxe 2014, arXiv 1312.6120)."""
 
 glorot: Initializer = per_gate(jax.nn.initializers.glorot_uniform())

@@ -1,21 +1,19 @@
-"""What the pictures of the research examples share."""
+"""Several runs in one picture: their curves, and how far they are spread."""
 
-import pathlib
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
 import numpy as np
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Seven that most colour-blind readers can tell apart (Okabe & Ito 2008)."""
 
 
-def panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
+def grid(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, Any]:
     """A figure and its axes `(rows, columns)`, of this size in inches."""
-    return plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def moving_mean(values: Any, window: int) -> np.ndarray:
@@ -53,10 +51,3 @@ def curves(axes: Any, values: Any, label: str, color: str, each: bool = True) ->
     if each:
         axes.plot(steps, smooth.T, color=color, alpha=0.3, linewidth=0.8)
     axes.plot(steps, smooth.mean(axis=0), color=color, linewidth=2, label=label)
-
-
-def save(figure: Any, path: pathlib.Path) -> None:
-    """Write the picture and say where."""
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-    print(f"picture: {path}")
