@@ -16,10 +16,11 @@ from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
-from mkdocs.structure.files import File, Files
+from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = re.compile(r"notebooks/\d")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SECTION = re.compile(r"^\{\{ (\S+\.md) # (.+) \}\}$", re.MULTILINE)
 NAMES = re.compile(r"^\{\{ api (\S+) \}\}$", re.MULTILINE)
@@ -53,8 +54,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             continue
         if path.startswith("docs/"):
             raise ValueError(f"{path}: a link into docs/ does not work on the site")
-        source = here.suffix == ".py" and not path.startswith("notebooks/")
-        files.append((Source if source else File).generated(config, path, abs_src_path=str(here)))
+        kind = Source if here.suffix == ".py" and not NOTEBOOK.match(path) else File
+        file = kind(path, str(ROOT), config.site_dir, config.use_directory_urls)
+        file.inclusion = InclusionLevel.NOT_IN_NAV  # unless the navigation names it
+        files.append(file)
         if here.suffix == ".md":
             wanted += _links(path, here.read_text(encoding="utf-8"))
     return files
@@ -85,7 +88,9 @@ def _expanded(markdown: str) -> str:
 def _section(path: str, heading: str) -> str:
     """What stands under a heading of the second level."""
     text = (ROOT / path).read_text(encoding="utf-8")
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+    )
     if found is None:
         raise ValueError(f"{path} has no section {heading!r}")
     return found[1].strip()
