@@ -19,7 +19,7 @@ class Markdown(griffe.Extension):
             fields = [f"    {name}: {a.annotation}" for name, a in obj.attributes.items()]
             declared = "\n".join(["```python", f"class {obj.name}(NamedTuple):", *fields, "```"])
             text = obj.docstring.value if obj.docstring else ""
-            obj.docstring = griffe.Docstring(f"{declared}\n\n{text}", parent=obj)
+            obj.docstring = griffe.Docstring(f"{text}\n\n{declared}", parent=obj)
 
 
 def _blocks(text: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ In a page of `docs/`, a line `{{ README.md # Use }}` stands for that section of 
 """
 
 import ast
+import itertools
 import os
 import posixpath
 import re
@@ -24,6 +25,7 @@ NOTEBOOK = re.compile(r"notebooks/\d")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SECTION = re.compile(r"^\{\{ (\S+\.md) # (.+) \}\}$", re.MULTILINE)
 NAMES = re.compile(r"^\{\{ api (\S+) \}\}$", re.MULTILINE)
+ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
 DOCTEST = re.compile(r"^```python$(?=\n>>>)", re.MULTILINE)
 
 
@@ -44,9 +46,12 @@ def on_config(config: MkDocsConfig) -> None:
 @event_priority(100)  # before mkdocs-jupyter, which looks for notebooks among the files
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds what the navigation names, and what pages link to, if the repository has it."""
-    wanted = list(_paths(config.nav))
-    for file in files.documentation_pages():
-        wanted += _links(file.src_uri, _expanded(file.content_string))
+    pages = {file.src_uri: _expanded(file.content_string) for file in files.documentation_pages()}
+    documented = set(ENTRY.findall("\n".join(pages.values())))
+    missing = [name for name, _ in _public() if name not in documented]
+    if missing:
+        raise ValueError(f"no page of docs/api has {missing}")
+    wanted = [*_paths(config.nav), *itertools.chain(*itertools.starmap(_links, pages.items()))]
     while wanted:
         path = wanted.pop()
         here = ROOT / path
@@ -97,20 +102,22 @@ def _section(path: str, heading: str) -> str:
 
 
 def _names(package: str) -> str:
-    """mkdocstrings' line for each name; in a file, functions before types before constants."""
-    if (ROOT / package.replace(".", "/")).with_suffix(".py").is_file():
-        tree = ast.parse((ROOT / package.replace(".", "/")).with_suffix(".py").read_text())
-        defined = (node.name for node in tree.body if isinstance(node, ast.FunctionDef))
-        names = [f"{package}.{name}" for name in defined if not name.startswith("_")]
-    else:
-        names = []
-        for node in ast.parse((ROOT / "jaxnn/__init__.py").read_text()).body:
-            if isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith(f"{package}."):
-                public = [alias.asname or alias.name for alias in node.names]
-                names += [f"jaxnn.{name}" for name in sorted(public, key=_kind)]
-    if not names:
-        raise ValueError(f"jaxnn has no public name from {package}")
+    """mkdocstrings' line for each public name from a package or module."""
+    names = [name for name, module in _public() if f"{module}.".startswith(f"{package}.")]
+    if not names:  # a module that is imported by itself
+        module = (ROOT / package.replace(".", "/")).with_suffix(".py")
+        parts = ast.parse(module.read_text(encoding="utf-8")).body
+        functions = (part.name for part in parts if isinstance(part, ast.FunctionDef))
+        names = [f"{package}.{name}" for name in functions if not name.startswith("_")]
     return "\n\n".join(f"::: {name}" for name in names)
+
+
+def _public() -> Iterator[tuple[str, str]]:
+    """The names of `jaxnn` and their modules: functions, then types, then constants of each."""
+    for part in ast.parse((ROOT / "jaxnn/__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(part, ast.ImportFrom):
+            names = (alias.asname or alias.name for alias in part.names)
+            yield from ((f"jaxnn.{name}", str(part.module)) for name in sorted(names, key=_kind))
 
 
 def _kind(name: str) -> int:
