@@ -1,0 +1,165 @@
+"""Shows the repository as it stands: its notebooks, its Markdown, and the files that these link to.
+
+A page of the site keeps its place in the repository, so that a link that works there works here.
+In a page of `docs/`, a line `{{ README.md # Use }}` stands for that section of that file,
+`{{ api jaxnn.cells }}` for the public names that `jaxnn` has from that package, and
+`{{ gallery }}` for a card for each example.
+"""
+
+import ast
+import itertools
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = re.compile(r"notebooks/\d")
+LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+SECTION = re.compile(r"^\{\{ (\S+\.md) # (.+) \}\}$", re.MULTILINE)
+NAMES = re.compile(r"^\{\{ api (\S+) \}\}$", re.MULTILINE)
+ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
+DOCTEST = re.compile(r"^```python$(?=\n>>>)", re.MULTILINE)
+
+
+class Source(File):
+    """A source file as a page: highlighted, not executed, and not searched."""
+
+    def is_documentation_page(self) -> bool:
+        return True
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """The notebooks import their drawings from beside them, and show their pictures."""
+    folders = [str(ROOT / "notebooks"), os.environ.get("PYTHONPATH", "")]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+
+
+@event_priority(100)  # before mkdocs-jupyter, which looks for notebooks among the files
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds what the navigation names, and what pages link to, if the repository has it."""
+    pages = {file.src_uri: _expanded(file.content_string) for file in files.documentation_pages()}
+    documented = set(ENTRY.findall("\n".join(pages.values())))
+    missing = [name for name, _ in _public() if name not in documented]
+    if missing:
+        raise ValueError(f"no page of docs/api has {missing}")
+    wanted = [*_paths(config.nav), *itertools.chain(*itertools.starmap(_links, pages.items()))]
+    while wanted:
+        path = wanted.pop()
+        here = ROOT / path
+        if files.get_file_from_path(path) or not here.is_file():
+            continue
+        if path.startswith("docs/"):
+            raise ValueError(f"{path}: a link into docs/ does not work on the site")
+        kind = Source if here.suffix == ".py" and not NOTEBOOK.match(path) else File
+        file = kind(path, str(ROOT), config.site_dir, config.use_directory_urls)
+        file.inclusion = InclusionLevel.NOT_IN_NAV  # unless the navigation names it
+        files.append(file)
+        if here.suffix == ".md":
+            wanted += _links(path, here.read_text(encoding="utf-8"))
+    return files
+
+
+def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
+    if not isinstance(page.file, Source):
+        return None
+    path, code = page.file.src_uri, page.file.content_string
+    return (
+        f"---\ntitle: {path}\nhide: [toc]\nsearch: {{exclude: true}}\n---\n"
+        f"# {path}\n\n``````python\n{code}``````\n"
+    )
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    if isinstance(page.file, Source):
+        return markdown
+    return DOCTEST.sub("```pycon", _unlinked(page.file.src_uri, _expanded(markdown)))
+
+
+def _expanded(markdown: str) -> str:
+    markdown = SECTION.sub(lambda match: _section(*match.groups()), markdown)
+    markdown = NAMES.sub(lambda match: _names(match[1]), markdown)
+    return markdown.replace("{{ gallery }}", "\n".join(_gallery()))
+
+
+def _section(path: str, heading: str) -> str:
+    """What stands under a heading of the second level."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    found = re.search(
+        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+    )
+    if found is None:
+        raise ValueError(f"{path} has no section {heading!r}")
+    return found[1].strip()
+
+
+def _names(package: str) -> str:
+    """mkdocstrings' line for each public name from a package or module."""
+    names = [name for name, module in _public() if f"{module}.".startswith(f"{package}.")]
+    if not names:  # a module that is imported by itself
+        module = (ROOT / package.replace(".", "/")).with_suffix(".py")
+        parts = ast.parse(module.read_text(encoding="utf-8")).body
+        functions = (part.name for part in parts if isinstance(part, ast.FunctionDef))
+        names = [f"{package}.{name}" for name in functions if not name.startswith("_")]
+    return "\n\n".join(f"::: {name}" for name in names)
+
+
+def _public() -> Iterator[tuple[str, str]]:
+    """The names of `jaxnn` and their modules: functions, then types, then constants of each."""
+    for part in ast.parse((ROOT / "jaxnn/__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(part, ast.ImportFrom):
+            names = (alias.asname or alias.name for alias in part.names)
+            yield from ((f"jaxnn.{name}", str(part.module)) for name in sorted(names, key=_kind))
+
+
+def _kind(name: str) -> int:
+    return 2 if name.isupper() else 0 if name.islower() else 1
+
+
+def _gallery() -> Iterator[str]:
+    """A card for each script that runs: its picture, what it says of itself, its command."""
+    yield '<div class="grid cards" markdown>\n'
+    for script in sorted((ROOT / "examples").glob("*.py")):
+        code = script.read_text(encoding="utf-8")
+        if 'if __name__ == "__main__":' not in code:
+            continue
+        first, _, more = (ast.get_docstring(ast.parse(code)) or "").partition("\n\n")
+        lines = [f"**[{script.name}](examples/{script.name})**: {first}", "", more, ""]
+        for picture in sorted(script.parent.glob(f"pictures/{script.stem}*.png")):
+            lines += [f"![{first}](examples/pictures/{picture.name})", ""]
+        lines += ["```sh", f"python examples/{script.name}", "```"]
+        yield "-   " + "\n".join(lines).replace("\n", "\n    ") + "\n"
+    yield "</div>"
+
+
+def _paths(nav: Any) -> Iterator[str]:
+    """The files that a navigation names."""
+    if isinstance(nav, str):
+        yield nav
+    for part in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else []:
+        yield from _paths(part)
+
+
+def _links(page: str, markdown: str) -> Iterator[str]:
+    """The files that a page links to, from the root of the repository."""
+    for match in LINK.finditer(markdown):
+        if ":" not in match[3]:
+            yield posixpath.normpath(posixpath.join(posixpath.dirname(page), match[3]))
+
+
+def _unlinked(page: str, markdown: str) -> str:
+    """A folder has no page: a link to one is its text alone."""
+
+    def text(match: re.Match[str]) -> str:
+        folder = ROOT / posixpath.dirname(page) / match[3]
+        return match[2] if ":" not in match[3] and folder.is_dir() else match[0]
+
+    return LINK.sub(text, markdown)
