@@ -154,20 +154,17 @@ def init_conv_lstm(
     )
 
 
-def convolve_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ...]:
-    """x * kernel + bias, one array a gate: `(..., *spatial, rows)` by
-    `(*window, rows, gates, hidden)`."""
+def convolve_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+    """x * kernel, one array a gate: `(..., *spatial, rows)` by `(*window, rows, gates, hidden)`."""
     *window, rows, gates, features = kernel.shape
     pads = [((size - 1) // 2, size // 2) for size in window]
     y = convolve(x, kernel.reshape(*window, rows, gates * features), pads)
-    if bias is not None:
-        y = y + per_unit(bias.reshape(gates * features), y)
     return tuple(jnp.split(y, gates, axis=-1))
 
 
 def project(params: ConvLSTMParams, x: Array) -> tuple[Array, ...]:
-    """x * U + b, for each gate."""
-    return convolve_gates(x, params.input_kernel, params.bias)
+    """x * U, for each gate."""
+    return convolve_gates(x, params.input_kernel)
 
 
 def mix(params: ConvLSTMParams, state: LSTMState) -> tuple[Array, ...]:

@@ -11,6 +11,7 @@ from jaxnn.cells.gates import (
     check_bias,
     init_gates,
     input_size_of,
+    plus_bias,
     project_both,
     project_gates,
     times_gates,
@@ -109,8 +110,8 @@ def init_elman(
 
 
 def project(params: ElmanParams, x: Array) -> tuple[Array, ...]:
-    """x U + b."""
-    return project_gates(x, params.input_kernel, params.bias)
+    """x U."""
+    return project_gates(x, params.input_kernel)
 
 
 def mix(params: ElmanParams, state: ElmanState) -> tuple[Array, ...]:
@@ -122,8 +123,9 @@ def combine(
     activation: Activation, params: ElmanParams, projected: Any, mixed: Any, state: ElmanState
 ) -> ElmanState:
     """f of the sum."""
-    del params, state
-    return ElmanState(activation(projected[0] + mixed[0]))
+    del state
+    (s,) = plus_bias([projected[0] + mixed[0]], params.bias)
+    return ElmanState(activation(s))
 
 
 def initial_state(dtype: Any, params: Params, batch_shape: tuple[int, ...] = ()) -> ElmanState:

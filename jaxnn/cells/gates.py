@@ -1,6 +1,7 @@
 """What the gated cells have in common: parameters with a gate axis, and products with them."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -40,8 +41,8 @@ def check_bias(name: str, bias: Any, bias_init: Initializer | None, default: Ini
     return (bias_init or default) if bias else None
 
 
-def times_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ...]:
-    """x · kernel + bias, one array a gate: `(..., rows)` by `(rows, gates, hidden)`.
+def times_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+    """x · kernel, one array a gate: `(..., rows)` by `(rows, gates, hidden)`.
 
     One matmul of two matrices, then a split: on one device the fastest of the ways to say it, and
     in its transpose too. Where x may lie on many devices no axes are merged, and the rows of x are
@@ -50,62 +51,51 @@ def times_gates(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Arr
     rows, gates, hidden = kernel.shape
     if on_mesh(x) or on_mesh(kernel):
         apart = jnp.tensordot(whole_rows(x), kernel, 1)
-        if bias is not None:
-            apart = apart + per_unit(bias, apart)
         return tuple(jnp.squeeze(a, -2) for a in jnp.split(apart, gates, axis=-2))
     flat = jnp.matmul(x.reshape(-1, rows), kernel.reshape(rows, gates * hidden))
-    if bias is not None:
-        flat = flat + per_unit(bias.reshape(gates * hidden), flat)
-    flat = flat.reshape(*x.shape[:-1], gates * hidden)
-    return cut(flat, gates)
+    return cut(flat.reshape(*x.shape[:-1], gates * hidden), gates)
 
 
-def project_gates(x: Array, kernel: Array, bias: Array | None) -> tuple[Array, ...]:
-    """x · kernel + bias for a whole sequence, one array a gate, as `times_gates` gives them.
+def project_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+    """x · kernel for a whole sequence, one array a gate, as `times_gates` gives them.
 
     By one matmul a gate, whose results lie apart at once; a split would copy them. Its tangent, and
     so its transpose, is that of the one matmul.
     """
-    if on_mesh(x) or on_mesh(kernel):
-        return times_gates(x, kernel, bias)
-    return _gate_by_gate(x, kernel, bias)
+    return (times_gates if on_mesh(x) or on_mesh(kernel) else _gate_by_gate)(x, kernel)
 
 
 @jax.custom_jvp
-def _gate_by_gate(x: Array, kernel: Array, bias: Array | None) -> tuple[Array, ...]:
-    flat = x.reshape(-1, x.shape[-1])
-    gates = [jnp.matmul(flat, kernel[:, n]) for n in range(kernel.shape[1])]
-    if bias is not None:
-        gates = [gate + per_unit(b, gate) for gate, b in zip(gates, bias, strict=True)]
-    return tuple(gate.reshape(*x.shape[:-1], kernel.shape[-1]) for gate in gates)
+def _gate_by_gate(x: Array, kernel: Array) -> tuple[Array, ...]:
+    rows, gates, hidden = kernel.shape
+    flat = x.reshape(-1, rows)
+    apart = [jnp.matmul(flat, kernel[:, gate]) for gate in range(gates)]
+    return tuple(y.reshape(*x.shape[:-1], hidden) for y in apart)
 
 
 @functools.partial(_gate_by_gate.defjvp, symbolic_zeros=True)
 def _gate_by_gate_jvp(primals: Any, tangents: Any) -> Any:
-    x, kernel, bias = primals
-    x_dot, kernel_dot, bias_dot = (None if _is_zero(dot) else dot for dot in tangents)
-    gates = _gate_by_gate(x, kernel, bias)
-    terms = []
-    if x_dot is not None:
-        terms.append(times_gates(x_dot, kernel))
-    if kernel_dot is not None:
+    x, kernel = primals
+    x_dot, kernel_dot = tangents
+    terms = [] if isinstance(x_dot, SymbolicZero) else [times_gates(x_dot, kernel)]
+    if not isinstance(kernel_dot, SymbolicZero):
         terms.append(times_gates(x, kernel_dot))
-    if bias_dot is not None:
-        pairs = zip(bias_dot, gates, strict=True)
-        terms.append(tuple(jnp.broadcast_to(per_unit(b, gate), gate.shape) for b, gate in pairs))
-    return gates, tuple(functools.reduce(jnp.add, each) for each in zip(*terms, strict=True))
-
-
-def _is_zero(tangent: Any) -> bool:
-    return isinstance(tangent, SymbolicZero)
+    tangent = tuple(functools.reduce(jnp.add, each) for each in zip(*terms, strict=True))
+    return _gate_by_gate(x, kernel), tangent
 
 
 def project_both(left: Any, right: Any, x: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """x U + b for two cells, their gates side by side in one matmul."""
+    """x U for two cells, their gates side by side in one matmul."""
     kernel = jnp.concatenate([left.input_kernel, right.input_kernel], axis=1)
-    bias = None if left.bias is None else jnp.concatenate([left.bias, right.bias])
-    both, gates = times_gates(x, kernel, bias), left.input_kernel.shape[1]
+    both, gates = times_gates(x, kernel), left.input_kernel.shape[1]
     return both[:gates], both[gates:]
+
+
+def plus_bias(gates: Iterable[Array], bias: Array | None) -> tuple[Array, ...]:
+    """Each gate's sum, + b. It is added in the loop, where it costs no pass over all steps."""
+    if bias is None:
+        return tuple(gates)
+    return tuple(gate + per_unit(b, gate) for gate, b in zip(gates, bias, strict=True))
 
 
 def per_unit(vector: Array, like: Array) -> Array:

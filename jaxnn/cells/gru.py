@@ -11,6 +11,7 @@ from jaxnn.cells.gates import (
     init_gates,
     input_size_of,
     per_unit,
+    plus_bias,
     project_both,
     project_gates,
     times_gates,
@@ -127,8 +128,8 @@ def init_gru(
 
 
 def project(params: GRUParams, x: Array) -> tuple[Array, ...]:
-    """x U + b, for each gate."""
-    return project_gates(x, params.input_kernel, params.bias)
+    """x U, for each gate."""
+    return project_gates(x, params.input_kernel)
 
 
 def mix(params: GRUParams, state: GRUState) -> tuple[Array, ...]:
@@ -144,18 +145,22 @@ def mix_before(params: GRUParams, state: GRUState) -> tuple[Array, ...]:
 def gates_after(params: GRUParams, projected: Any, mixed: Any, state: GRUState) -> GRUGates:
     """The gates, with the reset after the product."""
     del state
-    r, z = (jax.nn.sigmoid(p + m) for p, m in zip(projected[:2], mixed[:2], strict=True))
-    m = mixed[2]
+    m_r, m_z, m = mixed
     if params.recurrent_bias is not None:
         m = m + per_unit(params.recurrent_bias, m)
-    return GRUGates(r, z, jnp.tanh(projected[2] + r * m))
+    p_r, p_z, p = projected
+    r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), params.bias)
+    r = jax.nn.sigmoid(r)
+    return GRUGates(r, jax.nn.sigmoid(z), jnp.tanh(p + r * m))
 
 
 def gates_before(params: GRUParams, projected: Any, mixed: Any, state: GRUState) -> GRUGates:
     """The gates, with the reset before the product: a second matmul, which needs the first."""
-    r, z = (jax.nn.sigmoid(p + m) for p, m in zip(projected[:2], mixed, strict=True))
+    (p_r, p_z, p), (m_r, m_z) = projected, mixed
+    r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), params.bias)
+    r = jax.nn.sigmoid(r)
     m = jnp.matmul(r * state.hidden, params.recurrent_kernel[:, 2])
-    return GRUGates(r, z, jnp.tanh(projected[2] + m))
+    return GRUGates(r, jax.nn.sigmoid(z), jnp.tanh(p + m))
 
 
 def combine(gates: Any, params: GRUParams, projected: Any, mixed: Any, state: GRUState) -> GRUState:

@@ -11,6 +11,7 @@ from jaxnn.cells.gates import (
     init_gates,
     input_size_of,
     per_unit,
+    plus_bias,
     project_both,
     project_gates,
     times_gates,
@@ -149,8 +150,8 @@ def init_lstm(
 
 
 def project(params: LSTMParams, x: Array) -> tuple[Array, ...]:
-    """x U + b, for each gate."""
-    return project_gates(x, params.input_kernel, params.bias)
+    """x U, for each gate."""
+    return project_gates(x, params.input_kernel)
 
 
 def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
@@ -172,7 +173,7 @@ def combine(params: LSTMParams, projected: Any, mixed: Any, state: LSTMState) ->
 def _gates_and_cell(
     params: LSTMParams, projected: Any, mixed: Any, state: LSTMState
 ) -> tuple[LSTMGates, Array]:
-    *before, g, o = (p + m for p, m in zip(projected, mixed, strict=True))
+    *before, g, o = plus_bias(map(jnp.add, projected, mixed), params.bias)
     i, f = (None, *before) if len(before) == 1 else before
     f = jax.nn.sigmoid(f)
     i = 1 - f if i is None else jax.nn.sigmoid(i)

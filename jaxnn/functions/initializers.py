@@ -47,8 +47,8 @@ def per_gate(initializer: Initializer) -> Initializer:
 def _one_by_one(initializer: Initializer) -> Initializer:
     """Under `vmap`, one after the other.
 
-    Batched QRs share the CPU's threads among themselves, and with as many of them under way as there
-    are threads each waits for the others for ever (jax 0.10.2).
+    Batched QRs share the CPU's threads, and with as many of them under way as there are threads
+    each waits for the others for ever (jax 0.10.2).
     """
 
     def init(key: Key, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:

@@ -208,25 +208,45 @@ def _streams(
         along = (for_combine,), (_dense(for_combine_dot),)
         fixed_dots = jax.jvp(recurrence.pointwise.fix, *along)[1]
 
-    found = {}
+    def terms(source: Source) -> dict[str, Array]:
+        """What adds up to the stream of a source, by where it comes from."""
+        kinds = {
+            "projected": [projected_dots[n] for n in source.projected],
+            "mixed": [mixed_dots[n] for n in source.mixed if mixed_dots],
+            "fixed": [fixed_dots[n][None] for n in source.fixed if fixed_dots],
+            "products": [
+                product.of(factors[n], fixed_dots[product.weight])
+                for n, product in ((n, recurrence.pointwise.products[n]) for n in source.products)
+                if fixed_dots
+            ],
+        }
+        moving = {kind: [d for d in dots if not _is_zero(d)] for kind, dots in kinds.items()}
+        return {kind: functools.reduce(jnp.add, dots) for kind, dots in moving.items() if dots}
+
     one_step = [*jax.tree.leaves(state), *(jax.lax.reduce_sum(leaf, (0,)) for leaf in factors)]
-    for source, leaf in recurrence.pointwise.streams().items():
-        terms = [projected_dots[n] for n in source.projected if not _is_zero(projected_dots[n])]
-        terms += [mixed_dots[n] for n in source.mixed if mixed_dots]
-        terms += [fixed_dots[n][None] for n in source.fixed if fixed_dots]
-        for n, product in ((n, recurrence.pointwise.products[n]) for n in source.products):
-            terms += [product.of(factors[n], fixed_dots[product.weight])] if fixed_dots else []
-        if terms:
-            # As wide as the state: what is summed over the batch is so after the loop, once.
-            found[source] = over_time(functools.reduce(jnp.add, terms), time, one_step[leaf])
+
+    def stream(parts: Iterable[Array], like: Array) -> Array:
+        """As wide as the state: what is summed over the batch is so after the loop, once."""
+        return over_time(functools.reduce(jnp.add, parts), time, like)
+
+    leaves = recurrence.pointwise.streams()
+    found = {source: parts for source in leaves if (parts := terms(source))}
     ordered = sorted((source for source in found if source.mixed), key=lambda source: source.mixed)
     mixed = jax.tree.leaves(jax.eval_shape(recurrence.mix, for_mix, state))
     alike = len({(leaf.shape, leaf.dtype) for leaf in mixed}) == 1 and mixed[0].ndim > 0
+    alike = alike and len({tuple(found[source]) for source in ordered}) == 1
     # Side by side along a hidden axis that is sharded, they would have to be sent around.
-    alike = alike and not any(map(on_mesh, found.values()))
-    if not alike or [source.mixed for source in ordered] != [(n,) for n in range(len(mixed))]:
-        return _Streams(None, found)
-    return _Streams(jnp.concatenate([found.pop(source) for source in ordered], axis=-1), found)
+    alike = alike and not any(map(on_mesh, jax.tree.leaves(found)))
+    together = None
+    if alike and [source.mixed for source in ordered] == [(n,) for n in range(len(mixed))]:
+        rows = [found.pop(source) for source in ordered]
+        side_by_side = functools.partial(jnp.concatenate, axis=-1)
+        parts = [side_by_side([row[kind] for row in rows]) for kind in rows[0]]
+        together = stream(parts, side_by_side([one_step[leaves[source]] for source in ordered]))
+    apart = {
+        source: stream(parts.values(), one_step[leaves[source]]) for source, parts in found.items()
+    }
+    return _Streams(together, apart)
 
 
 def _mixed_dots(
