@@ -450,8 +450,8 @@ for axes, k in itertools.zip_longest(panels, wrong):
 
 # %% [markdown]
 # **Its filters.** Above, the 16 filters of the first layer (purple positive, orange negative);
-# below, what each finds in one digit. They were random numbers, and have become edges, corners and
-# strokes in several directions.
+# below, what each finds in one digit. They were random numbers. Several now compare one side with
+# the other, as the edge filters above do, in several directions; not each has a name.
 
 # %%
 first = fit.train_state.params[0]
