@@ -33,7 +33,7 @@ from sklearn.datasets import load_digits, load_sample_image
 import jaxnn
 from jaxnn import plot
 
-keys = iter(jax.random.split(jax.random.key(0), 32))
+keys = iter(jax.random.split(jax.random.key(0), 64))
 pixels, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
 images = pixels.reshape(-1, 8, 8, 1).astype(np.float32) / 16
 print("images", images.shape, "from", images.min(), "to", images.max())
