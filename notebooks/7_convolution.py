@@ -626,8 +626,8 @@ def films(key, pictures, count):
 
 # %%
 film_model = jaxnn.stack(
-    jaxnn.conv_lstm(1, 24, (FIELD, FIELD), (3, 3)),
-    jaxnn.conv(24, 1, (3, 3), padding="same"),
+    jaxnn.conv_lstm(1, 16, (FIELD, FIELD), (3, 3)),
+    jaxnn.conv(16, 1, (3, 3), padding="same"),
 )
 
 
@@ -645,12 +645,12 @@ def predict(params, shown):
 
 
 def film_loss(params, state, batch, key):
-    film = films(batch, images[training], 16)
+    film = films(batch, images[training], 8)
     loss = optax.sigmoid_binary_cross_entropy(predict(params, film[:SHOWN]), film[1:])
     return loss.sum(), loss.size, state
 
 
-STEPS = 300
+STEPS = 200
 optimizer = optax.chain(
     optax.clip_by_global_norm(1.0),
     optax.adam(optax.schedules.cosine_decay_schedule(5e-3, STEPS)),
