@@ -53,7 +53,7 @@ def draw(path: pathlib.Path, signals: Any, accuracies: Any, part: str) -> None:
         at = places + 0.4 * k - 0.2
         drawn = bars.bar(at, [pair[k] for pair in accuracies.values()], 0.36, color=color)
         drawn.set_label(order)
-        bars.bar_label(drawn, fmt="%.0f", label_type="center", color="white", fontsize=11)
+        bars.bar_label(drawn, fmt="%.1f", label_type="center", color=("white", "black")[k])
         bars.plot(at, [PUBLISHED[name][k] for name in accuracies], "kD", markersize=6)
     bars.plot([], [], "kD", label="published")
     bars.set(ylabel=f"{part} accuracy (%)", xticks=places, ylim=(0, 118))
