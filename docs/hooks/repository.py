@@ -133,11 +133,24 @@ def _gallery() -> Iterator[str]:
             continue
         first, _, more = (ast.get_docstring(ast.parse(code)) or "").partition("\n\n")
         lines = [f"**[{script.name}](examples/{script.name})**: {first}", "", more, ""]
-        for picture in sorted(script.parent.glob(f"pictures/{script.stem}*.png")):
-            lines += [f"![{first}](examples/pictures/{picture.name})", ""]
+        picture = f"examples/pictures/{script.stem}.png"
+        lines += [f"![{first}]({picture})", ""] if (ROOT / picture).is_file() else []
+        lines += [*_results(script.name), ""]
         lines += ["```sh", f"python examples/{script.name}", "```"]
         yield "-   " + "\n".join(lines).replace("\n", "\n    ") + "\n"
     yield "</div>"
+
+
+def _results(script: str) -> list[str]:
+    """The rows of the examples' table that link to a script, under its head."""
+    readme = ROOT / "examples/README.md"
+    text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        head, rule, *rows = table.splitlines()
+        about = [LINK.sub(r"\2", row) for row in rows if f"]({script})" in row]
+        if about:
+            return [head, rule, *about]
+    return []
 
 
 def _paths(nav: Any) -> Iterator[str]:
