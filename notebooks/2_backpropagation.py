@@ -165,7 +165,7 @@ dE_dw3, dE_dw4 = delta_h2 * i1, delta_h2 * i2
 dE_db1 = delta_h1 + delta_h2
 
 # %% [markdown]
-# ## Every partial derivative beside `jax.grad`
+# ## Every partial derivative beside jax.grad
 #
 # `jax.grad` gives the derivatives with respect to the parameters. It gives the ones in between too,
 # once the network is written as a function of what is in between: of the outputs, of $net_o$, of
