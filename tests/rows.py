@@ -144,9 +144,6 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "conv lstm peephole": lambda d: jaxnn.conv_lstm(
         2, 3, (3, 2), (3, 2), (2, 1), peephole=True, dtype=d
     ),
-    "conv lstm no bias": lambda d: jaxnn.conv_lstm(
-        2, 2, (2, 1, 2), (1, 2, 3), peephole=True, bias=False, dtype=d
-    ),
     "own": lambda d: _own(_own_apply, _own_state, d),
     "own with key": lambda d: _own(_noisy_apply, _noisy_state, d),
     "own of images": lambda d: _own(_images_apply, _own_state, d, 2),
@@ -158,7 +155,6 @@ EVENTS = {
     "own of images": (2, 3),
     "conv lstm": (4, 2),
     "conv lstm peephole": (3, 2, 2),
-    "conv lstm no bias": (2, 1, 2, 2),
 }
 """The shapes of an x that is not just three features."""
 COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
