@@ -542,8 +542,8 @@ plt.show()
 # forget gates near 0.73 falls to guessing: an LSTM *can* hold the country on its belt, but the
 # gradient that would teach it to has faded first. With biases that hold the gates open it still
 # answers nine times in ten from 200 steps away. Where the notes say that the LSTM was made to
-# solve the long-term dependency (长期依赖) problem, this is the small print: the belt is only as long
-# as the forget gate lets it be at the start.
+# solve the long-term dependency (长期依赖) problem, this is the small print: the belt is only as
+# long as the forget gate lets it be at the start.
 #
 # Every dot is a seed; the share is that of the last 960 sentences, each answered before it
 # was learned from and none seen twice, so nothing here was memorised.
