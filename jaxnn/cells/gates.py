@@ -6,11 +6,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from jaxnn.functions.checks import check_batch_shape, check_bool, check_params
 from jaxnn.functions.cut import cut
 from jaxnn.functions.mesh import on_mesh, whole_rows
+from jaxnn.recurrence.rule import is_zero
 from jaxnn.types import Array, Initializer, Key
 
 
@@ -77,8 +77,8 @@ def _gate_by_gate(x: Array, kernel: Array) -> tuple[Array, ...]:
 def _gate_by_gate_jvp(primals: Any, tangents: Any) -> Any:
     x, kernel = primals
     x_dot, kernel_dot = tangents
-    terms = [] if isinstance(x_dot, SymbolicZero) else [times_gates(x_dot, kernel)]
-    if not isinstance(kernel_dot, SymbolicZero):
+    terms = [] if is_zero(x_dot) else [times_gates(x_dot, kernel)]
+    if not is_zero(kernel_dot):
         terms.append(times_gates(x, kernel_dot))
     tangent = tuple(functools.reduce(jnp.add, each) for each in zip(*terms, strict=True))
     return _gate_by_gate(x, kernel), tangent

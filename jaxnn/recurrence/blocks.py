@@ -13,10 +13,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from jaxnn.functions.mesh import on_mesh
 from jaxnn.recurrence.path import run_split
+from jaxnn.recurrence.rule import is_zero
 from jaxnn.recurrence.scan import Edges
 from jaxnn.recurrence.split import Split, prepare
 from jaxnn.types import Params, State
@@ -93,8 +93,8 @@ def _run_blocks_jvp(
 ) -> tuple[Any, Any]:
     """That of the sequence in one piece, along what moves."""
     leaves, structure = jax.tree.flatten(primals)
-    dots = jax.tree.leaves(tangents, is_leaf=lambda dot: isinstance(dot, SymbolicZero))
-    moving = [n for n, dot in enumerate(dots) if not isinstance(dot, SymbolicZero)]
+    dots = jax.tree.leaves(tangents, is_leaf=is_zero)
+    moving = [n for n, dot in enumerate(dots) if not is_zero(dot)]
 
     def run(moved: list[Any]) -> tuple[State, Any]:
         known = dict(zip(moving, moved, strict=True))

@@ -200,7 +200,7 @@ def _streams(
     """What enters the tangent's recurrence from outside, for all time steps at once."""
     (for_mix, for_combine), projected, state, *_ = primals
     (for_mix_dot, for_combine_dot), projected_dot, *_ = tangents
-    projected_dots = jax.tree.leaves(projected_dot, is_leaf=_is_zero)
+    projected_dots = jax.tree.leaves(projected_dot, is_leaf=is_zero)
     time = jax.tree.leaves(projected)[0].shape[0]
     mixed_dots = _mixed_dots(recurrence, for_mix, for_mix_dot, state, before, time)
     fixed_dots = []
@@ -220,7 +220,7 @@ def _streams(
                 if fixed_dots
             ],
         }
-        moving = {kind: [d for d in dots if not _is_zero(d)] for kind, dots in kinds.items()}
+        moving = {kind: [d for d in dots if not is_zero(d)] for kind, dots in kinds.items()}
         return {kind: functools.reduce(jnp.add, dots) for kind, dots in moving.items() if dots}
 
     one_step = [*jax.tree.leaves(state), *(jax.lax.reduce_sum(leaf, (0,)) for leaf in factors)]
@@ -253,8 +253,8 @@ def _mixed_dots(
     recurrence: Recurrence, weights: Any, weights_dot: Any, state: State, before: Any, time: Any
 ) -> list[Array]:
     """The tangent of `mix` in its weights, for all time steps by one matmul; [] for zero."""
-    leaves = jax.tree.leaves(weights_dot, is_leaf=_is_zero)
-    if all(map(_is_zero, itertools.compress(leaves, recurrence.weights))):
+    leaves = jax.tree.leaves(weights_dot, is_leaf=is_zero)
+    if all(map(is_zero, itertools.compress(leaves, recurrence.weights))):
         return []
     kept = [leaf is not None for leaf in before]
     states, dense = restore(kept, jax.tree.leaves(before), state, time), _dense(weights_dot)
@@ -330,18 +330,19 @@ def _pick(which: Sequence[bool], tree: Any) -> list[Any]:
     return list(itertools.compress(jax.tree.leaves(tree), which))
 
 
-def _is_zero(tangent: Any) -> bool:
+def is_zero(tangent: Any) -> bool:
+    """Whether a tangent, in a rule that asks for symbolic zeros, is one."""
     return isinstance(tangent, SymbolicZero)
 
 
 def _all_zero(tree: Any) -> bool:
-    return all(map(_is_zero, jax.tree.leaves(tree, is_leaf=_is_zero)))
+    return all(map(is_zero, jax.tree.leaves(tree, is_leaf=is_zero)))
 
 
 def _dense(tree: Any) -> Any:
     """A tree of tangents, with zeros written out."""
     return jax.tree.map(
-        lambda leaf: zeros_of_type(leaf.aval) if _is_zero(leaf) else leaf,
+        lambda leaf: zeros_of_type(leaf.aval) if is_zero(leaf) else leaf,
         tree,
-        is_leaf=_is_zero,
+        is_leaf=is_zero,
     )

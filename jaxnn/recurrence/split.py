@@ -5,7 +5,7 @@
     state     = combine(params, projected, mixed, state)                    pointwise, unit by unit
     y         = output(state)
 
-Written so, the inputs of a whole sequence are projected by one large matmul before the loop.
+Written so, the inputs of a whole sequence are projected before the loop, by large matmuls.
 """
 
 from collections.abc import Callable
