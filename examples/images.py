@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import command_line
+import drawing
 import image_data
 import jax
 import jax.numpy as jnp
@@ -105,9 +106,7 @@ def draw(
         panel.imshow(test.images[k, ..., 0], cmap="gray_r")
         wrong = f" [{names[guesses[k]]}]" if guesses[k] != test.labels[k] else ""
         panel.set_title(f"{names[test.labels[k]]}, {100 * truth[k]:.0f} %{wrong}", fontsize=9)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=100)
-    print(f"picture: {path}")
+    drawing.save(figure, path)
 
 
 def main() -> None:

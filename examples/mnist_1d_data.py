@@ -4,6 +4,7 @@ import pathlib
 from typing import Any
 
 import command_line
+import drawing
 import numpy as np
 
 ORDERS = ("in order", "shuffled")
@@ -59,6 +60,4 @@ def draw(path: pathlib.Path, signals: Any, accuracies: Any, part: str) -> None:
     bars.set(ylabel=f"{part} accuracy (%)", xticks=places, ylim=(0, 118))
     bars.set_xticklabels(list(accuracies))
     bars.legend(frameon=False, ncols=3, loc="upper center")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    print(f"picture: {path}")
+    drawing.save(figure, path)
