@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxnn.functions.checks import check_batch_shape, check_bool, check_params
 from jaxnn.functions.cut import cut
 from jaxnn.functions.mesh import on_mesh, whole_rows
-from jaxnn.recurrence.rule import is_zero
+from jaxnn.functions.tangents import is_zero
 from jaxnn.types import Array, Initializer, Key
 
 

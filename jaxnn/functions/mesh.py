@@ -68,6 +68,18 @@ def laid_out_as(tree: Any, like: Any) -> Any:
     return jax.tree.map(lambda leaf, kind: jax.sharding.reshard(leaf, kind.sharding), tree, like)
 
 
+def outline_of_step(tree: Any) -> Any:
+    """The types of one time step of arrays over time, also where there is none."""
+
+    def one(leaf: jax.Array) -> jax.Array:
+        if isinstance(leaf.shape[0], int) and leaf.shape[0]:
+            return leaf[0]
+        reduce = jax.lax.reduce_or if leaf.dtype == bool else jax.lax.reduce_sum
+        return reduce(leaf, (0,))
+
+    return jax.eval_shape(lambda tree: jax.tree.map(one, tree), tree)
+
+
 def over_time(x: jax.Array, time: Any, like: jax.Array) -> jax.Array:
     """x, as wide as `like` at each of so many time steps, and sharded as it is."""
     wide = jnp.broadcast_to(x, (time, *like.shape))

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.mesh import on_mesh
+from jaxnn.functions.tangents import jvp_along
 from jaxnn.recurrence.path import run_split
-from jaxnn.recurrence.rule import is_zero
 from jaxnn.recurrence.scan import Edges
 from jaxnn.recurrence.split import Split, prepare
 from jaxnn.types import Params, State
@@ -92,13 +92,4 @@ def _run_blocks_jvp(
     split: Split, reverse: bool, steps: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     """That of the sequence in one piece, along what moves."""
-    leaves, structure = jax.tree.flatten(primals)
-    dots = jax.tree.leaves(tangents, is_leaf=is_zero)
-    moving = [n for n, dot in enumerate(dots) if not is_zero(dot)]
-
-    def run(moved: list[Any]) -> tuple[State, Any]:
-        known = dict(zip(moving, moved, strict=True))
-        filled = [known.get(n, leaf) for n, leaf in enumerate(leaves)]
-        return _run_whole(split, reverse, *structure.unflatten(filled))
-
-    return jax.jvp(run, ([leaves[n] for n in moving],), ([dots[n] for n in moving],))
+    return jvp_along(functools.partial(_run_whole, split, reverse), primals, tangents)

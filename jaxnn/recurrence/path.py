@@ -5,7 +5,9 @@ from typing import Any
 
 import jax
 
-from jaxnn.recurrence.rule import examine, recur, restore
+from jaxnn.functions.mesh import outline_of_step
+from jaxnn.recurrence.examine import examine
+from jaxnn.recurrence.rule import recur, restore
 from jaxnn.recurrence.scan import Edges, Step, laid_out, scan
 from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, shown_by
 from jaxnn.types import Params, State
@@ -38,16 +40,10 @@ def run_split(
 
     state, start = laid_out(step, projected, state, start)
     mix = functools.partial(mixed_by, split)
-    one = jax.eval_shape(functools.partial(jax.tree.map, _one), projected)
+    one = outline_of_step(projected)
     recurrence = examine(split.name, mix, split.combine, output, both, one, state)
     if recurrence is None:
         return run_plain(split.name, step, projected, state, start, at, reverse)
     final, shown = recur(recurrence, reverse, both, projected, state, start, at)
     time = jax.tree.leaves(projected)[0].shape[0]
     return final, jax.vmap(output)(restore(recurrence.shows, shown, state, time))
-
-
-def _one(leaf: jax.Array) -> jax.Array:
-    """Something of the type of one time step, also where there is none."""
-    reduce = jax.lax.reduce_or if leaf.dtype == bool else jax.lax.reduce_sum
-    return reduce(leaf, (0,))

@@ -1,0 +1,79 @@
+"""What the derivative rule has to know of a split, and whether it may take it."""
+
+import itertools
+import operator
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxnn.recurrence.pointwise import Pointwise, take_apart
+from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
+from jaxnn.types import State
+
+
+class Recurrence(NamedTuple):
+    """A split that keeps its promises, and what the rule knows of it.
+
+    `mix(weights, state)` and `combine(params, projected, mixed, state)` are its functions; the
+    flags say, leaf by leaf, which weights and states `mix` reads and which states are shown;
+    `bilinear`, whether `mix` is linear in its weights too.
+    """
+
+    name: str
+    mix: Callable[[Any, State], Any]
+    combine: Callable[[Any, Any, Any, State], State]
+    pointwise: Pointwise
+    weights: list[bool]
+    mixes: list[bool]
+    shows: list[bool]
+    bilinear: bool
+
+    def kept(self) -> list[bool]:
+        """Which leaves of the state a derivative needs, or shows."""
+        return list(map(operator.or_, self.mixes, self.shows))
+
+    def shown(self, state: State) -> list[Any]:
+        """The leaves of a state that its output reads."""
+        return list(itertools.compress(jax.tree.leaves(state), self.shows))
+
+
+def examine(
+    name: str,
+    mix: Callable[[Any, State], Any],
+    combine: Callable[[Any, Any, Any, State], State],
+    output: Callable[[State], Any],
+    params: tuple[Any, Any],
+    projected: Any,
+    state: State,
+) -> Recurrence | None:
+    """The Recurrence of a split, or None where it does not keep its promises.
+
+    Args:
+      name: the cell, for errors.
+      mix, combine, output: its functions, as they run in the loop.
+      params: those of mix, and those of combine.
+      projected, state: of one step; shapes will do.
+    """
+    for_mix, for_combine = params
+    closed = inlined(mix, for_mix, state)
+    mixing = closed.jaxpr
+    count = len(jax.tree.leaves(for_mix))
+    weights, states = mixing.invars[:count], mixing.invars[count:]
+    if closes_over_traced(closed) or not is_linear(mixing, states):
+        return None
+    mixed = jax.eval_shape(mix, for_mix, state)
+    pointwise = take_apart(combine, for_combine, projected, mixed, state)
+    if pointwise is None:
+        return None
+    showing, reads = inlined(output, state).jaxpr, is_read(mixing, weights)
+    return Recurrence(
+        name,
+        mix,
+        combine,
+        pointwise,
+        weights=reads,
+        mixes=is_read(mixing, states),
+        shows=is_read(showing, showing.invars),
+        bilinear=is_linear(mixing, itertools.compress(weights, reads)),
+    )
