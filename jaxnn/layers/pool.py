@@ -188,7 +188,7 @@ def global_average_pool(event_ndim: int) -> Layer:
     Args:
       event_ndim: how many trailing dimensions of x are not batch: 3 for images
         `(height, width, features)`, 2 for `(length, features)`. Over the time of a time-major
-        sequence, `masked_mean` does it.
+        sequence, `pool_over_time` does it.
 
     Returns:
       A Layer without parameters, `()`: x `(*batch, *spatial, features)` to y `(*batch, features)`,
@@ -224,7 +224,7 @@ def apply_global_average_pool(
     key: Key | None = None,
 ) -> Array:
     """The means."""
-    x = _checked_event(name, event_ndim, params, x, mask, key, "; masked_mean pools over time")
+    x = _checked_event(name, event_ndim, params, x, mask, key, "; use pool_over_time for steps")
     _check_floating(name, x)
     spatial = tuple(range(x.ndim - event_ndim, x.ndim - 1))
     return jnp.mean(x, spatial, dtype=state_dtype(x.dtype)).astype(x.dtype)
