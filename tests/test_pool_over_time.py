@@ -95,11 +95,13 @@ def test_side_by_side() -> None:
 def test_a_pooling_of_ones_own() -> None:
     """Whatever says that it pools ends the mask, and the resets if it takes them."""
 
-    def first(params: Any, xs: Any, mask: Any = None, key: Any = None) -> Any:
-        return xs[0]
+    def first(params: Any, x: Any, mask: Any = None, key: Any = None) -> Any:
+        del params, mask, key
+        return x[0]
 
-    def unroll(params: Any, xs: Any, *rest: Any) -> Any:
-        return (), xs[0]
+    def unroll(params: Any, xs: Any, *rest: Any, **further: Any) -> Any:
+        del rest, further
+        return (), first(params, xs)
 
     own = jaxnn.SequenceLayer(lambda key: (), first, unroll, pools=True)
     model = jaxnn.serial(own, jaxnn.dense(3, 2, dtype=F64))
@@ -112,7 +114,7 @@ def test_a_pooling_of_ones_own() -> None:
     [
         (lambda: jaxnn.pool_over_time("sum"), ValueError, "'mean', 'max', 'last'; got 'sum'"),
         (
-            lambda: jaxnn.stack(jaxnn.gru(3, 4), jaxnn.pool_over_time("mean")),
+            lambda: jaxnn.stack(jaxnn.gru(3, 4), jaxnn.pool_over_time("mean")),  # type: ignore[arg-type]
             TypeError,
             "part 1 .*looks along time, so it cannot run step by step: use serial",
         ),
