@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist = "loadgroup"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests of one row of the table run in one process, so that they share programs."""
     for item in items:
@@ -29,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The laws compile some ten thousand programs that run once: those in float64 as they stand.
+    """The laws compile thousands of programs that run once: those in float64 as they stand.
 
     Optimised as users run them are the laws in float32 and 16 bits, every cell with its gradients,
     and all tests of other files.
