@@ -30,14 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The laws compile thousands of programs that run once: those in float64 as they stand.
+    """The laws compile thousands of programs that run once, most of them as they stand.
 
-    Optimised as users run them are the laws in float32 and 16 bits, every cell with its gradients,
-    and all tests of other files.
+    Optimised, as users run them, are those in float32, every cell with its gradients, and the tests
+    of all other files.
     """
     params = getattr(getattr(request.node, "callspec", None), "params", {})
     laws = request.path.stem in ("test_laws", "test_laws_of_jax")
-    few = laws and params.get("dtype", "float64") == "float64"
+    few = laws and params.get("dtype") != "float32"
     jax.config.update("jax_disable_most_optimizations", few)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -115,7 +115,7 @@ def test_law_7_derivatives_are_those_of_the_loop(row: str, dtype: str) -> None:
     p = problem(row, jnp.dtype(dtype), time=3, batch=(2,))
     library, loop, point = flat_functions(p)
     for name, derivative in CHEAP.items():
-        if name == "jvp" and dtype == "float32":
+        if dtype == "float32" and name != "gradient" and row not in DEEP:
             continue
         got, want = derivative(library, point), derivative(loop, point)
         try:
