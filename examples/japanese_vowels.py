@@ -55,7 +55,7 @@ class Model(NamedTuple):
 
 
 def build(settings: Settings) -> Model:
-    """Bidirectional layers, then dropout and one dense layer on the mean of their outputs."""
+    """Bidirectional layers, each with dropout, and one dense layer on the mean of their outputs."""
     make = CELLS[settings.cell]
     layers: list[Layer | SequenceLayer] = []
     features = 12
@@ -63,6 +63,7 @@ def build(settings: Settings) -> Model:
         cell: Cell = make(features, settings.hidden)
         layers += [jaxnn.bidirectional(cell, cell), jaxnn.dropout(settings.dropout)]
         features = 2 * settings.hidden
+    layers.append(jaxnn.pool_over_time("mean"))
     return Model(jaxnn.serial(*layers), jaxnn.dense(features, SPEAKERS))
 
 
@@ -70,8 +71,7 @@ def logits(
     model: Model, params: Model, xs: ArrayLike, mask: ArrayLike, key: Key | None = None
 ) -> Array:
     """One row for each utterance."""
-    ys = model.encoder.apply(params.encoder, xs, mask, key)
-    return model.head.apply(params.head, jaxnn.masked_mean(ys, mask))
+    return model.head.apply(params.head, model.encoder.apply(params.encoder, xs, mask, key))
 
 
 def train(

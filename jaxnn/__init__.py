@@ -60,18 +60,17 @@ from jaxnn.layers.conv import (
 from jaxnn.layers.dense import DenseParams as DenseParams, dense as dense, mlp as mlp
 from jaxnn.layers.dropout import activation as activation, dropout as dropout
 from jaxnn.layers.embedding import EmbeddingParams as EmbeddingParams, embedding as embedding
+from jaxnn.layers.flatten import (
+    flatten as flatten,
+    global_average_pool as global_average_pool,
+)
 from jaxnn.layers.norm import (
-    GroupNormParams as GroupNormParams,
-    LayerNormParams as LayerNormParams,
+    NormParams as NormParams,
     group_norm as group_norm,
     layer_norm as layer_norm,
 )
-from jaxnn.layers.pool import (
-    average_pool as average_pool,
-    flatten as flatten,
-    global_average_pool as global_average_pool,
-    max_pool as max_pool,
-)
+from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
+from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
 from jaxnn.layers.residual import residual as residual
 from jaxnn.recurrence.bidirectional import (
     BidirectionalParams as BidirectionalParams,

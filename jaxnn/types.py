@@ -104,11 +104,14 @@ class SequenceLayer(NamedTuple):
 
     Beside `init` and `apply` it has `unroll`, which also takes states and resets and gives the
     final states. `bidirectional` and `recurrent` make one, and `serial` where it contains one.
+    `pools` says that its output has no time axis any more, as that of `pool_over_time` has none: a
+    `serial` hands the layers after it no mask.
     """
 
     init: Callable[[Key], Params]
     apply: LayerApply
     unroll: SequenceUnroll
+    pools: bool = False
 
     def __repr__(self) -> str:
         return name_of(self)

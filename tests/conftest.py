@@ -1,5 +1,7 @@
 """Strict settings for every test: no silent promotion of dtypes or ranks, exact matmuls, x64."""
 
+from collections.abc import Iterator
+
 import jax
 import pytest
 from rows import CELLS_AND_MORE
@@ -17,10 +19,31 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist = "loadgroup"
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(row, marks=pytest.mark.xdist_group(row)) for row in CELLS_AND_MORE],
-)
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of one row of the table run in one process, so that they share programs."""
+    for item in items:
+        params = getattr(getattr(item, "callspec", None), "params", {})
+        for name in {"row", "deep", "ours"}.intersection(params):
+            item.add_marker(pytest.mark.xdist_group(params[name]))
+
+
+@pytest.fixture(autouse=True)
+def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The laws compile thousands of programs that run once, most of them as they stand.
+
+    Optimised, as users run them, are those in float32, every cell with its gradients, and the tests
+    of all other files.
+    """
+    params = getattr(getattr(request.node, "callspec", None), "params", {})
+    laws = request.path.stem in ("test_laws", "test_laws_of_jax")
+    few = laws and params.get("dtype") != "float32"
+    jax.config.update("jax_disable_most_optimizations", few)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module", params=CELLS_AND_MORE)
 def row(request: pytest.FixtureRequest) -> str:
-    """A row of the table; its laws run in turn, in one process, so that they share programs."""
+    """A row of the table."""
     return request.param

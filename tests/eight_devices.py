@@ -1,15 +1,14 @@
 """The train step on eight CPU devices; test_devices.py runs this file in a process of its own."""
 
-import collections
 import functools
-import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from collectives import Collectives, collectives
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rows import assert_close
 
@@ -287,46 +286,10 @@ def test_fit(tmp_path: Any) -> None:
 
 # What is exchanged.
 
-COLLECTIVE = re.compile(
-    r" (all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all|collective-broadcast)"
-    r"(?:-start)?\("
-)
-
 
 def program(function: Any, *arguments: Any) -> str:
     """What XLA makes of a function."""
     return jax.jit(function).lower(*arguments).compile().as_text() or ""
-
-
-class Collectives(NamedTuple):
-    """The names of those that run once, and of those in the loops of a program."""
-
-    once: list[str]
-    in_loops: list[str]
-
-
-def collectives(text: str) -> Collectives:
-    """What a compiled program exchanges, read from its text."""
-    bodies: dict[str, list[str]] = {}
-    name = ""
-    for line in text.splitlines():
-        head = re.match(r"(?:ENTRY )?%?([\w.\-]+) .*\{$", line)
-        if head:
-            name = head[1]
-        bodies.setdefault(name, []).append(line)
-    loops = collections.deque(re.findall(r"(?:body|condition)=%?([\w.\-]+)", text))
-    inside: set[str] = set()
-    while loops:
-        name = loops.popleft()
-        if name not in inside:
-            inside.add(name)
-            named = re.findall(r"%?([\w.\-]+)", "\n".join(bodies[name]))
-            loops.extend(other for other in named if other in bodies)
-    found = Collectives([], [])
-    for name, lines in bodies.items():
-        names = [match for line in lines for match in COLLECTIVE.findall(line)]
-        (found.in_loops if name in inside else found.once).extend(names)
-    return found
 
 
 def deep(layers: int, time: int) -> tuple[Any, Any, Any]:

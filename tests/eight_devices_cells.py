@@ -3,20 +3,17 @@
 Run by test_devices.py in a process of its own, which has eight CPU devices.
 """
 
-import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from collectives import collectives
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 
 import jaxnn
 
-COLLECTIVE = re.compile(
-    r" (all-gather|all-reduce|reduce-scatter|collective-permute|all-to-all)(?:-start)?\("
-)
 HIDDEN = {
     "elman": jaxnn.elman(3, 16),
     "lstm": jaxnn.lstm(3, 16),
@@ -92,8 +89,7 @@ def test_hidden_axis_over_devices(name: str, kind: AxisType) -> None:
     got = compiled(placed, *arrays)
     assert_equal(got, want)
     assert got[1].recurrent_kernel.sharding.spec == specs.recurrent_kernel
-    inside, _ = collectives(compiled.as_text())
-    assert sorted(inside) == ["all-gather", "all-reduce"]
+    assert sorted(collectives(compiled.as_text()).in_loops) == ["all-gather", "all-reduce"]
 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
@@ -108,20 +104,9 @@ def test_batch_over_devices_by_the_compiler(name: str, kind: AxisType) -> None:
     everywhere = jax.device_put(params, NamedSharding(mesh, P()))
     compiled = jax.jit(descend).lower(everywhere, *split).compile()
     assert_equal(compiled(everywhere, *split), want)
-    inside, outside = collectives(compiled.as_text())
-    assert inside == [] and "all-reduce" in outside
+    found = collectives(compiled.as_text())
+    assert found.in_loops == [] and "all-reduce" in found.once
 
 
 def on(mesh: Mesh, specs: Any) -> Any:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
-
-
-def collectives(program: str | None) -> tuple[list[str], list[str]]:
-    """Those inside of loops, and those outside."""
-    assert program is not None
-    bodies = set(re.findall(r"body=%?([\w.\-]+)", program))
-    inside, outside = [], []
-    for computation in re.split(r"\n(?=\S)", program):
-        name = computation.split(" ")[0].lstrip("%")
-        (inside if name in bodies else outside).extend(COLLECTIVE.findall(computation))
-    return inside, outside

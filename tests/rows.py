@@ -195,11 +195,17 @@ def problem(
     cell, rng = build(row, dtype), np.random.default_rng(1)
     event = EVENTS.get(row, (3,))
 
-    def shaken(tree: Any) -> Any:
-        return jax.tree.map(lambda a: a + (0.3 * rng.normal(size=a.shape)).astype(a.dtype), tree)
+    def numbers(function: Callable[..., Any]) -> Any:
+        """In the shapes and dtypes that a function gives; it is traced, and not compiled."""
 
-    params = shaken(cell.init(jax.random.key(0)))
-    state, start = (shaken(cell.initial_state(params, batch)) for _ in range(2))
+        def fill(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+            return jnp.asarray((0.5 * rng.normal(size=leaf.shape)).astype(leaf.dtype))
+
+        return jax.tree.map(fill, jax.eval_shape(function))
+
+    params = numbers(functools.partial(cell.init, jax.random.key(0)))
+    first = functools.partial(cell.initial_state, params, batch)
+    state, start = numbers(first), numbers(first)
     xs = jnp.asarray(rng.normal(size=(time, *batch, *event)), dtype)
     mask = rng.random((time, *batch)) < 0.6
     reset = rng.random((time, *batch)) < 0.4

@@ -565,7 +565,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
     "a mask over a global pool": (
         run(jaxnn.global_average_pool(2), ones(5, 2, 3), ones(5, 2, dtype=bool)),
         ValueError,
-        ["global_average_pool(2)", "masked_mean pools over time"],
+        ["global_average_pool(2)", "use pool_over_time for steps"],
     ),
     "a reset": (
         run(jaxnn.along_time(LINE), ones(5, 2, 3), reset=ones(5, 2, dtype=bool)),

@@ -488,6 +488,21 @@ def test_pooling_16_bit(name, dtype):
     assert pooled.tolist() == [3.0]
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.float64, np.uint64, np.float32])
+def test_arrays_of_numpy_without_x64(dtype):
+    """64 bits count as 32, as jax takes them, and nothing warns."""
+    xs, mask = np.arange(3, dtype=dtype)[:, None], np.array([True, True, False])
+    with jax.enable_x64(False):
+        last = jaxnn.masked_last(xs, mask)
+    assert last.tolist() == [1] and last.dtype.itemsize == 4
+
+
+def test_mean_of_integers():
+    """Nothing is cut to whole numbers in silence."""
+    with pytest.raises(TypeError, match="masked_mean: xs must be floating, got int"):
+        jaxnn.masked_mean(jnp.arange(3)[:, None])
+
+
 @pytest.mark.parametrize("name", POOLS)
 def test_pooling_errors(name):
     """The mask must fit, and be boolean."""
@@ -600,3 +615,15 @@ def test_factory_errors():
         jaxnn.dense(3, 4, units=4)  # pyright: ignore[reportCallIssue]
     with pytest.raises(TypeError, match=r"mlp: sizes must be hashable.*list"):
         jaxnn.mlp([3, 4])  # pyright: ignore[reportArgumentType]
+
+
+def test_factories_look_at_types_inside_of_tuples():
+    """True is no 1, though they are equal, and though the right one was built before."""
+    assert jaxnn.mlp((2, 1)) is jaxnn.mlp((2, 1))
+    with pytest.raises(TypeError, match="must be a positive integer, got True"):
+        jaxnn.mlp((2, True))
+    assert jaxnn.conv(2, 1, (3,)) is jaxnn.conv(2, 1, window=(3,))
+    with pytest.raises(TypeError, match=r"must be a positive integer, got 3\.0"):
+        jaxnn.conv(2, 1, (3.0,))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="got True"):
+        jaxnn.serial(jaxnn.max_pool((1, 1)), jaxnn.max_pool((True, 1)))

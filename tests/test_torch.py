@@ -268,7 +268,7 @@ def test_layer_norm_is_layer_norm(epsilon: float | None) -> None:
     torch_options = {} if epsilon is None else {"eps": epsilon}
     assert_layer_equal(
         jaxnn.layer_norm(HIDDEN, dtype=FLOAT64, **options),
-        lambda weights: jaxnn.LayerNormParams(weights["weight"], weights["bias"]),
+        lambda weights: jaxnn.NormParams(weights["weight"], weights["bias"]),
         torch.nn.LayerNorm(HIDDEN, dtype=torch.float64, **torch_options),
         {"weight": random(0, HIDDEN), "bias": random(1, HIDDEN)},
         {"x": 0.1 * random(2, TIME, BATCH, HIDDEN) + 1},

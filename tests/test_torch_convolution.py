@@ -248,7 +248,7 @@ def test_group_norm_is_group_norm(groups: int, n: int) -> None:
     """One group is a layer norm of the whole image, as many as features an instance norm."""
     assert_equal(
         jaxnn.group_norm(6, groups, n + 1, dtype=jnp.float64),
-        lambda weights: jaxnn.GroupNormParams(weights["weight"], weights["bias"]),
+        lambda weights: jaxnn.NormParams(weights["weight"], weights["bias"]),
         lambda x, w: torch.nn.functional.group_norm(x, groups, w["weight"], w["bias"]),
         {"weight": random(0, 6), "bias": random(1, 6), "x": random(2, BATCH, 6, *LENGTHS[:n]) + 1},
     )

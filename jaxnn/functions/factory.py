@@ -27,7 +27,12 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
     True
     """
     signature = inspect.signature(make)
-    cached = functools.lru_cache(maxsize=1024, typed=True)(make)
+
+    @functools.lru_cache(maxsize=1024)
+    def made(kinds: object, *args: P.args, **kwargs: P.kwargs) -> R:
+        del kinds  # True == 1 == 1.0, and a wrong one is to be an error even after a right one
+        return make(*args, **kwargs)
+
     name = make.__name__
 
     @functools.wraps(make)
@@ -46,9 +51,16 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
                     _check_hashable(name, argument, one, f"{name}(*{argument})")
             else:
                 _check_hashable(name, argument, value, "a tuple or a function")
-        return cached(*bound.args, **bound.kwargs)
+        kinds = _kinds((*bound.args, *bound.kwargs.values()))
+        return made(kinds, *bound.args, **bound.kwargs)
 
     return build
+
+
+def _kinds(value: object) -> object:
+    """The type of a value, and of all that is inside of a tuple."""
+    inside = tuple(map(_kinds, value)) if isinstance(value, tuple) else ()
+    return type(value), *inside
 
 
 def _dtype(name: str, argument: str, value: Any) -> jnp.dtype:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -58,7 +59,9 @@ def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any
     if mask is None:
         return x
     check_flags(name, "mask", mask, x.shape[: np.ndim(mask)], argument)
-    return jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
+    # Without x64, numpy's 64 bits are 32 to jax, which warns where they are asked for by name.
+    zero = jnp.zeros((), jax.dtypes.canonicalize_dtype(x.dtype))
+    return jnp.where(expand_to(mask, x), x, zero)
 
 
 def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
@@ -71,11 +74,16 @@ def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
     Returns:
       `(*batch, features)`, of the dtype of xs.
 
+    Raises:
+      TypeError: for xs that are not floating.
+
     >>> xs = jnp.array([[1.0], [3.0], [jnp.nan]])
     >>> masked_mean(xs, jnp.array([True, True, False])).tolist()
     [2.0]
     """
     xs, mask = _valid("masked_mean", xs, mask)
+    if not jnp.issubdtype(xs.dtype, jnp.floating):
+        raise TypeError(f"masked_mean: xs must be floating, got {xs.dtype}")
     exact = state_dtype(xs.dtype)
     count = jnp.maximum(jnp.sum(mask, axis=0, dtype=exact), jnp.ones((), exact))
     total = jnp.sum(xs, axis=0, dtype=exact)

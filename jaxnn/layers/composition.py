@@ -42,7 +42,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
     """Layers one after the other.
 
     The mask reaches every layer, which cleans its input with it, and every layer gets a key of its
-    own.
+    own. After a `pool_over_time` there are no steps any more: the layers after it get no mask.
 
     Args:
       *layers: Layers, the first one first; a cell belongs in `recurrent(cell)` here.
@@ -54,7 +54,8 @@ def serial(*layers: AnyLayer) -> AnyLayer:
 
     Raises:
       TypeError: for a part that is no Layer.
-      ValueError: when it runs, where a layer changes the number of steps and a mask is given.
+      ValueError: for a layer that looks along time after one that pools over it; when it runs,
+        where a layer changes the number of steps and a mask is given.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> model = jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 8)), jaxnn.dense(8, 2))
@@ -62,6 +63,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
     (5, 4, 2)
     """
     _check_layers("serial", layers)
+    _check_pooled_once(layers)
     name = call_text("serial", *layers)
     init = named(name, functools.partial(init_layers, name, layers))
     return _layer(layers, init, sequence_unroll_by(run_serial, name, layers))
@@ -90,8 +92,9 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
 
     Raises:
       TypeError: for a part that is no Layer.
-      ValueError: for an unknown merge; when it runs, for one that needs equal sizes, or where a
-        layer changes the number of steps and a mask is given.
+      ValueError: for an unknown merge, and where some layers pool over time and others do not;
+        when it runs, for a merge that needs equal sizes, or where a layer changes the number of
+        steps and a mask is given.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> layer = jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 2))
@@ -99,6 +102,9 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
     (6,)
     """
     _check_layers("parallel", layers)
+    if len({_pools(layer) for layer in layers}) > 1:
+        given = ", ".join(f"{layer} {'does' if _pools(layer) else 'does not'}" for layer in layers)
+        raise ValueError(f"parallel: all layers must pool over time, or none; {given}")
     check_merge("parallel", merge)
     name = call_text("parallel", *layers, merge=None if merge == "concat" else merge)
     init = named(name, functools.partial(init_layers, name, layers))
@@ -111,7 +117,7 @@ def _layer(
     """A SequenceLayer where one of the layers is one."""
     apply = functools.partial(apply_layers, unroll)
     if any(isinstance(layer, SequenceLayer) for layer in layers):
-        return SequenceLayer(init, apply, unroll)
+        return SequenceLayer(init, apply, unroll, any(map(_pools, layers)))
     return Layer(init, apply)
 
 
@@ -138,10 +144,13 @@ def run_serial(
     name: str, layers: tuple[AnyLayer, ...], params: Params, run: Run
 ) -> tuple[State, Any]:
     """Each layer on the output of the one before, with the states of those that have one."""
-    states, xs = [], run.xs
+    states, xs, mask, reset = [], run.xs, run.mask, run.reset
     for layer, p, part in _parts(name, layers, params, run):
-        state, xs = _run_part(layer, p, part._replace(xs=clean(name, xs, run.mask)))
+        part = part._replace(xs=clean(name, xs, mask), mask=mask, reset=reset)
+        state, xs = _run_part(layer, p, part)
         states.append(state)
+        if _pools(layer):
+            mask = reset = None
     return tuple(states), xs
 
 
@@ -175,15 +184,19 @@ def _run_part(layer: AnyLayer, params: Params, run: Run) -> tuple[State, Any]:
         state, y = layer.unroll(params, *run[:4], *run[5:])
     else:
         state, y = (), layer.apply(params, run.xs, run.mask, run.key)
-    return state, _same_steps(layer, y, run.mask)
+    return state, y if _pools(layer) else _same_steps(layer, y, run.mask)
+
+
+def _pools(layer: AnyLayer) -> bool:
+    return isinstance(layer, SequenceLayer) and layer.pools
 
 
 def _same_steps(layer: AnyLayer, y: Any, mask: ArrayLike | None) -> Any:
     if mask is not None and tuple(y.shape[: mask.ndim]) != tuple(mask.shape):
         raise ValueError(
             f"{name_of(layer)}: it changes the number of steps, from {tuple(mask.shape)} to "
-            f"{tuple(y.shape[: mask.ndim])}, so it cannot be given a mask: pool with masked_mean "
-            f"or the like after the layers that take one"
+            f"{tuple(y.shape[: mask.ndim])}, so it cannot be given a mask: pool with "
+            f"pool_over_time after the layers that take one"
         )
     return y
 
@@ -199,3 +212,15 @@ def _check_layers(name: str, layers: tuple[Any, ...]) -> None:
                 else ""
             )
             raise TypeError(f"{name}: part {index} must be a Layer, got {layer!r}{hint}")
+
+
+def _check_pooled_once(layers: tuple[AnyLayer, ...]) -> None:
+    pooled = None
+    for index, layer in enumerate(layers):
+        if pooled is not None and isinstance(layer, SequenceLayer):
+            raise ValueError(
+                f"serial: part {index}, {layer}, looks along time, and part {pooled}, "
+                f"{layers[pooled]}, has pooled over it: pool last"
+            )
+        if _pools(layer):
+            pooled = index

@@ -23,7 +23,7 @@ from jaxnn.types import Array, ArrayLike, Key, Layer, exportable, named
 
 
 @exportable
-class LayerNormParams(NamedTuple):
+class NormParams(NamedTuple):
     """scale and bias, each `(features,)`."""
 
     scale: Array
@@ -43,7 +43,7 @@ def layer_norm(
       param_dtype: of the parameters; by default dtype, and float32 where that has 16 bits.
 
     Returns:
-      A Layer with `LayerNormParams`: x `(..., size)` to y of the same shape.
+      A Layer with `NormParams`: x `(..., size)` to y of the same shape.
 
     Raises:
       ValueError, TypeError: for a size that is no positive integer; when it runs, for features or a
@@ -61,41 +61,33 @@ def layer_norm(
     dtype, param_dtype = check_dtypes("layer_norm", dtype, param_dtype)
     name = call_text("layer_norm", size)
     return Layer(
-        named(name, functools.partial(init_layer_norm, size, param_dtype)),
+        named(name, functools.partial(init_norm, name, size, param_dtype)),
         functools.partial(apply_layer_norm, name, epsilon, dtype),
     )
 
 
-def init_layer_norm(size: int, dtype: Any, key: Key) -> LayerNormParams:
+def init_norm(name: str, size: int, dtype: Any, key: Key) -> NormParams:
     """Scale one, bias zero."""
-    check_init_key("layer_norm", key)
-    return LayerNormParams(jnp.ones(size, dtype), jnp.zeros(size, dtype))
+    check_init_key(name, key)
+    return NormParams(jnp.ones(size, dtype), jnp.zeros(size, dtype))
 
 
 def apply_layer_norm(
     name: str,
     epsilon: float,
     dtype: Any,
-    params: LayerNormParams,
+    params: NormParams,
     x: Any,
     mask: ArrayLike | None = None,
     key: Key | None = None,
 ) -> Array:
     """Normalise, scale, shift."""
     check_key(name, key)
-    check_params(name, params, LayerNormParams)
+    check_params(name, params, NormParams)
     check_dtype_of(name, "x", x, dtype)
     check_features(name, "x", x, params.scale.shape[0])
     x = jnp.asarray(clean(name, x, mask)).astype(state_dtype(dtype))
     return scaled(normalised(x, (x.ndim - 1,), epsilon), params).astype(dtype)
-
-
-@exportable
-class GroupNormParams(NamedTuple):
-    """scale and bias, each `(features,)`."""
-
-    scale: Array
-    bias: Array
 
 
 @factory
@@ -123,7 +115,7 @@ def group_norm(
       param_dtype: of the parameters; by default dtype, and float32 where that has 16 bits.
 
     Returns:
-      A Layer with `GroupNormParams`: x `(*batch, *spatial, size)` to y of the same shape.
+      A Layer with `NormParams`: x `(*batch, *spatial, size)` to y of the same shape.
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, and groups that do not divide
@@ -146,15 +138,9 @@ def group_norm(
     dtype, param_dtype = check_dtypes("group_norm", dtype, param_dtype)
     name = call_text("group_norm", size, groups, event_ndim)
     return Layer(
-        named(name, functools.partial(init_group_norm, name, size, param_dtype)),
+        named(name, functools.partial(init_norm, name, size, param_dtype)),
         functools.partial(apply_group_norm, name, groups, event_ndim, epsilon, dtype),
     )
-
-
-def init_group_norm(name: str, size: int, dtype: Any, key: Key) -> GroupNormParams:
-    """Scale one, bias zero."""
-    check_init_key(name, key)
-    return GroupNormParams(jnp.ones(size, dtype), jnp.zeros(size, dtype))
 
 
 def apply_group_norm(
@@ -163,14 +149,14 @@ def apply_group_norm(
     event_ndim: int,
     epsilon: float,
     dtype: Any,
-    params: GroupNormParams,
+    params: NormParams,
     x: Any,
     mask: ArrayLike | None = None,
     key: Key | None = None,
 ) -> Array:
     """Normalise, scale, shift."""
     check_key(name, key)
-    check_params(name, params, GroupNormParams)
+    check_params(name, params, NormParams)
     check_dtype_of(name, "x", x, dtype)
     check_event(name, event_ndim, x)
     check_features(name, "x", x, params.scale.shape[0])
@@ -189,7 +175,7 @@ def normalised(x: Array, axes: tuple[int, ...], epsilon: float) -> Array:
     return (x - mean) * jax.lax.rsqrt(variance + epsilon)
 
 
-def scaled(x: Array, params: LayerNormParams | GroupNormParams) -> Array:
+def scaled(x: Array, params: NormParams) -> Array:
     """x · scale + bias."""
     scale, bias = (jnp.broadcast_to(p.astype(x.dtype), x.shape) for p in params)
     return x * scale + bias

@@ -1,7 +1,6 @@
-"""Pooling over windows and over whole images, and flattening: layers without parameters."""
+"""Pooling over windows: layers without parameters."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,20 +10,17 @@ import numpy as np
 
 from jaxnn.functions.checks import (
     check_key,
-    check_size,
     check_tuple,
     state_dtype,
 )
 from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.sequences import clean, expand_to
+from jaxnn.functions.sequences import expand_to
 from jaxnn.functions.windows import (
     Padding,
     Sizes,
     Windows,
-    check_event,
     check_fit,
     check_image,
-    check_leading,
     check_steps,
     check_windows,
     clean_image,
@@ -155,11 +151,12 @@ def _checked(
     check_key(windows.name, key)
     check_tuple(windows.name, "params", params, 0)
     check_image(windows, x)
-    _check_floating(windows.name, x)
+    check_floating(windows.name, x)
     return jnp.asarray(clean_image(windows, x, mask))
 
 
-def _check_floating(name: str, x: Any) -> None:
+def check_floating(name: str, x: Any) -> None:
+    """Raise TypeError unless x is floating."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"{name}: x must be floating, got {x.dtype}: cast it with x.astype(float)")
 
@@ -179,109 +176,3 @@ def _counts(windows: Windows, x: Array, mask: ArrayLike | None) -> Array:
     for axis in windows.axes(x.ndim):
         wide[axis] = x.shape[axis]
     return _reduce(windows, jnp.broadcast_to(flags, wide).astype(x.dtype), 0, jax.lax.add)
-
-
-@factory
-def global_average_pool(event_ndim: int) -> Layer:
-    """The mean of x over all its spatial axes, feature by feature.
-
-    Args:
-      event_ndim: how many trailing dimensions of x are not batch: 3 for images
-        `(height, width, features)`, 2 for `(length, features)`. Over the time of a time-major
-        sequence, `masked_mean` does it.
-
-    Returns:
-      A Layer without parameters, `()`: x `(*batch, *spatial, features)` to y `(*batch, features)`,
-      of the same dtype. Means of 16-bit numbers are taken in float32.
-
-    Raises:
-      ValueError, TypeError: for an event_ndim below 2; when it runs, for x that has fewer
-        dimensions or is not floating, and for a mask that covers a spatial axis.
-
-    Source: Lin, Chen & Yan 2013 (arXiv 1312.4400), section 3.2.
-
-    >>> import jax.numpy as jnp, jaxnn
-    >>> jaxnn.global_average_pool(3).apply((), jnp.ones((8, 5, 5, 16))).shape
-    (8, 16)
-    """
-    event_ndim = check_size("global_average_pool", "event_ndim", event_ndim)
-    if event_ndim < 2:
-        raise ValueError(
-            "global_average_pool: event_ndim must be at least 2, the features and a spatial axis; "
-            "got 1"
-        )
-    name = call_text("global_average_pool", event_ndim)
-    init = named(name, functools.partial(init_nothing, name))
-    return Layer(init, functools.partial(apply_global_average_pool, name, event_ndim))
-
-
-def apply_global_average_pool(
-    name: str,
-    event_ndim: int,
-    params: Params,
-    x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
-) -> Array:
-    """The means."""
-    x = _checked_event(name, event_ndim, params, x, mask, key, "; masked_mean pools over time")
-    _check_floating(name, x)
-    spatial = tuple(range(x.ndim - event_ndim, x.ndim - 1))
-    return jnp.mean(x, spatial, dtype=state_dtype(x.dtype)).astype(x.dtype)
-
-
-@factory
-def flatten(event_ndim: int) -> Layer:
-    """The last dimensions of x as one, row by row.
-
-    `(*batch, d₁, …, dₙ)` becomes `(*batch, d₁ · … · dₙ)`, with n = event_ndim.
-
-    Args:
-      event_ndim: how many trailing dimensions of x are not batch: 3 for images
-        `(height, width, features)`.
-
-    Returns:
-      A Layer without parameters, `()`, for x of any dtype.
-
-    Raises:
-      ValueError, TypeError: for an event_ndim that is no positive integer; when it runs, for x that
-        has fewer dimensions, and for a mask that covers one of them.
-
-    >>> import jax.numpy as jnp, jaxnn
-    >>> jaxnn.flatten(3).apply((), jnp.ones((8, 5, 5, 16))).shape
-    (8, 400)
-    """
-    event_ndim = check_size("flatten", "event_ndim", event_ndim)
-    name = call_text("flatten", event_ndim)
-    init = named(name, functools.partial(init_nothing, name))
-    return Layer(init, functools.partial(apply_flatten, name, event_ndim))
-
-
-def apply_flatten(
-    name: str,
-    event_ndim: int,
-    params: Params,
-    x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
-) -> Array:
-    """One reshape."""
-    x = _checked_event(name, event_ndim, params, x, mask, key)
-    batch, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
-    return x.reshape(*batch, math.prod(event))
-
-
-def _checked_event(
-    name: str,
-    event_ndim: int,
-    params: Params,
-    x: Any,
-    mask: ArrayLike | None,
-    key: Key | None,
-    hint: str = "",
-) -> Array:
-    check_key(name, key)
-    check_tuple(name, "params", params, 0)
-    check_event(name, event_ndim, x)
-    check_leading(name, mask, x.ndim - event_ndim, hint)
-    return jnp.asarray(clean(name, x, mask))

@@ -1,0 +1,121 @@
+"""What takes all places of an image at once: their mean, and all of them in one row."""
+
+import functools
+import math
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxnn.functions.checks import check_key, check_size, check_tuple, state_dtype
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.sequences import clean
+from jaxnn.functions.windows import check_event, check_leading
+from jaxnn.layers.dropout import init_nothing
+from jaxnn.layers.pool import check_floating
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params, named
+
+
+@factory
+def global_average_pool(event_ndim: int) -> Layer:
+    """The mean of x over all its spatial axes, feature by feature.
+
+    Args:
+      event_ndim: how many trailing dimensions of x are not batch: 3 for images
+        `(height, width, features)`, 2 for `(length, features)`. Over the time of a time-major
+        sequence, `pool_over_time` does it.
+
+    Returns:
+      A Layer without parameters, `()`: x `(*batch, *spatial, features)` to y `(*batch, features)`,
+      of the same dtype. Means of 16-bit numbers are taken in float32.
+
+    Raises:
+      ValueError, TypeError: for an event_ndim below 2; when it runs, for x that has fewer
+        dimensions or is not floating, and for a mask that covers a spatial axis.
+
+    Source: Lin, Chen & Yan 2013 (arXiv 1312.4400), section 3.2.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.global_average_pool(3).apply((), jnp.ones((8, 5, 5, 16))).shape
+    (8, 16)
+    """
+    event_ndim = check_size("global_average_pool", "event_ndim", event_ndim)
+    if event_ndim < 2:
+        raise ValueError(
+            "global_average_pool: event_ndim must be at least 2, the features and a spatial axis; "
+            "got 1"
+        )
+    name = call_text("global_average_pool", event_ndim)
+    init = named(name, functools.partial(init_nothing, name))
+    return Layer(init, functools.partial(apply_global_average_pool, name, event_ndim))
+
+
+def apply_global_average_pool(
+    name: str,
+    event_ndim: int,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """The means."""
+    x = _checked_event(name, event_ndim, params, x, mask, key, "; use pool_over_time for steps")
+    check_floating(name, x)
+    spatial = tuple(range(x.ndim - event_ndim, x.ndim - 1))
+    return jnp.mean(x, spatial, dtype=state_dtype(x.dtype)).astype(x.dtype)
+
+
+@factory
+def flatten(event_ndim: int) -> Layer:
+    """The last dimensions of x as one, row by row.
+
+    `(*batch, d₁, …, dₙ)` becomes `(*batch, d₁ · … · dₙ)`, with n = event_ndim.
+
+    Args:
+      event_ndim: how many trailing dimensions of x are not batch: 3 for images
+        `(height, width, features)`.
+
+    Returns:
+      A Layer without parameters, `()`, for x of any dtype.
+
+    Raises:
+      ValueError, TypeError: for an event_ndim that is no positive integer; when it runs, for x that
+        has fewer dimensions, and for a mask that covers one of them.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.flatten(3).apply((), jnp.ones((8, 5, 5, 16))).shape
+    (8, 400)
+    """
+    event_ndim = check_size("flatten", "event_ndim", event_ndim)
+    name = call_text("flatten", event_ndim)
+    init = named(name, functools.partial(init_nothing, name))
+    return Layer(init, functools.partial(apply_flatten, name, event_ndim))
+
+
+def apply_flatten(
+    name: str,
+    event_ndim: int,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    """One reshape."""
+    x = _checked_event(name, event_ndim, params, x, mask, key)
+    batch, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
+    return x.reshape(*batch, math.prod(event))
+
+
+def _checked_event(
+    name: str,
+    event_ndim: int,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None,
+    key: Key | None,
+    hint: str = "",
+) -> Array:
+    check_key(name, key)
+    check_tuple(name, "params", params, 0)
+    check_event(name, event_ndim, x)
+    check_leading(name, mask, x.ndim - event_ndim, hint)
+    return jnp.asarray(clean(name, x, mask))
