@@ -8,7 +8,8 @@ import numpy as np
 
 class Series(NamedTuple):
     """times and values `(time,)`; the steps of a season; where validation and test begin; whether
-    the forecast corrects seasonal-naive, or the mean of the last season, whose length varies."""
+    the forecast corrects seasonal-naive, or the mean of the last season, whose length varies; and
+    whether the model reads and forecasts square roots, as is usual for counts."""
 
     title: str
     times: np.ndarray
@@ -17,6 +18,7 @@ class Series(NamedTuple):
     valid_from: float
     test_from: float
     strict: bool
+    root: bool
 
 
 def load() -> list[Series]:
@@ -31,6 +33,6 @@ def load() -> list[Series]:
     months = co2.index.year.to_numpy() + (co2.index.month.to_numpy() - 0.5) / 12
     years, numbers = spots["YEAR"].to_numpy(), spots["SUNACTIVITY"].to_numpy()
     return [
-        Series("CO2 at Mauna Loa (ppm)", months, co2.to_numpy(), 12, 1985, 1992, True),
-        Series("sunspots a year", years, numbers, 11, 1890, 1940, True),
+        Series("CO2 at Mauna Loa (ppm)", months, co2.to_numpy(), 12, 1985, 1992, True, False),
+        Series("sunspots a year", years, numbers, 11, 1890, 1940, False, True),
     ]
