@@ -227,7 +227,8 @@ for name, make in VARIANTS.items():
         errors = train(model, tuned, rates, tuning, validation)
         best = RATES[int(jnp.argmin(errors.reshape(len(RATES), -1).mean(axis=1)))]
         best_rates[name, task] = best
-        errors = train(model, fresh, jnp.full(SEEDS, best), training, test)
+        rates = jnp.full(SEEDS, best, rates.dtype)  # of the same type: compiled once
+        errors = train(model, fresh, rates, training, test)
         results[name, task] = np.asarray(errors)
 
 # %%

@@ -151,10 +151,10 @@ for axes in grid:
 # to another needs four hundred times as many:
 
 # %%
-conv_params = jaxnn.conv(16, 16, (3, 3)).init(next(keys))
-dense_params = jaxnn.dense(8 * 8 * 16, 8 * 8 * 16).init(next(keys))
-for name, tree in (("conv(16, 16, (3, 3))", conv_params), ("dense(1024, 1024)", dense_params)):
-    print(f"{name:20} {sum(leaf.size for leaf in jax.tree.leaves(tree)):9,} parameters")
+for layer_of_16 in (jaxnn.conv(16, 16, (3, 3)), jaxnn.dense(8 * 8 * 16, 8 * 8 * 16)):
+    shapes = jax.eval_shape(layer_of_16.init, jax.random.key(0))  # nothing is computed
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    print(f"{layer_of_16!r:20} {count:9,} parameters")
 
 # %% [markdown]
 # The other half of the bargain: **what moves in the image moves in the answer**, by as much. A
@@ -275,11 +275,10 @@ for axes, (name, (windows, strides, dilations)) in zip(panels, deep.items(), str
         y = model.apply(params, x)
         return y[y.shape[0] // 2, y.shape[1] // 2, 0]
 
-    def sensitivity(key, model=model, answer=middle_answer):
-        x = jax.random.normal(key, (SIZE, SIZE, 1))
-        return jnp.abs(jax.grad(answer)(x, model.init(key)))[..., 0]
-
-    field = jnp.mean(jax.lax.map(sensitivity, jax.random.split(next(keys), 100)), axis=0)
+    networks = jax.vmap(model.init)(jax.random.split(next(keys), 100))
+    noise = jax.random.normal(next(keys), (100, SIZE, SIZE, 1))
+    slopes = jax.lax.map(lambda pair, f=middle_answer: jax.grad(f)(*pair), (noise, networks))
+    field = jnp.mean(jnp.abs(slopes[..., 0]), axis=0)
     r = receptive_field(windows, strides, dilations)
     extent = int((field > 0).any(axis=0).sum())
     print(f"{name}: by the formula {r}, by the derivative {extent}")

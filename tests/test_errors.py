@@ -89,6 +89,11 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ValueError,
         ["mask must have the shape (5, 2)", "got (4, 2)"],
     ),
+    "a mask with features": (
+        unroll(XS, mask=ones(TIME, BATCH, 1, dtype=bool)),
+        ValueError,
+        ["got (5, 2, 1)", "use mask[..., 0]"],
+    ),
     "a mask that is no array": (unroll(XS, mask=[True] * TIME), TypeError, ["mask", "list"]),
     "a reset of another batch": (
         unroll(XS, reset=ones(TIME, 3, dtype=bool)),
@@ -109,6 +114,16 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         unroll(XS, state=LSTM.initial_state(PARAMS, (3,))),
         ValueError,
         ["state.hidden must have the shape (2, 4)", "got (3, 4)"],
+    ),
+    "a state without a batch": (
+        unroll(XS, state=LSTM.initial_state(PARAMS)),
+        ValueError,
+        ["got (4,)", "initial_state(params, (2,)) makes one"],
+    ),
+    "a sequence for one step": (
+        lambda: LSTM.apply(PARAMS, LSTM.initial_state(PARAMS, (BATCH,)), XS),
+        ValueError,
+        ["got (2, 4)", "unroll runs a sequence"],
     ),
     "a state of another dtype": (
         unroll(XS, state=jaxnn.LSTMState(*[ones(BATCH, HIDDEN, dtype=jnp.float16)] * 2)),

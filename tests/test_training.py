@@ -274,6 +274,12 @@ def test_a_loss_that_gives_something_else(name: str):
         step(first, None)
 
 
+def test_loss_and_optimizer_in_the_wrong_order():
+    """A TypeError says what each must be, and what came."""
+    with pytest.raises(TypeError, match=r"loss must be a function.*got Grad.* and function"):
+        jaxnn.train_step(optax.sgd(0.1), squares)  # pyright: ignore[reportArgumentType]
+
+
 def test_train_state_needs_a_key():
     """None, a number and a batch of keys are none."""
     for key in (None, 3, jax.random.split(KEY)):

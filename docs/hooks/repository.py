@@ -26,6 +26,8 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SECTION = re.compile(r"^\{\{ (\S+\.md) # (.+) \}\}$", re.MULTILINE)
 NAMES = re.compile(r"^\{\{ api (\S+) \}\}$", re.MULTILINE)
 ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
+SHOWN = ("result", "published", "seeds", "time on two cores")  # columns of the examples' table
+WIDE = ("examples/README.md",)  # pages whose tables need the room of the table of contents
 DOCTEST = re.compile(r"^```python$(?=\n>>>)", re.MULTILINE)
 
 
@@ -81,6 +83,8 @@ def on_page_read_source(page: Page, config: MkDocsConfig) -> str | None:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     if isinstance(page.file, Source):
         return markdown
+    if page.file.src_uri in WIDE:
+        page.meta["hide"] = ["toc"]
     return DOCTEST.sub("```pycon", _unlinked(page.file.src_uri, _expanded(markdown)))
 
 
@@ -142,15 +146,19 @@ def _gallery() -> Iterator[str]:
 
 
 def _results(script: str) -> list[str]:
-    """The rows of the examples' table that link to a script, under its head."""
+    """What the examples' table says of a script, as a list: a table is too wide for a card."""
     readme = ROOT / "examples/README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    found = []
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
-        head, rule, *rows = table.splitlines()
-        about = [LINK.sub(r"\2", row) for row in rows if f"]({script})" in row]
-        if about:
-            return [head, rule, *about]
-    return []
+        head, _, *rows = (
+            [cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()
+        )
+        for row in rows:
+            if f"]({script})" in row[0]:
+                pairs = zip(head, row, strict=True)
+                found += [f"- {name}: {cell}" for name, cell in pairs if cell and name in SHOWN]
+    return found
 
 
 def _paths(nav: Any) -> Iterator[str]:

@@ -149,6 +149,8 @@ def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of
             f". One of the two is batch-major; jaxnn is time-major (time, batch): use "
             f"{of}.swapaxes(0, 1) or {argument}.swapaxes(0, 1)"
         )
+    elif tuple(flags.shape) == (*shape, 1):
+        hint = f": use {argument}[..., 0]"
     raise ValueError(
         f"{name}: {argument} must have the shape {tuple(shape)} (the leading dimensions of {of}), "
         f"got {tuple(flags.shape)}{hint}"

@@ -58,7 +58,9 @@ def apply_split(
     check_key(split.name, key)
     check_x(split, params, x, "x")
     batch = x.shape[: x.ndim - split.event_ndim]
-    check_state(split.name, "state", state, _shapes(split.initial_state, params, batch))
+    expected = _shapes(split.initial_state, params, batch)
+    hint = _few_axes_hint(state, expected, batch, "; unroll runs a sequence")
+    check_state(split.name, "state", state, expected, hint)
     both = parameters(split, params)
     state = one_step(split, both, state, prepare(split, params, x))
     return state, shown_by(split, state)
@@ -98,7 +100,8 @@ def begin(recurrence: Split | Plain, params: Params, run: Run) -> tuple[Run, Sta
     batch = _check_sequence(recurrence, params, run)
     start = _check_start(recurrence, params, batch, run.start)
     state = start if run.state is None else run.state
-    check_state(name, "state", state, start, _batch_hint(state, start, run.xs))
+    hint = _batch_hint(state, start, run.xs) or _few_axes_hint(state, start, batch)
+    check_state(name, "state", state, start, hint)
     run = run._replace(xs=clean(name, run.xs, run.mask, "xs"))
     axes = varying_axes((params, run.xs, state, start, run.mask, run.reset))
     return run, vary(state, axes), vary(start, axes)
@@ -187,6 +190,14 @@ def _batch_hint(state: State, expected: State, xs: Any) -> str:
             ". Is xs (batch, time, features)? jaxnn is time-major (time, batch, features): "
             "use xs.swapaxes(0, 1)"
         )
+    return ""
+
+
+def _few_axes_hint(state: State, expected: State, batch: tuple[int, ...], more: str = "") -> str:
+    """Say so where a state lacks batch dimensions."""
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
+    if any(jnp.ndim(got) < want.ndim for got, want in pairs):
+        return f". initial_state(params, {batch}) makes one for this batch{more}"
     return ""
 
 

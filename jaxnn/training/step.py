@@ -126,7 +126,7 @@ def train_step(
         be split as `batch_axis` says, does not divide and cannot be filled up; for a weight that
         does not grow with the batch on a mesh.
       TypeError: where the loss does not give two scalars and a state like the one it was given, or
-        mesh is none.
+        an argument is none of its kind.
 
     >>> import jax, jax.numpy as jnp, jaxnn, optax
     >>> model = jaxnn.dense(1, 1)
@@ -145,6 +145,11 @@ def train_step(
     (True, 100)
     """
     check_mesh(mesh)
+    if not callable(loss) or not hasattr(optimizer, "update"):
+        raise TypeError(
+            "train_step: loss must be a function of (params, state, batch, key), and optimizer an "
+            f"optax transformation; got {type(loss).__name__} and {type(optimizer).__name__}"
+        )
     update = optax.with_extra_args_support(optimizer).update
     # With one device there is nothing to add up, and its keys are those of a step without a mesh.
     names = () if mesh is None or mesh.size == 1 else mesh.axis_names
@@ -243,10 +248,8 @@ def _check_alive(current: TrainState) -> None:
 def _check_result(result: Any, state: State) -> tuple[Array, Array, State]:
     """What loss gives; sum and weight in float32 at the least, where large weights are exact."""
     if not isinstance(result, tuple) or len(result) != 3:
-        of = f" of {len(result)}" if isinstance(result, tuple) else ""
-        raise TypeError(
-            f"train_step: loss must give (sum, weight, state), got {type(result).__name__}{of}"
-        )
+        got = f"tuple of {len(result)}" if isinstance(result, tuple) else shape_text(result)
+        raise TypeError(f"train_step: loss must give (sum, weight, state), got {got}")
     total, weight, after = result
     weight = jnp.asarray(weight) if isinstance(weight, (bool, int, float)) else weight
     for name, value in (("sum", total), ("weight", weight)):
