@@ -82,6 +82,9 @@ def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
     figure, axes = spread.grid(2, len(tasks), (3.6 * len(tasks) + 1, 7))
     for (above, below), task in zip(axes.T, tasks, strict=True):
         problem = PROBLEMS[task]
+        every = np.concatenate([results[task, cell].scores for cell in cells])
+        if 0 < 10 * every.min() < every.max():
+            below.set(xscale="log", xlim=(every.min() / 2, 2 * every.max()))
         for row, (cell, color) in enumerate(zip(cells, spread.COLORS, strict=False)):
             _, scores, losses = results[task, cell]
             spread.curves(above, losses, cell, color, each=False)

@@ -435,6 +435,7 @@ def test_a_layer_keeps_eight_arrays_until_the_backward_pass() -> None:
         xs = jnp.ones((time, batch, hidden), jnp.float32)
         run = jax.jit(jax.grad(lambda params: jnp.sum(cell.unroll(params, xs)[1] ** 2)))
         memory = run.lower(params).compile().memory_analysis()
+        assert memory is not None
         return memory.temp_size_in_bytes / xs.nbytes
 
     assert temporaries(4) - temporaries(2) < 2 * 8.5
