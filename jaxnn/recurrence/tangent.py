@@ -59,8 +59,7 @@ def run_tangent(
         return _run(recurrence, reverse, given, dots)
     residuals, given_structure = jax.tree.flatten(given)
     operands, dots_structure = jax.tree.flatten(dots)
-    state, shown = jax.eval_shape(functools.partial(_run, recurrence, reverse), given, dots)
-    results_structure = jax.tree.structure((state, shown))
+    results_structure = jax.tree.structure((dots.state, recurrence.shown(dots.state)))
     outlines = dots._replace(streams=outline_of_step(dots.streams))
     outlines = jax.tree.map(jax.typeof, outlines)
 
