@@ -1,5 +1,6 @@
 """Strict settings for every test: no silent promotion of dtypes or ranks, exact matmuls, x64."""
 
+import os
 from collections.abc import Iterator
 
 import jax
@@ -10,6 +11,12 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+if jax.__version_info__ < (0, 11):  # a flag that XLA does not know would end the process
+    # Nearly all of the tests' time is XLA's, and its older way to lower loops on a CPU takes half
+    # of it. Whoever sets XLA_FLAGS, if only to "", has the tests compiled with those.
+    QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ.setdefault("XLA_FLAGS", QUICK)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -7,10 +7,26 @@ import jax
 from jax.custom_derivatives import SymbolicZero
 from jax.interpreters import ad
 
+from jaxnn.functions.mesh import zeros_of_type
+
 
 def is_zero(tangent: Any) -> bool:
     """Whether a tangent, in a rule that asks for symbolic zeros, is one."""
     return isinstance(tangent, (SymbolicZero, ad.Zero))
+
+
+def are_zeros(tree: Any) -> bool:
+    """Whether all tangents of a tree are known to be zero."""
+    return all(map(is_zero, jax.tree.leaves(tree, is_leaf=is_zero)))
+
+
+def dense(tree: Any) -> Any:
+    """A tree of tangents, with zeros written out."""
+    return jax.tree.map(
+        lambda leaf: zeros_of_type(leaf.aval) if is_zero(leaf) else leaf,
+        tree,
+        is_leaf=is_zero,
+    )
 
 
 def jvp_along(

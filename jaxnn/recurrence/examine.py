@@ -16,8 +16,8 @@ class Recurrence(NamedTuple):
     """A split that keeps its promises, and what the rule knows of it.
 
     `mix(weights, state)` and `combine(params, projected, mixed, state)` are its functions; the
-    flags say, leaf by leaf, which weights and states `mix` reads and which states are shown;
-    `bilinear`, whether `mix` is linear in its weights too.
+    flags say, leaf by leaf, which weights `mix` reads, which states a derivative needs or the
+    output reads, and which the output reads; `bilinear`, whether `mix` is linear in its weights.
     """
 
     name: str
@@ -25,13 +25,9 @@ class Recurrence(NamedTuple):
     combine: Callable[[Any, Any, Any, State], State]
     pointwise: Pointwise
     weights: list[bool]
-    mixes: list[bool]
+    kept: list[bool]
     shows: list[bool]
     bilinear: bool
-
-    def kept(self) -> list[bool]:
-        """Which leaves of the state a derivative needs, or shows."""
-        return list(map(operator.or_, self.mixes, self.shows))
 
     def shown(self, state: State) -> list[Any]:
         """The leaves of a state that its output reads."""
@@ -63,17 +59,19 @@ def examine(
     if closes_over_traced(closed) or not is_linear(mixing, states):
         return None
     mixed = jax.eval_shape(mix, for_mix, state)
-    pointwise = take_apart(combine, for_combine, projected, mixed, state)
+    showing, reads = inlined(output, state).jaxpr, is_read(mixing, weights)
+    mixes, shows = is_read(mixing, states), is_read(showing, showing.invars)
+    kept = list(map(operator.or_, mixes, shows))
+    pointwise = take_apart(combine, kept, for_combine, projected, mixed, state)
     if pointwise is None:
         return None
-    showing, reads = inlined(output, state).jaxpr, is_read(mixing, weights)
     return Recurrence(
         name,
         mix,
         combine,
         pointwise,
         weights=reads,
-        mixes=is_read(mixing, states),
-        shows=is_read(showing, showing.invars),
+        kept=kept,
+        shows=shows,
         bilinear=is_linear(mixing, itertools.compress(weights, reads)),
     )

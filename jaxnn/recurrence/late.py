@@ -38,10 +38,6 @@ def scan_late(
     structure = jax.tree.structure(outlines)
     axes = varying_axes((carry, inputs))
     floating = next(leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact))
-    entry = jax.lax.slice(floating, (0,) * floating.ndim, (1,) * floating.ndim).reshape(())
-
-    def unwritten(outline: Any) -> jax.Array:
-        return jnp.broadcast_to(entry.astype(outline.dtype), (steps, *outline.shape))
 
     def step(count: Any, now: tuple[Any, Any]) -> tuple[Any, Any]:
         carry, arrays = now
@@ -50,8 +46,15 @@ def scan_late(
         carry, row = structure.unflatten(jaxpr_as_fun(traced)(*jax.tree.leaves(values)))
         return carry, jax.tree.map(functools.partial(_write, at), arrays, vary(row, axes))
 
-    arrays = vary(jax.tree.map(unwritten, outlines[1]), axes)
+    rows = jax.tree.map(functools.partial(unwritten, floating, steps), outlines[1])
+    arrays = vary(rows, axes)
     return jax.lax.fori_loop(0, steps, step, (carry, arrays))
+
+
+def unwritten(of: jax.Array, steps: int, row: Any) -> jax.Array:
+    """An array of so many rows, of any content, that is made when `of` is there."""
+    entry = jax.lax.slice(of, (0,) * of.ndim, (1,) * of.ndim).reshape(())
+    return jnp.broadcast_to(entry.astype(row.dtype), (steps, *row.shape))
 
 
 def _read(at: Any, array: jax.Array) -> jax.Array:

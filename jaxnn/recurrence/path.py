@@ -7,9 +7,10 @@ import jax
 
 from jaxnn.functions.mesh import outline_of_step
 from jaxnn.recurrence.examine import examine
-from jaxnn.recurrence.rule import recur, restore
+from jaxnn.recurrence.rule import recur
 from jaxnn.recurrence.scan import Edges, Step, laid_out, scan
 from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, shown_by
+from jaxnn.recurrence.weights import restore
 from jaxnn.types import Params, State
 
 

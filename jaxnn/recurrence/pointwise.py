@@ -17,14 +17,15 @@ import functools
 import itertools
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
-from jaxnn.functions.mesh import on_mesh, zeros_of_type
+from jaxnn.functions.mesh import on_mesh
+from jaxnn.recurrence.fewest import compute, fewest
 from jaxnn.recurrence.promises import (
     COMPARISONS,
     closes_over_traced,
@@ -85,17 +86,22 @@ class Pointwise(NamedTuple):
 
     rows: what each leaf of the new state depends on, and each left factor of a product.
     varies: for each source of each row, whether its coefficient depends on the step.
+    saves: what is saved of a step: the index of a leaf of the new state that is kept anyway, or
+      None for another array.
     fix: `fix(params)` gives the fixed leaves.
     step: `step(params, projected, mixed, state)` gives the new state, as `combine` does, the left
-      factors of the products, and the coefficients that vary.
+      factors of the products, and what is saved.
+    slopes: `slopes(params, saved)` gives the coefficients that vary.
     constants: `constants(params)` gives the other coefficients.
     """
 
     rows: list[Row]
     products: list[Product]
     varies: list[bool]
+    saves: list[int | None]
     fix: Callable[[Any], list[Any]]
     step: Callable[[Any, Any, Any, Any], tuple[Any, list[Any], list[Any]]]
+    slopes: Callable[[Any, Sequence[Any]], list[Any]]
     constants: Callable[[Any], list[Any]]
 
     def coefficients(self, varying: Sequence[Any], constant: Sequence[Any]) -> Iterator[Any]:
@@ -109,10 +115,13 @@ class Pointwise(NamedTuple):
         return {source: leaf for source, leaf in every if not source.old and not source.new}
 
 
-def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None:
+def take_apart(
+    combine: Callable[..., Any], kept: Sequence[bool], *arguments: Any
+) -> Pointwise | None:
     """`combine(params, projected, mixed, state)`; None where it is not pointwise.
 
     The arguments may be shapes. A state with a leaf that is not floating counts as not pointwise.
+    `kept` says which leaves of the new state are kept over time anyway.
     """
     counts = [len(jax.tree.leaves(part)) for part in arguments]
     combined = inlined(combine, *arguments)
@@ -120,27 +129,37 @@ def take_apart(combine: Callable[..., Any], *arguments: Any) -> Pointwise | None
     if closes_over_traced(combined) or not all(map(is_floating, walk.old)):
         return None
     try:
-        traced = jax.make_jaxpr(walk.step)(*jax.tree.leaves(arguments))
+        traced = inlined(walk.step, *jax.tree.leaves(arguments))
     except _NotPointwiseError:
         return None
-    moving = depending(traced.jaxpr, traced.jaxpr.invars[counts[0] :])
-    first = counts[3] + len(walk.products)
-    varies = [is_in(moving, atom) for atom in traced.jaxpr.outvars[first:]]
-    loop, structure = traced.jaxpr.invars[counts[0] :], jax.tree.structure(arguments[3])
+    jaxpr, count, first = traced.jaxpr, counts[3], counts[3] + len(walk.products)
+    new, factors = jaxpr.outvars[:count], jaxpr.outvars[count:first]
+    given = jaxpr.invars[counts[0] :]
+    moving = depending(jaxpr, given)
+    varies = [is_in(moving, atom) for atom in jaxpr.outvars[first:]]
+    wanted = list(itertools.compress(jaxpr.outvars[first:], varies))
+    others = list(itertools.compress(jaxpr.outvars[first:], map(operator.not_, varies)))
+    anyway = {atom: leaf for leaf, atom in enumerate(new) if kept[leaf] and is_in(moving, atom)}
+    saved = fewest(jaxpr, given, wanted, anyway)
+    structure = jax.tree.structure(arguments[3])
+
+    def run(atoms: Sequence[Any], variables: Sequence[Var], values: Iterable[Any]) -> list[Any]:
+        known = zip((*jaxpr.constvars, *variables), (*traced.consts, *values), strict=True)
+        return compute(jaxpr, dict(known), atoms)
 
     def step(*parts: Any) -> tuple[Any, list[Any], list[Any]]:
-        results = jaxpr_as_fun(traced)(*jax.tree.leaves(parts))
-        new, factors = structure.unflatten(results[: counts[3]]), results[counts[3] : first]
-        return new, factors, list(itertools.compress(results[first:], varies))
+        results = run([*new, *factors, *saved], jaxpr.invars, jax.tree.leaves(parts))
+        return structure.unflatten(results[:count]), results[count:first], results[first:]
+
+    def slopes(params: Any, values: Sequence[Any]) -> list[Any]:
+        variables = [*jaxpr.invars[: counts[0]], *saved]
+        return run(wanted, variables, [*jax.tree.leaves(params), *values])
 
     def constants(params: Any) -> list[Any]:
-        if all(varies):
-            return []
-        any_step = [zeros_of_type(var.aval) for var in loop]
-        slopes = jaxpr_as_fun(traced)(*jax.tree.leaves(params), *any_step)[first:]
-        return list(itertools.compress(slopes, map(operator.not_, varies)))
+        return run(others, jaxpr.invars[: counts[0]], jax.tree.leaves(params))
 
-    return Pointwise(walk.rows, walk.products, varies, walk.fix, step, constants)
+    saves = [anyway.get(var) for var in saved]
+    return Pointwise(walk.rows, walk.products, varies, saves, walk.fix, step, slopes, constants)
 
 
 class _NotPointwiseError(Exception):

@@ -50,13 +50,17 @@ CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr"}
 
 
 def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
-    """The jaxpr of a function of trees (of arrays or shapes), with inner jits written out."""
+    """The jaxpr of a function of trees (of arrays or shapes), with inner jits written out.
+
+    An equation that stands there twice is computed once.
+    """
     leaves, structure = jax.tree.flatten(arguments)
 
     def flat(*leaves: Any) -> list[Any]:
         return jax.tree.leaves(function(*structure.unflatten(leaves)))
 
     closed = jax.make_jaxpr(flat)(*leaves)
+    done: dict[Any, tuple[list[Any], Any]] = {}
 
     def run(jaxpr: Jaxpr, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
         env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *values), strict=True))
@@ -66,11 +70,27 @@ def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
                 called = eqn.params["jaxpr"]
                 results = run(called.jaxpr, called.consts, operands)
             else:
-                results = run_eqn(eqn, operands)
+                same = _signature(eqn, operands)
+                if same not in done:  # the operands stay beside the results, for their ids' sake
+                    done[same] = run_eqn(eqn, operands), operands
+                results, _ = done[same]
             env |= zip(eqn.outvars, results, strict=True)
         return read(env, jaxpr.outvars)
 
     return jax.make_jaxpr(lambda *values: run(closed.jaxpr, closed.consts, values))(*leaves)
+
+
+def _signature(eqn: JaxprEqn, operands: Sequence[Any]) -> Any:
+    """Equal for equations that compute the same, as far as can be seen."""
+    values = tuple(
+        (atom.aval, str(atom.val)) if isinstance(atom, Literal) else id(value)
+        for atom, value in zip(eqn.invars, operands, strict=True)
+    )
+    try:
+        params = frozenset(eqn.params.items())
+    except TypeError:
+        return object()
+    return eqn.primitive, values, params
 
 
 def closes_over_traced(closed: ClosedJaxpr) -> bool:

@@ -26,13 +26,14 @@ the rule. For the LSTM, with a bar for a cotangent and ' for the derivative at i
     c̄_t = h̄_t∘o∘(1 − tanh²c) + c̄_{t+1}∘f          δ_o = h̄_t∘tanh(c)∘o'
     δ_i = c̄_t∘g∘i'     δ_f = c̄_t∘c_{t−1}∘f'     δ_g = c̄_t∘i∘g'
 
-**What is saved.** The forward loop computes C and D beside the new state, while the gates are at
-hand, and stacks them over time, with those leaves of the state that `mix` reads: seven arrays for
-an LSTM, where its gates and its state would be six, and nothing is recomputed. A coefficient that
-is the same at every step is not stacked. Without differentiation none of it happens.
+**What is saved.** C and D are computed again in the backward loop, one step at a time. The forward
+loop stacks over time the fewest arrays from which that can be done (`fewest.py`), and those leaves
+of the state that `mix` reads: six arrays for an LSTM, its gates, its output and the cell state that
+the step began from; for an Elman cell its output alone. Without differentiation none of it happens.
 
-**When memory is taken.** Both loops make their outputs late (`late.py`): a 4-layer bidirectional
-LSTM at batch 16, 100 steps, 128 units takes 64 MB of temporaries so, and 93 with `lax.scan`.
+**When memory is taken.** Both loops make their outputs late (`late.py`), and so is the array of
+s_{t−1} that W̄ takes (`weights.py`). A 4-layer bidirectional LSTM at batch 16, 100 steps, 128 units
+takes 57 MB of temporaries; with `lax.scan`, and with C and D themselves saved, it took 93.
 
 **Why a `custom_jvp`.** A rule for the tangent is differentiable again, in both modes: `jvp`, `grad`
 of `grad`, `linearize`, `vmap(grad)` all go through, where a `custom_vjp` would end forward mode.
@@ -53,12 +54,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.mesh import on_mesh, over_time, zeros_of_type
-from jaxnn.functions.tangents import is_zero, jvp_along
+from jaxnn.functions.mesh import on_mesh, over_time
+from jaxnn.functions.tangents import are_zeros, dense, is_zero, jvp_along
 from jaxnn.recurrence.examine import Recurrence
 from jaxnn.recurrence.pointwise import Source
-from jaxnn.recurrence.scan import Edges, previous, scan
+from jaxnn.recurrence.scan import Edges, scan
 from jaxnn.recurrence.tangent import Dots, Given, Streams, run_tangent
+from jaxnn.recurrence.weights import dots_of_weights
 from jaxnn.types import Array, ArrayLike, State
 
 
@@ -90,18 +92,23 @@ def _recur_jvp(
 ) -> tuple[Any, Any]:
     (for_mix, for_combine), _, state, start, at = primals
     _, _, state_dot, start_dot, _ = tangents
-    kept, pointwise = recurrence.kept(), recurrence.pointwise
-    final, (states, (factors, varying)) = _with_slopes(recurrence, reverse, True, *primals)
-    before = previous(states, _only(kept, state), _only(kept, start), at, reverse)
-    streams = _streams(recurrence, primals, tangents, before, factors)
+    pointwise = recurrence.pointwise
+    final, (states, (factors, saved)) = _with_slopes(recurrence, reverse, True, *primals)
+    if at.valid is None:
+        others = iter(saved)
+        saved = [next(others) if n is None else states[n] for n in pointwise.saves]
+    moved = for_mix, tangents[0][0], states
+    mixed_dots = dots_of_weights(recurrence, reverse, *moved, state, start, at)
+    streams = _streams(recurrence, primals, tangents, mixed_dots, factors)
     given = Given(
         for_mix,
-        varying,
+        for_combine,
+        saved,
         pointwise.constants(for_combine),
         pointwise.fix(for_combine),
         jax.tree.map(functools.partial(_widen, state), at),
     )
-    dots = Dots(streams, _dense(state_dot), _dense(start_dot))
+    dots = Dots(streams, dense(state_dot), dense(start_dot))
     final_dot, shown_dot = run_tangent(recurrence, reverse, given, dots)
     shown = list(itertools.compress(states, recurrence.shows))
     return (final, shown), (final_dot, shown_dot)
@@ -124,10 +131,12 @@ def _with_slopes(
 
     def step(state: State, projected: Any) -> tuple[State, tuple[list[Array], list[Array]]]:
         mixed = recurrence.mix(for_mix, state)
-        new, factors, varying = recurrence.pointwise.step(for_combine, projected, mixed, state)
-        return new, (factors, varying)
+        new, factors, saved = recurrence.pointwise.step(for_combine, projected, mixed, state)
+        # At a masked step the state is the old one: what it would have been is saved apart.
+        apart = [at.valid is not None or leaf is None for leaf in recurrence.pointwise.saves]
+        return new, (factors, list(itertools.compress(saved, apart)))
 
-    show = functools.partial(_only, recurrence.kept())
+    show = functools.partial(_only, recurrence.kept)
     run = functools.partial(scan, recurrence.name, step, show=show, late=late)
     return run(projected, state, start, at, reverse)
 
@@ -149,18 +158,17 @@ def _streams(
     recurrence: Recurrence,
     primals: tuple[Any, ...],
     tangents: tuple[Any, ...],
-    before: list[Any],
+    mixed_dots: list[Array],
     factors: list[Array],
 ) -> Streams:
     """What enters the tangent's recurrence from outside, for all time steps at once."""
     (for_mix, for_combine), projected, state, *_ = primals
-    (for_mix_dot, for_combine_dot), projected_dot, *_ = tangents
+    (_, for_combine_dot), projected_dot, *_ = tangents
     projected_dots = jax.tree.leaves(projected_dot, is_leaf=is_zero)
     time = jax.tree.leaves(projected)[0].shape[0]
-    mixed_dots = _mixed_dots(recurrence, for_mix, for_mix_dot, state, before, time)
     fixed_dots = []
-    if not _all_zero(for_combine_dot):
-        along = (for_combine,), (_dense(for_combine_dot),)
+    if not are_zeros(for_combine_dot):
+        along = (for_combine,), (dense(for_combine_dot),)
         fixed_dots = jax.jvp(recurrence.pointwise.fix, *along)[1]
 
     def terms(source: Source) -> dict[str, Array]:
@@ -204,21 +212,6 @@ def _streams(
     return Streams(together, apart)
 
 
-def _mixed_dots(
-    recurrence: Recurrence, weights: Any, weights_dot: Any, state: State, before: Any, time: Any
-) -> list[Array]:
-    """The tangent of `mix` in its weights, for all time steps by one matmul; [] for zero."""
-    leaves = jax.tree.leaves(weights_dot, is_leaf=is_zero)
-    if all(map(is_zero, itertools.compress(leaves, recurrence.weights))):
-        return []
-    kept = [leaf is not None for leaf in before]
-    states, dense = restore(kept, jax.tree.leaves(before), state, time), _dense(weights_dot)
-    if recurrence.bilinear:
-        return jax.tree.leaves(recurrence.mix(dense, states))
-    mix = lambda weights: recurrence.mix(weights, states)  # noqa: E731
-    return jax.tree.leaves(jax.jvp(mix, (weights,), (dense,))[1])
-
-
 def _widen(state: State, flags: ArrayLike) -> ArrayLike:
     """Flags as wide as the state: broadcast in the loop, they would have a loop of their own."""
     shapes = {leaf.shape for leaf in jax.tree.leaves(state)}
@@ -229,29 +222,6 @@ def _widen(state: State, flags: ArrayLike) -> ArrayLike:
     return jnp.broadcast_to(flags, (flags.shape[0], *shape))
 
 
-def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: Any) -> State:
-    """States over time from those leaves that were wanted; nobody reads the others: zeros."""
-    found = iter(leaves)
-    full = [
-        next(found) if yes else over_time(jnp.zeros_like(leaf), time, leaf)
-        for yes, leaf in zip(which, jax.tree.leaves(like), strict=True)
-    ]
-    return jax.tree.structure(like).unflatten(full)
-
-
 def _only(which: Sequence[bool], tree: Any) -> list[Any]:
     """The leaves of a tree, with None for those that are not wanted."""
     return [leaf if yes else None for leaf, yes in zip(jax.tree.leaves(tree), which, strict=True)]
-
-
-def _all_zero(tree: Any) -> bool:
-    return all(map(is_zero, jax.tree.leaves(tree, is_leaf=is_zero)))
-
-
-def _dense(tree: Any) -> Any:
-    """A tree of tangents, with zeros written out."""
-    return jax.tree.map(
-        lambda leaf: zeros_of_type(leaf.aval) if is_zero(leaf) else leaf,
-        tree,
-        is_leaf=is_zero,
-    )

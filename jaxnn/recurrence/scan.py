@@ -5,6 +5,7 @@ The derivative rule runs it too, once for the values and once for the tangents: 
 recurrence is a recurrence.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jaxnn.functions.checks import check_state
 from jaxnn.functions.mesh import is_explicit, laid_out_as, outline_of_step, vary, varying_axes
 from jaxnn.functions.sequences import expand_to
-from jaxnn.recurrence.late import scan_late, takes_late_outputs
+from jaxnn.recurrence.late import scan_late, takes_late_outputs, unwritten
 from jaxnn.types import ArrayLike, State
 
 Step = Callable[[State, Any], tuple[State, Any]]
@@ -109,16 +110,26 @@ def laid_out(step: Step, inputs: Any, state: State, start: State) -> tuple[State
     return laid_out_as(state, after), laid_out_as(start, after)
 
 
-def previous(states: State, state: State, start: State, at: Edges, reverse: bool) -> State:
-    """The states that the steps of such a scan began from, given those that it showed."""
+def previous(
+    states: State, state: State, start: State, at: Edges, reverse: bool, when: Any = None
+) -> State:
+    """The states that the steps of such a scan began from, given those that it showed.
+
+    Where an array `when` is given, they are made when that is there (`late.py`).
+    """
     start = jax.tree.map(lambda leaf: leaf[None], start)
     if at.after is not None:
         states = where(at.after, start, states)
 
     def shift(first: Any, rest: Any) -> Any:
-        if reverse:
-            return jnp.concatenate([rest, first[None]])[1:]
-        return jnp.concatenate([first[None], rest])[:-1]
+        rest, first = (rest[1:] if reverse else rest[:-1]), first[None]
+        if when is None:
+            return jnp.concatenate([rest, first] if reverse else [first, rest])
+        steps = 1 + len(rest)
+        parts = vary((unwritten(when, steps, first[0]), rest, first), varying_axes((rest, when)))
+        write = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0)
+        array = write(parts[0], parts[1], start_index=0 if reverse else 1)
+        return write(array, parts[2], start_index=steps - 1 if reverse else 0)
 
     states = jax.tree.map(shift, state, states)
     return states if at.before is None else where(at.before, start, states)

@@ -33,11 +33,13 @@ class Streams(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What the tangent's recurrence does not move with: the weights of `mix`, the coefficients
-    that vary over time and those that do not, the weights of products, the edges."""
+    """What the tangent's recurrence does not move with: the parameters of `mix` and of `combine`,
+    what was saved of each step, the coefficients that do not vary, the weights of products, the
+    edges."""
 
     for_mix: Any
-    varying: list[Array]
+    for_combine: Any
+    saved: list[Array]
     constant: list[Array]
     fixed: list[Array]
     at: Edges
@@ -55,7 +57,7 @@ def run_tangent(
     recurrence: Recurrence, reverse: bool, given: Given, dots: Dots
 ) -> tuple[State, list[Array]]:
     """The tangents of the final state, and over time of the leaves that are shown."""
-    if not given.varying or not takes_late_outputs((given.varying, given.at)):
+    if not given.saved or not takes_late_outputs((given.saved, given.at)):
         return _run(recurrence, reverse, given, dots)
     residuals, given_structure = jax.tree.flatten(given)
     operands, dots_structure = jax.tree.flatten(dots)
@@ -78,7 +80,7 @@ def _run(
     recurrence: Recurrence, reverse: bool, given: Given, dots: Dots
 ) -> tuple[State, list[Array]]:
     step = functools.partial(_step, recurrence, given)
-    inputs, show = (dots.streams, given.varying), recurrence.shown
+    inputs, show = (dots.streams, given.saved), recurrence.shown
     final, (shown, _) = scan(
         recurrence.name, step, inputs, dots.state, dots.start, given.at, reverse, show
     )
@@ -97,11 +99,11 @@ def _run_back(
     resets = given.at.before is not None or given.at.after is not None
 
     def body(bars: tuple[State, State], now: Any) -> tuple[tuple[State, State], Streams]:
-        (state_bar, start_bar), (shown_bar, varying, at) = bars, now
+        (state_bar, start_bar), (shown_bar, saved, at) = bars, now
         step = functools.partial(_step, recurrence, given)
 
         def forward(dots: Dots) -> tuple[State, list[Array]]:
-            value = dots.streams, varying
+            value = dots.streams, saved
             state, (shown, _) = one_step(
                 recurrence.name, step, dots.state, dots.start, value, at, recurrence.shown
             )
@@ -113,7 +115,7 @@ def _run_back(
         return (found.state, start_bar), found.streams
 
     bars = state_bar, jax.tree.map(jnp.zeros_like, state_bar)
-    inputs = shown_bar, given.varying, given.at
+    inputs = shown_bar, given.saved, given.at
     (state_bar, start_bar), streams_bar = scan_late(body, bars, inputs, not reverse)
     return Dots(streams_bar, state_bar, start_bar)
 
@@ -121,8 +123,9 @@ def _run_back(
 def _step(
     recurrence: Recurrence, given: Given, state_dot: State, now: tuple[Streams, list[Array]]
 ) -> tuple[State, tuple[()]]:
-    streams, varying = now
+    streams, saved = now
     pointwise = recurrence.pointwise
+    varying = pointwise.slopes(given.for_combine, saved)
     slopes = pointwise.coefficients(varying, given.constant)
     mixed_dots = jax.tree.leaves(recurrence.mix(given.for_mix, state_dot))
     return _new_dot(pointwise, slopes, given.fixed, state_dot, mixed_dots, streams), ()
