@@ -57,9 +57,9 @@ import jax.numpy as jnp
 from jaxnn.functions.mesh import on_mesh, over_time
 from jaxnn.functions.tangents import are_zeros, dense, is_zero, jvp_along
 from jaxnn.recurrence.examine import Recurrence
-from jaxnn.recurrence.pointwise import Source
 from jaxnn.recurrence.scan import Edges, scan
 from jaxnn.recurrence.tangent import Dots, Given, Streams, run_tangent
+from jaxnn.recurrence.walk import Source
 from jaxnn.recurrence.weights import dots_of_weights
 from jaxnn.types import Array, ArrayLike, State
 

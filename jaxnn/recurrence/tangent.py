@@ -19,8 +19,9 @@ from jaxnn.functions.mesh import outline_of_step
 from jaxnn.recurrence.examine import Recurrence
 from jaxnn.recurrence.late import scan_late, takes_late_outputs
 from jaxnn.recurrence.linear import apply_linear
-from jaxnn.recurrence.pointwise import Pointwise, Source
+from jaxnn.recurrence.pointwise import Pointwise
 from jaxnn.recurrence.scan import Edges, one_step, scan
+from jaxnn.recurrence.walk import Source
 from jaxnn.types import Array, State
 
 
