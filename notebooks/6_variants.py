@@ -113,11 +113,14 @@ def formula(n, m):
     return 4 * gate, 4 * gate + 3 * m, 3 * gate, 3 * gate + m, 3 * gate
 
 
-print("inputs, units     ", "".join(f"{name:>20s}" for name in VARIANTS))
+widths = [max(11, len(name) + 2) for name in VARIANTS]
+names = zip(VARIANTS, widths, strict=True)
+print("inputs, units", "".join(f"{name:>{width}s}" for name, width in names))
 for n, m in ((2, 24), (100, 100), (256, 512)):
     counts = [count(n, m, make) for make in VARIANTS.values()]
     assert tuple(counts) == formula(n, m)
-    print(f"{n:6d}, {m:5d}     ", "".join(f"{number:20,d}" for number in counts))
+    numbers = zip(counts, widths, strict=True)
+    print(f"{n:6d}, {m:5d}", "".join(f"{number:{width},d}" for number, width in numbers))
 
 # %% [markdown]
 # ## Do they perform about the same?
@@ -242,15 +245,18 @@ def interval(errors):
     return np.exp(logs.mean() + np.array([0, -half, half]))
 
 
-print("test error × 10³: geometric mean (95 % interval) over six seeds, at the learning rate")
-print(f"{'':18s}units  params", *(f"{task:>28s}" for task in tasks))
+print("test error × 10³: geometric mean (95 % interval) over six seeds")
+print(f"{'':17s}units params", "".join(f"{task:>18s}" for task in tasks))
 for name, make in VARIANTS.items():
     cells = []
     for task in tasks:
         mean, low, high = interval(1e3 * results[name, task])
-        cells.append(f"{mean:.2f} ({low:.2f}–{high:.2f}) at {best_rates[name, task]:g}")
-    size = f"{units[name]:5d}  {count(2, units[name], make):6,d}"
-    print(f"{name:18s}{size}", *(f"{cell:>28s}" for cell in cells))
+        cells.append(f"{mean:.2f} ({low:.2f}–{high:.2f})")
+    size = f"{units[name]:5d} {count(2, units[name], make):6,d}"
+    print(f"{name:17s}{size}", "".join(f"{cell:>18s}" for cell in cells))
+print("\nlearning rate chosen")
+for name in VARIANTS:
+    print(f"{name:29s}", "".join(f"{best_rates[name, task]:18g}" for task in tasks))
 
 figure, panels = plt.subplots(
     1, 3, figsize=(12, 3.6), layout="constrained", sharex=True, sharey=True

@@ -502,7 +502,9 @@ for axes, (name, model) in zip(panels, along.items(), strict=True):
     axes.set_facecolor("lightgrey")
     axes.set(title=name, xlabel="k, the input's time", ylabel="t, the output's time")
     print(f"{name}: o_39 depends on {int((size[39] > 0).sum())} inputs")
-figure.colorbar(panels[0].images[0], ax=panels, label=r"$\log_{10} |\partial o_t / \partial x_k|$")
+_ = figure.colorbar(
+    panels[0].images[0], ax=panels, label=r"$\log_{10} |\partial o_t / \partial x_k|$"
+)
 
 # %% [markdown]
 # Grey is exactly zero. A convolution sees so far and no further. A GRU sees everything, but what is
@@ -720,4 +722,4 @@ for axes in grid.flat:
     axes.set(xticks=[], yticks=[])
 grid[0, 0].set_ylabel("x")
 grid[1, 0].set_ylabel(f"c, channel {channel}")
-figure.colorbar(grid[1, 0].images[0], ax=grid[1])
+_ = figure.colorbar(grid[1, 0].images[0], ax=grid[1])
