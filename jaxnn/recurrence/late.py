@@ -53,8 +53,28 @@ def scan_late(
 
 def unwritten(of: jax.Array, steps: int, row: Any) -> jax.Array:
     """An array of so many rows, of any content, that is made when `of` is there."""
-    entry = jax.lax.slice(of, (0,) * of.ndim, (1,) * of.ndim).reshape(())
-    return jnp.broadcast_to(entry.astype(row.dtype), (steps, *row.shape))
+    return jnp.broadcast_to(_entry(of).astype(row.dtype), (steps, *row.shape))
+
+
+@jax.custom_batching.custom_vmap
+def late_zero(of: jax.Array) -> jax.Array:
+    """The number 0, known when the floating array `of` is there: what it places is made then.
+
+    XLA does not see that no number both differs from itself and is equal to itself.
+    """
+    entry = _entry(of)
+    return ((entry != entry) & (entry == entry)).astype(jnp.int32)
+
+
+@late_zero.def_vmap
+def _(size: int, batched: Any, of: jax.Array) -> tuple[jax.Array, bool]:
+    """One for the whole batch: a place for each would be a gather."""
+    del size, batched
+    return late_zero(of[0]), False
+
+
+def _entry(of: jax.Array) -> jax.Array:
+    return jax.lax.slice(of, (0,) * of.ndim, (1,) * of.ndim).reshape(())
 
 
 def _read(at: Any, array: jax.Array) -> jax.Array:

@@ -5,7 +5,6 @@ The derivative rule runs it too, once for the values and once for the tangents: 
 recurrence is a recurrence.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 from jaxnn.functions.checks import check_state
 from jaxnn.functions.mesh import is_explicit, laid_out_as, outline_of_step, vary, varying_axes
 from jaxnn.functions.sequences import expand_to
-from jaxnn.recurrence.late import scan_late, takes_late_outputs, unwritten
+from jaxnn.recurrence.late import late_zero, scan_late, takes_late_outputs
 from jaxnn.types import ArrayLike, State
 
 Step = Callable[[State, Any], tuple[State, Any]]
@@ -122,14 +121,12 @@ def previous(
         states = where(at.after, start, states)
 
     def shift(first: Any, rest: Any) -> Any:
-        rest, first = (rest[1:] if reverse else rest[:-1]), first[None]
+        whole = jnp.concatenate([rest, first[None]] if reverse else [first[None], rest])
         if when is None:
-            return jnp.concatenate([rest, first] if reverse else [first, rest])
-        steps = 1 + len(rest)
-        parts = vary((unwritten(when, steps, first[0]), rest, first), varying_axes((rest, when)))
-        write = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=0)
-        array = write(parts[0], parts[1], start_index=0 if reverse else 1)
-        return write(array, parts[2], start_index=steps - 1 if reverse else 0)
+            return whole[1:] if reverse else whole[:-1]
+        begin = int(reverse) + late_zero(when)
+        whole, begin = vary((whole, begin), varying_axes((whole, when)))
+        return jax.lax.dynamic_slice_in_dim(whole, begin, len(rest))
 
     states = jax.tree.map(shift, state, states)
     return states if at.before is None else where(at.before, start, states)
