@@ -440,3 +440,12 @@ def test_what_a_layer_keeps_until_the_backward_pass(make: Any, arrays: int) -> N
         return memory.temp_size_in_bytes / xs.nbytes
 
     assert temporaries(4) - temporaries(2) < 2 * (arrays + 0.5)
+
+
+def test_an_ensemble_places_nothing_by_a_gather() -> None:
+    """What is made late is placed by a number that is known late: one for all members."""
+    cell, xs = jaxnn.lstm(3, 16), jnp.ones((5, 2, 3), jnp.float32)
+    members = jax.vmap(cell.init)(jax.random.split(jax.random.key(0), 4))
+    each = jax.vmap(jax.grad(lambda params: jnp.sum(cell.unroll(params, xs)[1] ** 2)))
+    text = jax.jit(each).lower(members).compile().as_text()
+    assert "dynamic-slice(" in text and "gather(" not in text
