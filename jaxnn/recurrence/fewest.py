@@ -64,11 +64,7 @@ def fewest(
         reaching.update(found)
         ahead.extend(found)
     ordered = [*given, *itertools.chain.from_iterable(eqn.outvars for eqn in jaxpr.eqns)]
-    return [
-        var
-        for var in ordered
-        if var in moving and (var, 1) in reaching and (var, 0) not in reaching
-    ]
+    return [var for var in ordered if (var, 1) in reaching and (var, 0) not in reaching]
 
 
 def _path(room: dict[Any, dict[Any, float]]) -> list[tuple[Any, Any]]:

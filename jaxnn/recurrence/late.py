@@ -46,12 +46,12 @@ def scan_late(
         carry, row = structure.unflatten(jaxpr_as_fun(traced)(*jax.tree.leaves(values)))
         return carry, jax.tree.map(functools.partial(_write, at), arrays, vary(row, axes))
 
-    rows = jax.tree.map(functools.partial(unwritten, floating, steps), outlines[1])
+    rows = jax.tree.map(functools.partial(_unwritten, floating, steps), outlines[1])
     arrays = vary(rows, axes)
     return jax.lax.fori_loop(0, steps, step, (carry, arrays))
 
 
-def unwritten(of: jax.Array, steps: int, row: Any) -> jax.Array:
+def _unwritten(of: jax.Array, steps: int, row: Any) -> jax.Array:
     """An array of so many rows, of any content, that is made when `of` is there."""
     return jnp.broadcast_to(_entry(of).astype(row.dtype), (steps, *row.shape))
 

@@ -48,7 +48,7 @@ their δ as one and the matmuls after it read it without a copy.
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -60,7 +60,7 @@ from jaxnn.recurrence.examine import Recurrence
 from jaxnn.recurrence.scan import Edges, scan
 from jaxnn.recurrence.tangent import Dots, Given, Streams, run_tangent
 from jaxnn.recurrence.walk import Source
-from jaxnn.recurrence.weights import dots_of_weights
+from jaxnn.recurrence.weights import dots_of_weights, only
 from jaxnn.types import Array, ArrayLike, State
 
 
@@ -136,7 +136,7 @@ def _with_slopes(
         apart = [at.valid is not None or leaf is None for leaf in recurrence.pointwise.saves]
         return new, (factors, list(itertools.compress(saved, apart)))
 
-    show = functools.partial(_only, recurrence.kept)
+    show = functools.partial(only, recurrence.kept)
     run = functools.partial(scan, recurrence.name, step, show=show, late=late)
     return run(projected, state, start, at, reverse)
 
@@ -220,8 +220,3 @@ def _widen(state: State, flags: ArrayLike) -> ArrayLike:
     (shape,) = shapes
     flags = jnp.expand_dims(flags, tuple(range(flags.ndim, 1 + len(shape))))
     return jnp.broadcast_to(flags, (flags.shape[0], *shape))
-
-
-def _only(which: Sequence[bool], tree: Any) -> list[Any]:
-    """The leaves of a tree, with None for those that are not wanted."""
-    return [leaf if yes else None for leaf, yes in zip(jax.tree.leaves(tree), which, strict=True)]

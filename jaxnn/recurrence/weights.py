@@ -71,11 +71,8 @@ def _before(
 ) -> State:
     """The states that the steps began from, whole; an array that `mix` does not read is zeros."""
     kept = [leaf is not None for leaf in states]
-    first, fresh = (
-        [leaf if yes else None for leaf, yes in zip(jax.tree.leaves(tree), kept, strict=True)]
-        for tree in (state, start)
-    )
-    shifted = jax.tree.leaves(previous(states, first, fresh, at, reverse, when))
+    ends = only(kept, state), only(kept, start)
+    shifted = jax.tree.leaves(previous(states, *ends, at, reverse, when))
     return restore(kept, shifted, state, shifted[0].shape[0])
 
 
@@ -87,3 +84,8 @@ def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: A
         for yes, leaf in zip(which, jax.tree.leaves(like), strict=True)
     ]
     return jax.tree.structure(like).unflatten(full)
+
+
+def only(which: Sequence[bool], tree: Any) -> list[Any]:
+    """The leaves of a tree, with None for those that are not wanted."""
+    return [leaf if yes else None for leaf, yes in zip(jax.tree.leaves(tree), which, strict=True)]
