@@ -4,12 +4,16 @@ They read shapes and dtypes only, so they cost nothing in a compiled program, an
 sizes for equality only, so symbolic sizes (`jax.export.symbolic_shape`) pass them too.
 """
 
+import functools
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from jaxnn.types import Key, State
@@ -18,13 +22,25 @@ from jaxnn.types import Key, State
 def shape_text(x: Any) -> str:
     """'float32[8, 64]' for an array, the type's name for anything else."""
     if not is_array(x):
-        return type(x).__name__
+        return type(x).__name__ + (f" of {x.dtype}" if hasattr(x, "dtype") else "")
     return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
 
 
 def is_array(x: Any) -> bool:
-    """Whether x has a shape and a dtype (numpy's, jax's, a tracer, a ShapeDtypeStruct)."""
-    return hasattr(x, "shape") and hasattr(x, "dtype")
+    """Whether x is an array that jax takes: numpy's, jax's, a tracer, a ShapeDtypeStruct."""
+    if isinstance(x, (jax.Array, jax.ShapeDtypeStruct)):
+        return True
+    return isinstance(x, (np.ndarray, np.generic)) and _is_known(x.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def _is_known(dtype: np.dtype) -> bool:
+    """Whether jax has a dtype of numpy's: objects, text and dates it has not."""
+    try:
+        jax.dtypes.canonicalize_dtype(dtype)
+    except TypeError:
+        return False
+    return True
 
 
 def is_traced(x: Any) -> bool:
@@ -33,9 +49,12 @@ def is_traced(x: Any) -> bool:
 
 
 def check_array(name: str, argument: str, x: Any) -> None:
-    """Raise TypeError unless x is an array."""
+    """Raise TypeError unless x is an array of numpy's or jax's, of numbers or flags."""
     if not is_array(x):
-        raise TypeError(f"{name}: {argument} must be an array, got {type(x).__name__}")
+        raise TypeError(
+            f"{name}: {argument} must be an array, got {shape_text(x)}"
+            + (f": use np.asarray({argument})" if hasattr(x, "__array__") else "")
+        )
 
 
 def check_size(name: str, argument: str, value: Any) -> int:
@@ -57,6 +76,22 @@ def check_bool(name: str, argument: str, value: Any) -> None:
         raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
 
 
+def check_callable(name: str, argument: str, value: Any, what: str = "a function") -> None:
+    """Raise TypeError unless value can be called."""
+    if not callable(value) or isinstance(value, type):
+        raise TypeError(f"{name}: {argument} must be {what}, got {value!r}")
+
+
+def check_number(name: str, argument: str, value: Any, above: float | None = None) -> float:
+    """A finite number, above a bound if one is given, as a float."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
+    if not math.isfinite(value) or (above is not None and value <= above):
+        bound = "" if above is None else f" above {above}"
+        raise ValueError(f"{name}: {argument} must be a finite number{bound}, got {value}")
+    return float(value)
+
+
 def check_fraction(name: str, argument: str, value: Any) -> None:
     """Raise unless value is a number in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -69,7 +104,7 @@ def check_option(
     name: str, argument: str, value: Any, options: Sequence[Any], more: str = ""
 ) -> None:
     """Raise ValueError unless value is one of the options."""
-    if value not in options:
+    if not any(type(value) is type(option) and value == option for option in options):
         listed = ", ".join(map(repr, options))
         raise ValueError(f"{name}: {argument} must be one of {listed}{more}; got {value!r}")
 
@@ -158,12 +193,20 @@ def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of
 
 
 def check_batch_shape(batch_shape: Any) -> None:
-    """Raise TypeError unless batch_shape is a tuple."""
-    if not isinstance(batch_shape, tuple):
+    """Raise unless batch_shape is a tuple of sizes, which may be symbolic."""
+    if not isinstance(batch_shape, tuple) or not all(map(_is_size, batch_shape)):
         raise TypeError(
             f"initial_state: batch_shape must be a tuple of sizes, such as (8,), "
             f"got {batch_shape!r}"
         )
+    for size in batch_shape:
+        if isinstance(size, (int, np.integer)) and size < 0:
+            raise ValueError(f"initial_state: batch_shape must be of sizes from 0, got {size}")
+
+
+def _is_size(value: Any) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole or jax.export.is_symbolic_dim(value)
 
 
 def check_key(name: str, key: Key | None) -> None:
@@ -171,11 +214,16 @@ def check_key(name: str, key: Key | None) -> None:
     if key is None:
         return
     typed = is_array(key) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    legacy = is_array(key) and key.dtype == jnp.uint32 and key.ndim == 1
+    legacy = is_array(key) and key.dtype == jnp.uint32 and tuple(key.shape) == _legacy_shape()
     if not (typed and key.ndim == 0) and not legacy:
         raise TypeError(
             f"{name}: key must be one key of jax.random.key(seed), got {shape_text(key)}"
         )
+
+
+def _legacy_shape() -> tuple[int, ...]:
+    """How many numbers a key of `jax.random.PRNGKey` has, by jax's own settings."""
+    return jax.eval_shape(lambda: jax.random.PRNGKey(0)).shape
 
 
 def check_init_key(name: str, key: Key) -> None:
