@@ -207,6 +207,7 @@ def _split(name: str, spatial: tuple[int, ...], dtype: Any) -> Split:
         hidden,
         event_ndim=1 + len(spatial),
         dtype=dtype,
+        any_rank=True,
         input_size=_input_size,
         spatial_shape=spatial,
     )

@@ -206,6 +206,7 @@ def _split(name: str, reset_after: bool, dtype: Any) -> Split:
         functools.partial(initial_state, state_dtype(dtype)),
         hidden,
         dtype=dtype,
+        any_rank=True,
         input_size=functools.partial(input_size_of, GRUParams),
         project_both=project_both,
     )

@@ -220,6 +220,7 @@ def _split(name: str, dtype: Any) -> Split:
         functools.partial(initial_state, state_dtype(dtype)),
         hidden,
         dtype=dtype,
+        any_rank=True,
         input_size=functools.partial(input_size_of, LSTMParams),
         project_both=project_both,
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from jaxnn.functions.checks import (
     check_bool,
@@ -17,6 +18,7 @@ from jaxnn.functions.checks import (
     check_size,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.mesh import is_explicit
 from jaxnn.functions.windows import (
     Padding,
     Sizes,
@@ -265,6 +267,26 @@ def convolve(
 
     `spread` puts so many steps, less one of them zeros, between neighbours of x.
     """
+    run = functools.partial(
+        _convolve, pads=pads, strides=strides, dilations=dilations, spread=spread, groups=groups
+    )
+    if not is_explicit(x):
+        return run(x, kernel)
+    # A convolution has no rule for a batch of several axes, or for its gradient, where types say
+    # how arrays are sharded: the compiler lays this one out.
+    batch = jax.typeof(x).sharding.spec[: x.ndim - kernel.ndim + 1]
+    return jax.sharding.auto_axes(run, out_sharding=PartitionSpec(*batch))(x, kernel)
+
+
+def _convolve(
+    x: Array,
+    kernel: Array,
+    pads: Sequence[tuple[Any, Any]],
+    strides: Sequence[int] | None,
+    dilations: Sequence[int] | None,
+    spread: Sequence[int] | None,
+    groups: int,
+) -> Array:
     spatial = "DHW"[5 - kernel.ndim :]
     y = jax.lax.conv_general_dilated(
         merged_batch(x, kernel.ndim - 1),

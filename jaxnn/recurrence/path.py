@@ -9,7 +9,7 @@ from jaxnn.functions.mesh import outline_of_step
 from jaxnn.recurrence.examine import examine
 from jaxnn.recurrence.rule import recur
 from jaxnn.recurrence.scan import Edges, Step, laid_out, scan
-from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, shown_by
+from jaxnn.recurrence.split import Split, mixed_by, one_step, over_steps, parameters, shown_by
 from jaxnn.recurrence.weights import restore
 from jaxnn.types import Params, State
 
@@ -42,7 +42,8 @@ def run_split(
     state, start = laid_out(step, projected, state, start)
     mix = functools.partial(mixed_by, split)
     one = outline_of_step(projected)
-    recurrence = examine(split.name, mix, split.combine, output, both, one, state)
+    mix_all = over_steps(split, mix, (None, 0))
+    recurrence = examine(split.name, mix, mix_all, split.combine, output, both, one, state)
     if recurrence is None:
         return run_plain(split.name, step, projected, state, start, at, reverse)
     final, shown = recur(recurrence, reverse, both, projected, state, start, at)

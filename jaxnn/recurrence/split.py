@@ -8,6 +8,7 @@
 Written so, the inputs of a whole sequence are projected before the loop, by large matmuls.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -26,7 +27,9 @@ class Split(NamedTuple):
     under 16-bit arithmetic), and the output is cast to it; the parameters are cast accordingly.
     Without, nothing is cast. `project_both`, if there is one, projects one input for two cells by
     one matmul: `(params, other_params, x)` to the pair of what `project` gives for each.
-    `spatial_shape` are the sizes of x before its features.
+    `spatial_shape` are the sizes of x before its features. `any_rank` says that `project` and `mix`
+    are written for any number of leading dimensions, so that they may be called on all steps at
+    once; a user's functions are written for one step, and never get another rank than its own.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Split(NamedTuple):
     input_size: Callable[[str, Params], Any] | None = None
     project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
     spatial_shape: tuple[int, ...] = ()
+    any_rank: bool = False
 
 
 def hidden(state: State) -> Array:
@@ -52,16 +56,26 @@ def whole_state(state: State) -> State:
     return state
 
 
+def over_steps(split: Split, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
+    """`project` or `mix` for all steps at once; `axes` marks with 0 what has a time axis."""
+    return function if split.any_rank else jax.vmap(function, axes)
+
+
 def prepare(split: Split, params: Params, x: Any) -> Any:
-    """`project` for one step, or for all steps at once, in the dtype of the state."""
+    """`project` for one step, in the dtype of the state."""
     return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
 
 
-def prepare_both(split: Split, left: Params, right: Params, x: Any) -> tuple[Any, Any]:
-    """`prepare` for two cells of one split that read the same input."""
+def prepare_all(split: Split, params: Params, xs: Any) -> Any:
+    """`prepare` for all steps at once."""
+    return over_steps(split, functools.partial(prepare, split), (None, 0))(params, xs)
+
+
+def prepare_both(split: Split, left: Params, right: Params, xs: Any) -> tuple[Any, Any]:
+    """`prepare_all` for two cells of one split that read the same input."""
     if split.project_both is None or jax.tree.map(_outline, left) != jax.tree.map(_outline, right):
-        return prepare(split, left, x), prepare(split, right, x)
-    both = split.project_both(_cast(left, split.dtype), _cast(right, split.dtype), x)
+        return prepare_all(split, left, xs), prepare_all(split, right, xs)
+    both = split.project_both(_cast(left, split.dtype), _cast(right, split.dtype), xs)
     return _cast(both, _state_dtype(split))
 
 
