@@ -110,9 +110,10 @@ def is_closed(closed: ClosedJaxpr) -> bool:
 
 
 def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
-    """The results of one equation."""
+    """The results of one equation, in the mesh that it was traced in."""
     params = eqn.primitive.get_bind_params(eqn.params)
-    results = eqn.primitive.bind(*operands, **params)
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*operands, **params)
     return list(results) if eqn.primitive.multiple_results else [results]
 
 
