@@ -10,11 +10,10 @@ from jax.sharding import PartitionSpec
 
 from jaxnn.functions.checks import (
     check_bool,
+    check_callable,
     check_dtype_of,
     check_dtypes,
-    check_init_key,
-    check_key,
-    check_params,
+    check_initializer,
     check_size,
 )
 from jaxnn.functions.factory import call_text, factory
@@ -32,8 +31,9 @@ from jaxnn.functions.windows import (
     spatial_back,
     spatial_last,
 )
-from jaxnn.layers.dense import lecun
-from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
+from jaxnn.layers.dense import lecun, zeros
+from jaxnn.layers.layer import make_layer
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
 
 @exportable
@@ -55,7 +55,7 @@ def conv(
     groups: int = 1,
     bias: bool = True,
     kernel_init: Initializer = lecun,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Layer:
@@ -119,7 +119,7 @@ def conv_transpose(
     groups: int = 1,
     bias: bool = True,
     kernel_init: Initializer = lecun,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Layer:
@@ -169,8 +169,10 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
         if size % groups:
             raise ValueError(f"{kind}: {argument} must divide by groups={groups}, got {size}")
     check_bool(kind, "bias", bias)
+    check_callable(kind, "kernel_init", kernel_init, "an initialiser")
     words = ("valid", "same", "causal") if kind == "conv" else ("valid", "same")
     windows = check_windows(kind, window, stride, padding, dilation, words)
+    bias_init = check_initializer(kind, "bias", bias, bias_init, zeros)
     dtype, param_dtype = check_dtypes(kind, dtype, param_dtype)
     name = call_text(
         kind,
@@ -184,16 +186,14 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
     )
     name = name if bias else f"{name[:-1]}, bias=False)"
     shape = (*windows.sizes, input_size // groups, output_size)
-    init = functools.partial(
-        init_conv, name, shape, kernel_init, bias_init if bias else None, param_dtype
-    )
+    init = functools.partial(init_conv, shape, kernel_init, bias_init, param_dtype)
     apply = apply_conv if kind == "conv" else apply_conv_transpose
     windows = windows._replace(name=name)
-    return Layer(named(name, init), functools.partial(apply, windows, groups, dtype))
+    apply = functools.partial(apply, windows, groups, dtype)
+    return make_layer(name, init, apply, windows.event_ndim())
 
 
 def init_conv(
-    name: str,
     shape: tuple[int, ...],
     kernel_init: Initializer,
     bias_init: Initializer | None,
@@ -201,7 +201,6 @@ def init_conv(
     key: Key,
 ) -> ConvParams:
     """The parameters of a convolution or of its transpose."""
-    check_init_key(name, key)
     kernel_key, bias_key = jax.random.split(key)
     bias = None if bias_init is None else bias_init(bias_key, shape[-1:], dtype)
     return ConvParams(kernel_init(kernel_key, shape, dtype), bias)
@@ -213,11 +212,12 @@ def apply_conv(
     dtype: Any,
     params: ConvParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """x * W + b."""
-    x = _checked(windows, groups, dtype, params, x, mask, key)
+    del key
+    x = _checked(windows, groups, dtype, params, x, mask)
     pads = check_fit(windows, x)
     kernel = params.kernel.astype(dtype)
     y = convolve(
@@ -232,11 +232,12 @@ def apply_conv_transpose(
     dtype: Any,
     params: ConvParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """The convolution of x, spread out by the stride, with the flipped kernel."""
-    x = _checked(windows, groups, dtype, params, x, mask, key)
+    del key
+    x = _checked(windows, groups, dtype, params, x, mask)
     cuts = _cuts(windows, [x.shape[axis] for axis in windows.axes(x.ndim)])
     pads = [
         (span - 1 - low, span - 1 - high)
@@ -308,15 +309,7 @@ def _checked(
     params: ConvParams,
     x: Any,
     mask: ArrayLike | None,
-    key: Key | None,
 ) -> Array:
-    check_key(windows.name, key)
-    check_params(windows.name, params, ConvParams)
-    if params.kernel.shape[:-2] != windows.sizes:
-        raise ValueError(
-            f"{windows.name}: params.kernel must have the shape (*window, in, out) with the window "
-            f"{windows.sizes}, got {params.kernel.shape}"
-        )
     check_dtype_of(windows.name, "x", x, dtype)
     check_image(windows, x, groups * params.kernel.shape[-2])
     return jnp.asarray(clean_image(windows, x, mask))

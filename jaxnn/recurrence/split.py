@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_dtype_of, check_features, state_dtype
+from jaxnn.functions.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.functions.windows import check_channels_last
 from jaxnn.types import Array, InitialState, Params, State
 
@@ -30,6 +30,7 @@ class Split(NamedTuple):
     `spatial_shape` are the sizes of x before its features. `any_rank` says that `project` and `mix`
     are written for any number of leading dimensions, so that they may be called on all steps at
     once; a user's functions are written for one step, and never get another rank than its own.
+    What `init` gives is what params must be.
     """
 
     name: str
@@ -40,10 +41,11 @@ class Split(NamedTuple):
     output: Callable[[State], Any]
     event_ndim: int = 1
     dtype: Any = None
-    input_size: Callable[[str, Params], Any] | None = None
+    input_size: Callable[[Params], Any] | None = None
     project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
     spatial_shape: tuple[int, ...] = ()
     any_rank: bool = False
+    init: Callable[[Any], Params] | None = None
 
 
 def hidden(state: State) -> Array:
@@ -54,6 +56,11 @@ def hidden(state: State) -> Array:
 def whole_state(state: State) -> State:
     """The output of `emit_state`: the state as it is, in its own dtype."""
     return state
+
+
+def same_functions(one: Split, other: Split) -> bool:
+    """Whether two splits differ in nothing but how they print and are initialised."""
+    return one._replace(init=None, name="") == other._replace(init=None, name="")
 
 
 def over_steps(split: Split, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
@@ -103,20 +110,13 @@ def shown_by(split: Split, state: State) -> Any:
 
 def before_combine(split: Split, params: Params, state: State, x: Any) -> tuple[Any, Any, Any]:
     """The parameters, projected and mixed as `combine` gets them, for a look at the gates."""
-    check_x(split, params, x, "x")
     for_mix, for_combine = parameters(split, params)
     return for_combine, prepare(split, params, x), mixed_by(split, for_mix, state)
 
 
 def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
     """Raise unless x has the dtype and the features that the split takes."""
-    check_array(split.name, argument, x)
-    if x.ndim < split.event_ndim:
-        raise ValueError(
-            f"{split.name}: {argument} must have at least {split.event_ndim} dimensions, "
-            f"got the shape {tuple(x.shape)}"
-        )
-    size = None if split.input_size is None else split.input_size(split.name, params)
+    size = None if split.input_size is None else split.input_size(params)
     if split.dtype is not None:
         check_dtype_of(split.name, argument, x, split.dtype)
     if size is not None and split.spatial_shape:
