@@ -20,9 +20,7 @@ from jaxnn.types import Initializer, Key, State
 
 
 def shape_text(x: Any) -> str:
-    """'float32[8, 64]' for an array, 'None', the type's name for anything else."""
-    if x is None:
-        return "None"
+    """'float32[8, 64]' for an array, the type's name for anything else."""
     if not is_array(x):
         return type(x).__name__ + (f" of {x.dtype}" if hasattr(x, "dtype") else "")
     return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
@@ -193,8 +191,13 @@ def check_features(name: str, argument: str, x: Any, size: Any) -> None:
     raise ValueError(f"{name}: {argument} must have {size} features, got {got}{hint}")
 
 
-def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of: str) -> None:
-    """Raise unless `flags`, a mask or a reset, is boolean and has the given shape."""
+def check_flags(
+    name: str, argument: str, flags: Any, shape: tuple[Any, ...], of: str, more: str = ""
+) -> None:
+    """Raise unless `flags`, a mask or a reset, is boolean and has the given shape.
+
+    `more` is what to do where it covers further dimensions.
+    """
     check_array(name, argument, flags)
     if flags.dtype != jnp.bool_:
         raise TypeError(
@@ -217,6 +220,8 @@ def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of
             f"meant for either of two of one length; say which by jnp.broadcast_to({argument}, "
             f"{tuple(shape)}) or {argument}[:, None]"
         )
+    elif flags.ndim > len(shape):
+        hint = f": what is behind them is taken together{more}"
     raise ValueError(
         f"{name}: {argument} must have the shape {tuple(shape)} (the leading dimensions of {of}), "
         f"got {tuple(flags.shape)}{hint}"
@@ -370,9 +375,16 @@ def check_fits(name: str, argument: str, x: Any) -> None:
         )
 
 
-def check_mask(name: str, mask: Any, x: Any, event_ndim: int | None, argument: str = "x") -> None:
+def check_mask(
+    name: str,
+    mask: Any,
+    x: Any,
+    event_ndim: int | None,
+    argument: str = "x",
+    hint: str = "",
+) -> None:
     """Raise unless a mask covers all dimensions of x but the last `event_ndim` ones."""
     if mask is None:
         return
     leading = x.ndim - event_ndim if event_ndim is not None else min(np.ndim(mask), x.ndim)
-    check_flags(name, "mask", mask, tuple(x.shape[: max(leading, 0)]), argument)
+    check_flags(name, "mask", mask, tuple(x.shape[: max(leading, 0)]), argument, hint)

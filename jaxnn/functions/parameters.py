@@ -95,8 +95,7 @@ def _difference(name: str, params: Any, expected: Any, dtypes: bool) -> Exceptio
         or (like is not None and not _fits(got[path], like, dtypes))
     ]
     listed = "; ".join(
-        f"params{path} must be {shape_text(want[path])}, got {shape_text(got[path])}"
-        for path in differ
+        f"params{path} must be {_text(want[path])}, got {_text(got[path])}" for path in differ
     )
     shapes = all(
         is_array(got[path])
@@ -106,6 +105,10 @@ def _difference(name: str, params: Any, expected: Any, dtypes: bool) -> Exceptio
     )
     error = ValueError if shapes else TypeError
     return error(f"{name}: {listed}, as init gives them{_stacked(got, want)}")
+
+
+def _text(leaf: Any) -> str:
+    return "None" if leaf is None else shape_text(leaf)
 
 
 def _leaves(tree: Any) -> dict[str, Any]:

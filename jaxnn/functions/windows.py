@@ -17,6 +17,9 @@ Padding = Literal["valid", "same", "causal"] | int | tuple[tuple[int, int], ...]
 """A word, a number for all sides, or a pair (low, high) for each spatial axis."""
 
 
+ALONG_TIME = "; jaxnn.along_time(layer) slides it along time"
+
+
 class Windows(NamedTuple):
     """The windows of a layer: along each spatial axis their size, steps, dilation and padding.
 

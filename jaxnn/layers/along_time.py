@@ -39,8 +39,8 @@ def along_time(layer: Layer) -> SequenceLayer:
     >>> layer.apply(layer.init(jax.random.key(0)), jnp.ones((20, 4, 3))).shape
     (20, 4, 8)
     """
-    made = layer.apply.args if isinstance(layer, Layer) and _is_made(layer) else (None,) * 4
-    _, init, _, apply = made
+    made = layer.apply.args if isinstance(layer, Layer) and _is_made(layer) else (None,) * 5
+    _, init, _, _, apply = made
     if apply is None or not isinstance(apply.args[0], Windows):
         raise TypeError(
             f"along_time: layer must be one conv, conv_transpose, max_pool or average_pool, got "
@@ -51,7 +51,7 @@ def along_time(layer: Layer) -> SequenceLayer:
     windows = windows._replace(name=name, time=True)
     slide = functools.partial(apply.func, windows, *rest)
     event_ndim = windows.event_ndim()
-    checked = functools.partial(apply_layer, name, init, event_ndim, slide)
+    checked = functools.partial(apply_layer, name, init, event_ndim, "", slide)
     return SequenceLayer(
         named(name, functools.partial(layer.init), event_ndim),
         checked,
@@ -65,7 +65,7 @@ def _is_made(layer: Layer) -> bool:
     return (
         isinstance(apply, functools.partial)
         and apply.func is apply_layer
-        and isinstance(apply.args[3], functools.partial)
+        and isinstance(apply.args[-1], functools.partial)
     )
 
 

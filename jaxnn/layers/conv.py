@@ -19,6 +19,7 @@ from jaxnn.functions.checks import (
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.mesh import is_explicit
 from jaxnn.functions.windows import (
+    ALONG_TIME,
     Padding,
     Sizes,
     Windows,
@@ -190,7 +191,7 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
     apply = apply_conv if kind == "conv" else apply_conv_transpose
     windows = windows._replace(name=name)
     apply = functools.partial(apply, windows, groups, dtype)
-    return make_layer(name, init, apply, windows.event_ndim())
+    return make_layer(name, init, apply, windows.event_ndim(), ALONG_TIME)
 
 
 def init_conv(

@@ -45,7 +45,7 @@ def global_average_pool(event_ndim: int) -> Layer:
         )
     name = call_text("global_average_pool", event_ndim)
     apply = functools.partial(apply_global_average_pool, name, event_ndim)
-    return make_layer(name, no_params, apply, event_ndim)
+    return make_layer(name, no_params, apply, event_ndim, "; use pool_over_time for steps")
 
 
 def apply_global_average_pool(

@@ -21,6 +21,7 @@ def make_layer(
     init: Callable[[Key], Params],
     apply: Callable[..., Any],
     event_ndim: int | None = None,
+    hint: str = "",
 ) -> Layer:
     """A Layer that acts on each step by itself.
 
@@ -31,10 +32,11 @@ def make_layer(
         are what init gives.
       event_ndim: how many trailing dimensions of x are not batch; None for a layer that takes any
         array, entry by entry.
+      hint: what to do instead, where a mask covers more than the batch.
     """
     return Layer(
         named(name, functools.partial(init_checked, name, init), event_ndim, each_step=True),
-        functools.partial(apply_layer, name, init, event_ndim, apply),
+        functools.partial(apply_layer, name, init, event_ndim, hint, apply),
     )
 
 
@@ -48,6 +50,7 @@ def apply_layer(
     name: str,
     init: Callable[[Key], Params],
     event_ndim: int | None,
+    hint: str,
     apply: Callable[..., Any],
     params: Params,
     x: Any,
@@ -64,7 +67,8 @@ def apply_layer(
     check_fits(name, "x", x)
     if mask is not None:
         # Of a layer that takes any array, the last dimension counts as features.
-        check_mask(name, mask, x, min(1, x.ndim) if event_ndim is None else event_ndim)
+        behind = min(1, x.ndim) if event_ndim is None else event_ndim
+        check_mask(name, mask, x, behind, hint=hint)
     return apply(params, x, mask, key)
 
 

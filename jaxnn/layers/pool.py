@@ -12,6 +12,7 @@ from jaxnn.functions.checks import check_floating, state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import expand_to
 from jaxnn.functions.windows import (
+    ALONG_TIME,
     Padding,
     Sizes,
     Windows,
@@ -105,7 +106,9 @@ def _pool(kind: str, apply: Callable[..., Array], window: Any, stride: Any, padd
         kind, windows.sizes, stride=stride, padding=None if padding == "valid" else padding
     )
     windows = windows._replace(name=name)
-    return make_layer(name, no_params, functools.partial(apply, windows), windows.event_ndim())
+    return make_layer(
+        name, no_params, functools.partial(apply, windows), windows.event_ndim(), ALONG_TIME
+    )
 
 
 def apply_max_pool(
