@@ -14,7 +14,6 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
-Made = TypeVar("Made")
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
@@ -176,13 +175,13 @@ class Facts(NamedTuple):
     event_ndim: how many trailing dimensions of x are neither time nor batch; None where it is not
       known, or where any number will do.
     each_step: whether it acts on each step by itself, so that it needs no mask where x is clean.
-    call: the factory that made it and what that was given, so that a pickle can call it again.
+    call: makes it again, and can be pickled.
     """
 
     name: str
     event_ndim: int | None = None
     each_step: bool = False
-    call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None = None
+    call: Callable[[], Any] | None = None
 
 
 def named(name: str, function: F, event_ndim: int | None = None, each_step: bool = False) -> F:
@@ -211,10 +210,4 @@ def name_of(thing: Layer | SequenceLayer | Cell) -> str:
 def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[Any, ...]:
     """How a layer or cell is pickled: as the call that makes it."""
     call = facts_of(thing).call
-    return (type(thing), tuple(thing)) if call is None else (_called_again, call)
-
-
-def _called_again(
-    factory: Callable[..., Made], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Made:
-    return factory(*args, **kwargs)
+    return (type(thing), tuple(thing)) if call is None else (call, ())

@@ -50,7 +50,7 @@ def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
     of all other files.
     """
     params = getattr(getattr(request.node, "callspec", None), "params", {})
-    laws = request.path.stem in ("test_laws", "test_laws_of_jax")
+    laws = request.path.stem in ("test_laws", "test_laws_of_jax", "test_drawn_splits")
     few = laws and params.get("dtype") != "float32"
     jax.config.update("jax_disable_most_optimizations", few)
     yield

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 
+from jaxnn.functions.calls import Call
 from jaxnn.types import Cell, Layer, SequenceLayer, facts_of
 
 _one_at_a_time = threading.RLock()
@@ -37,7 +38,7 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
         del kinds  # True == 1 == 1.0, and a wrong one is to be an error even after a right one
         thing = make(*args, **kwargs)
         if isinstance(thing, (Layer, SequenceLayer, Cell)):
-            call = build, *_given(signature, args, kwargs)
+            call = Call(build, *_given(signature, args, kwargs))
             thing.init.__dict__["facts"] = facts_of(thing)._replace(call=call)
         return thing
 
@@ -69,8 +70,7 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
 def _given(
     signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call less those that are as by default: initialisers of jax's own, which
-    stand there, cannot be pickled."""
+    """The arguments of a call less those that are as by default."""
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for argument, value in signature.bind(*args, **kwargs).arguments.items():

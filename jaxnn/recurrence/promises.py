@@ -230,6 +230,16 @@ def _shape(atom: Any) -> tuple[Any, ...]:
     return atom.aval.shape
 
 
+def acts_on_each(function: Callable[..., Any], batch_ndim: int, tree: Any) -> bool:
+    """Whether a function is seen to take each entry of the leading dimensions by itself: mapped
+    over them, it is the same program."""
+    mapped = function
+    for _ in range(batch_ndim):
+        mapped = jax.vmap(mapped)
+    programs = (str(jax.make_jaxpr(run)(tree)) for run in (function, mapped))
+    return len(set(programs)) == 1
+
+
 def is_complex(atom: Any) -> bool:
     """Whether a variable holds complex numbers."""
     return jnp.issubdtype(atom.aval.dtype, jnp.complexfloating)
