@@ -108,6 +108,7 @@ def conv_lstm(
         windows[0],
         recurrent_window=None if windows[0] == windows[1] else windows[1],
         peephole=peephole,
+        bias=bias,
     )
     initializers = (
         kernel_init,

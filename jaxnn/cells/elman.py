@@ -101,7 +101,7 @@ def elman(
     dtype, param_dtype = check_dtypes("elman", dtype, param_dtype)
     bias_init = check_bias("elman", bias, bias_init, jax.nn.initializers.zeros)
     shown = None if activation is jnp.tanh else activation
-    name = call_text("elman", input_size, hidden_size, activation=shown)
+    name = call_text("elman", input_size, hidden_size, activation=shown, bias=bias)
     initializers = (kernel_init, recurrent_init, bias_init)
     init = functools.partial(init_elman, input_size, hidden_size, initializers, param_dtype)
     return cell_of(_split(name, activation, dtype), init)

@@ -20,7 +20,7 @@ from jaxnn.cells.gates import (
     zeros,
 )
 from jaxnn.functions.checks import check_bool, check_dtypes, check_size, state_dtype
-from jaxnn.functions.factory import factory
+from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
@@ -108,8 +108,8 @@ def gru(
     check_kernels("gru", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("gru", dtype, param_dtype)
     bias_init = check_bias("gru", bias, bias_init, jax.nn.initializers.zeros)
-    sizes = f"{input_size}, {hidden_size}"
-    name = f"gru({sizes})" if reset_after else f"gru({sizes}, reset_after=False)"
+    name = call_text("gru", input_size, hidden_size, bias=bias)
+    name = name if reset_after else f"{name[:-1]}, reset_after=False)"
     initializers = (kernel_init, recurrent_init, bias_init)
     init = functools.partial(
         init_gru, input_size, hidden_size, initializers, reset_after and bias, param_dtype

@@ -122,7 +122,7 @@ def lstm(
     gates = COUPLED_GATES if coupled else GATES
     bias_init = check_bias("lstm", bias, bias_init, forget_bias(gates))
     initializers = (kernel_init, recurrent_init, bias_init)
-    name = call_text("lstm", input_size, hidden_size, peephole=peephole, coupled=coupled)
+    name = call_text("lstm", input_size, hidden_size, peephole=peephole, coupled=coupled, bias=bias)
     init = functools.partial(
         init_lstm,
         input_size,

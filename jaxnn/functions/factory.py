@@ -113,18 +113,22 @@ def _bare(signature: inspect.Signature) -> list[inspect.Parameter]:
     return [p.replace(annotation=empty, default=empty) for p in signature.parameters.values()]
 
 
-def call_text(name: str, *sizes: object, **options: object) -> str:
-    """The call that makes a thing: its sizes, and the options that are not False or None.
+def call_text(name: str, *sizes: object, bias: object = True, **options: object) -> str:
+    """The call that makes a thing: its sizes, and the options that are not as by default, which is
+    False or None for all of them but `bias`.
 
-    >>> call_text("lstm", 12, 64, peephole=True, coupled=False)
-    'lstm(12, 64, peephole=True)'
+    >>> call_text("lstm", 12, 64, peephole=True, coupled=False, bias=False)
+    'lstm(12, 64, peephole=True, bias=False)'
     """
-    given = [
-        f"{key}={_text(value)}" for key, value in options.items() if value not in (False, None)
-    ]
+    given = [f"{key}={_text(value)}" for key, value in options.items() if value not in _NOT_GIVEN]
+    given += [f"bias={_text(bias)}"] if bias is not True else []
     return f"{name}({', '.join([*map(_text, sizes), *given])})"
 
 
+_NOT_GIVEN = (False, None)
+
+
 def _text(value: object) -> str:
-    is_function = inspect.isroutine(value) or isinstance(value, functools.partial)
-    return getattr(value, "__name__", repr(value)) if is_function else repr(value)
+    if isinstance(value, functools.partial):
+        return f"partial({_text(value.func)})"
+    return getattr(value, "__name__", repr(value)) if callable(value) else repr(value)

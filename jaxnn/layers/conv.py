@@ -184,8 +184,8 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
         padding=None if padding == "valid" else padding,
         dilation=None if dilation == 1 else dilation,
         groups=None if groups == 1 else groups,
+        bias=bias,
     )
-    name = name if bias else f"{name[:-1]}, bias=False)"
     shape = (*windows.sizes, input_size // groups, output_size)
     init = functools.partial(init_conv, shape, kernel_init, bias_init, param_dtype)
     apply = apply_conv if kind == "conv" else apply_conv_transpose

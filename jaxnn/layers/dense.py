@@ -75,9 +75,7 @@ def dense(
     shape = _bias_shape("dense", bias, output_size)
     bias_init = check_initializer("dense", "bias", shape is not None, bias_init, zeros)
     dtype, param_dtype = check_dtypes("dense", dtype, param_dtype)
-    name = call_text("dense", input_size, output_size, bias=None if bias is True else bias)
-    if bias is False:
-        name = f"dense({input_size}, {output_size}, bias=False)"
+    name = call_text("dense", input_size, output_size, bias=bias)
     sizes = (input_size, output_size)
     init = functools.partial(init_dense, sizes, shape, kernel_init, bias_init, param_dtype)
     return make_layer(name, init, functools.partial(apply_dense, name, dtype), 1)
