@@ -94,13 +94,13 @@ from jaxnn.training.batches import (
 from jaxnn.training.checkpoint import load as load, save as save
 from jaxnn.training.decay import decay_mask as decay_mask
 from jaxnn.training.devices import one_device_per_core as one_device_per_core
-from jaxnn.training.fit import Fit as Fit, History as History, fit as fit
-from jaxnn.training.step import (
+from jaxnn.training.fit import Best as Best, Fit as Fit, History as History, fit as fit
+from jaxnn.training.state import (
     Metrics as Metrics,
     TrainState as TrainState,
     train_state as train_state,
-    train_step as train_step,
 )
+from jaxnn.training.step import train_step as train_step
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer
 
 __version__ = "0.1.0"

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.functions.checks import check_size, is_traced
+from jaxnn.types import Array
 
 
 def one_device_per_core(cores: int | None = None) -> Mesh:
@@ -89,6 +90,13 @@ def placed(mesh: Mesh, tree: Any, axes: tuple[int | None, ...] | int | None) -> 
         jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if t else new
         for old, new, t in put
     )
+
+
+@functools.cache
+def go_on(mesh: Mesh | None) -> Array:
+    """True, where a step wants it: placed once, since every step takes it."""
+    with jax.ensure_compile_time_eval():
+        return jnp.array(True) if mesh is None else placed(mesh, np.array(True), None)
 
 
 @functools.cache
