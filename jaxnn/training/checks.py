@@ -1,12 +1,11 @@
 """Checks of trees that come from outside: every leaf an array or a number, and jax holds it."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnn.functions.checks import is_array, shape_text
 
 NUMBERS = (bool, int, float, complex)
 
@@ -32,12 +31,12 @@ def check_leaf(name: str, argument: str, leaf: Any) -> None:
     if _is_good(leaf):
         return
     shape_alone = isinstance(leaf, jax.ShapeDtypeStruct)
-    if shape_alone or not (is_array(leaf) or isinstance(leaf, NUMBERS)):
+    if not _is_host_array(leaf) and not isinstance(leaf, NUMBERS):
         foreign = hasattr(leaf, "__array__") and not isinstance(leaf, (np.ndarray, np.generic))
         hint = f": use np.asarray({argument})" if foreign else ""
-        text = "a ShapeDtypeStruct" if shape_alone else shape_text(leaf)
+        text = "a ShapeDtypeStruct" if shape_alone else _kind(leaf)
         raise TypeError(f"{name}: {argument} must be an array, got {text}{hint}")
-    given = np.result_type(leaf) if is_array(leaf) else type(leaf).__name__
+    given = leaf.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
     kept = jax.dtypes.canonicalize_dtype(given)
     raise ValueError(
         f"{name}: {argument} has values that do not fit {kept}, which jax makes of {given}: scale "
@@ -45,14 +44,28 @@ def check_leaf(name: str, argument: str, leaf: Any) -> None:
     )
 
 
+def _kind(leaf: Any) -> str:
+    return type(leaf).__name__ + (f" of {leaf.dtype}" if hasattr(leaf, "dtype") else "")
+
+
 def _is_good(leaf: Any) -> bool:
     if isinstance(leaf, jax.Array):
         return True
     if isinstance(leaf, NUMBERS):
         leaf = np.asarray(leaf)  # of objects for an int beyond 64 bits
-    if not isinstance(leaf, (np.ndarray, np.generic)) or not is_array(leaf):
+    if not _is_host_array(leaf):
         return False
     return leaf.dtype.itemsize < 8 or leaf.size == 0 or _fits(leaf)
+
+
+def _is_host_array(leaf: Any) -> bool:
+    return isinstance(leaf, (np.ndarray, np.generic)) and is_numeric(leaf.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def is_numeric(dtype: np.dtype) -> bool:
+    """Whether it is one of numbers or flags: text, dates and objects are not."""
+    return dtype == np.bool_ or jnp.issubdtype(dtype, np.number)
 
 
 def _fits(array: Any) -> bool:

@@ -84,6 +84,8 @@ def train_state(
     if key is None:
         raise TypeError("train_state: key must be one key of jax.random.key(seed), got None")
     accumulate = check_size("train_state", "accumulate", accumulate)
+    if params is None:
+        raise TypeError("train_state: params must hold arrays, got None")
     check_tree("train_state", "params", params)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
