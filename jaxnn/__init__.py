@@ -49,6 +49,7 @@ from jaxnn.functions.sequences import (
     masked_last as masked_last,
     masked_max as masked_max,
     masked_mean as masked_mean,
+    time_major as time_major,
 )
 from jaxnn.layers.along_time import along_time as along_time
 from jaxnn.layers.composition import parallel as parallel, serial as serial

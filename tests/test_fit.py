@@ -201,7 +201,7 @@ def test_an_exception_has_what_was_reached(what: str):
 
         options["step"] = jaxnn.train_step(loss_of_two, optax.sgd(0.1))
     step = options.pop("step")
-    with pytest.raises(Broken, match="^broken") as caught:
+    with pytest.raises(Broken, match=r"^broken") as caught:
         jaxnn.fit(step, first(), options.pop("batches"), **options)
     reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
     assert caught.value.args == ("broken",)
@@ -281,8 +281,8 @@ def test_no_step_is_waited_for():
     flags: list[Any] = []
 
     class Watched(type(HEAVY)):
-        def after(self, *arguments: Any) -> Any:
-            current, metrics = super().after(*arguments)
+        def after(self, train_state: Any, batch: Any, finite: Any) -> Any:
+            current, metrics = super().after(train_state, batch, finite)
             flags.append(metrics.finite)
             return current, metrics
 
@@ -339,7 +339,9 @@ def test_no_best():
     """Where it is not asked for, and where all was NaN."""
     assert fit([ONE], evaluate=lambda _: 1.0).best is None
     assert fit([ONE], evaluate=lambda _: np.nan, best="max").best is None
-    with pytest.raises(TypeError, match="best needs an evaluate that gives a number, got dict") as e:
+    with pytest.raises(
+        TypeError, match="best needs an evaluate that gives a number, got dict"
+    ) as e:
         fit([ONE], evaluate=lambda _: {"loss": 1.0}, best="min")
     assert e.value.fit.history.evaluations == [(1, {"loss": 1.0})]  # pyright: ignore
 
@@ -386,7 +388,11 @@ WRONG: dict[str, Any] = {
     "steps 2.5": ({"steps": 2.5}, TypeError, r"steps must be a positive integer, got 2\.5"),
     "steps str": ({"steps": "9"}, TypeError, "steps must be a positive integer, got '9'"),
     "every 0": ({"evaluate_every": 0}, ValueError, "evaluate_every must be a positive integer"),
-    "every None": ({"evaluate_every": None}, TypeError, "evaluate_every must be a positive integer"),
+    "every None": (
+        {"evaluate_every": None},
+        TypeError,
+        "evaluate_every must be a positive integer",
+    ),
     "evaluate": ({"evaluate": 0.5}, TypeError, "evaluate must be a function of the train_state"),
     "progress": ({"progress": "no"}, TypeError, "progress must be True, False or None, got 'no'"),
     "progress 0": ({"progress": 0}, TypeError, "progress must be True, False or None, got 0"),

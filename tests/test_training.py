@@ -250,13 +250,22 @@ class Carry(NamedTuple):
 
 
 WRONG = {
-    "one value": (lambda p, s: jnp.sum(p), "loss must give .sum, weight, state. or .*, got float64"),
+    "one value": (
+        lambda p, s: jnp.sum(p),
+        "loss must give .sum, weight, state. or .*, got float64",
+    ),
     "two values": (lambda p, s: (jnp.sum(p), 1.0), "got tuple of 2"),
     "five values": (lambda p, s: (jnp.sum(p), 1.0, s, (), ()), "got tuple of 5"),
-    "complex": (lambda p, s: (jnp.sum(p), jnp.ones((), complex), s), "weight .* must be real, got complex128"),
+    "complex": (
+        lambda p, s: (jnp.sum(p), jnp.ones((), complex), s),
+        "weight .* must be real, got complex128",
+    ),
     "many": (lambda p, s: (jnp.sum(p), 1.0, s, {"a": p}), r"aux\['a'\] .* a scalar: a sum over"),
     "text": (lambda p, s: (jnp.sum(p), 1.0, s, ["a"]), r"aux\[0\] .* must be a scalar.*got str"),
-    "i": (lambda p, s: (jnp.sum(p), 1.0, s, jnp.ones((), complex)), "aux that loss gives must be real"),
+    "i": (
+        lambda p, s: (jnp.sum(p), 1.0, s, jnp.ones((), complex)),
+        "aux that loss gives must be real",
+    ),
     "a sum for each": (lambda p, s: (p, 1.0, s), r"sum .* must be a scalar, got float64\[2\]"),
     "an integer": (lambda p, s: (jnp.arange(2)[0], 1.0, s), "sum .* must be floating, got int64"),
     "no sum": (lambda p, s: (None, 1.0, s), "sum .* must be a scalar, got NoneType"),
@@ -296,10 +305,25 @@ BUILDS: dict[str, Any] = {
     "mesh": ((squares, optax.sgd(0.1), 8), {}, TypeError, r"mesh must be a jax\.sharding\.Mesh"),
     "axis": ((squares, optax.sgd(0.1), None, "first"), {}, TypeError, "batch_axis must be of int"),
     "axis -1": ((squares, optax.sgd(0.1), None, (1, -1)), {}, ValueError, "of axes from 0 on"),
-    "axis True": ((squares, optax.sgd(0.1), None, True), {}, TypeError, "batch_axis must be of int"),
-    "0": ((squares, optax.sgd(0.1)), {"accumulate": 0}, ValueError, "accumulate must be a positive"),
+    "axis True": (
+        (squares, optax.sgd(0.1), None, True),
+        {},
+        TypeError,
+        "batch_axis must be of int",
+    ),
+    "0": (
+        (squares, optax.sgd(0.1)),
+        {"accumulate": 0},
+        ValueError,
+        "accumulate must be a positive",
+    ),
     "2.0": ((squares, optax.sgd(0.1)), {"accumulate": 2.0}, TypeError, "accumulate must be a pos"),
-    "True": ((squares, optax.sgd(0.1)), {"accumulate": True}, TypeError, "accumulate must be a pos"),
+    "True": (
+        (squares, optax.sgd(0.1)),
+        {"accumulate": True},
+        TypeError,
+        "accumulate must be a pos",
+    ),
 }
 
 
@@ -338,7 +362,11 @@ STATES: dict[str, Any] = {
         r"optax\.apply_every, .*accumulate=n",
     ),
     "accumulate": ({"accumulate": -1}, ValueError, "accumulate must be a positive integer, got -1"),
-    "fraction": ({"accumulate": 1.5}, TypeError, r"accumulate must be a positive integer, got 1\.5"),
+    "fraction": (
+        {"accumulate": 1.5},
+        TypeError,
+        r"accumulate must be a positive integer, got 1\.5",
+    ),
 }
 
 
@@ -363,13 +391,21 @@ def test_what_a_step_does_not_take():
     """Another train state, or a batch with leaves that are no arrays; nothing is donated."""
     step = jaxnn.train_step(lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1))
     for wrong in (None, {"w": 1.0}, jnp.ones(2), (1, 2, 3, 4, 5)):
-        with pytest.raises(TypeError, match="^train_step: a step takes a TrainState"):
+        with pytest.raises(TypeError, match=r"^train_step: a step takes a TrainState"):
             step(wrong, None)  # pyright: ignore[reportArgumentType]
     current = start(optax.sgd(0.1), jnp.ones(2))
-    for leaf, got in (("a", "str"), (Tensor(), r"Tensor: use np\.asarray\(batch\[1\]\)"), ({1}, "set")):
-        with pytest.raises(TypeError, match=rf"^train_step: batch\[1\] must be an array, got {got}"):
+    for leaf, got in (
+        ("a", "str"),
+        (Tensor(), r"Tensor: use np\.asarray\(batch\[1\]\)"),
+        ({1}, "set"),
+    ):
+        with pytest.raises(
+            TypeError, match=rf"^train_step: batch\[1\] must be an array, got {got}"
+        ):
             step(current, (np.ones(2), leaf))
-    with pytest.raises(ValueError, match=r"^train_step: batch\['n'\] has values that do not fit int"):
+    with pytest.raises(
+        ValueError, match=r"^train_step: batch\['n'\] has values that do not fit int"
+    ):
         step(current, {"n": 2**70})
     chained = optax.chain(optax.identity(), MULTI.gradient_transformation())
     by_hand = current._replace(opt_state=chained.init(current.params))
@@ -402,18 +438,18 @@ def test_numbers_of_64_bits_without_x64(name: str):
     """Rounded as everywhere in jax, but neither made infinite nor wrapped around."""
     array, fits = WITHOUT_X64[name]
     with jax.enable_x64(False):
-        step = jaxnn.train_step(
-            lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1)
-        )
+        step = jaxnn.train_step(lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1))
         current = jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0))
         assert current.params.dtype == jnp.float32
         if fits:
             assert bool(step(current, {"x": array})[1].finite)
             jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
             return
-        with pytest.raises(ValueError, match=r"^train_step: batch\['x'\] has values that do not fit"):
+        with pytest.raises(
+            ValueError, match=r"^train_step: batch\['x'\] has values that do not fit"
+        ):
             step(current, {"x": array})
-        with pytest.raises(ValueError, match="^train_state: state has values that do not fit"):
+        with pytest.raises(ValueError, match=r"^train_state: state has values that do not fit"):
             jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
 
 
@@ -566,7 +602,7 @@ def test_law_accumulated_batches_are_one(name: str):
             if number < 2:
                 assert raw(got[:2]) == before
     close(got[:2], want[:2])
-    assert int(got.step) == 9 and int(got.accumulated.count) == 0
+    assert int(got.step) == 9 and int(got.accumulated.batches) == 0
 
 
 def test_metrics_of_an_accumulating_step():
@@ -701,9 +737,13 @@ def test_accumulation_is_resumed(tmp_path: Any):
 def test_a_train_state_of_another_step():
     """Made with accumulate, and used without, or the other way round; it is not donated."""
     plain, accumulating_one = start(optax.sgd(0.1)), accumulating(optax.sgd(0.1))[1]
-    with pytest.raises(ValueError, match="accumulate=3, but .* made without .*accumulate=3 to train_s"):
+    with pytest.raises(
+        ValueError, match=r"accumulate=3, but .* made without .*accumulate=3 to train_s"
+    ):
         jaxnn.train_step(squares, optax.sgd(0.1), accumulate=3)(plain, batch_of())
-    with pytest.raises(ValueError, match="accumulate=1, but the train_state was made for accumulation"):
+    with pytest.raises(
+        ValueError, match="accumulate=1, but the train_state was made for accumulation"
+    ):
         jaxnn.train_step(squares, optax.sgd(0.1))(accumulating_one, batch_of())
     assert not plain.step.is_deleted() and not accumulating_one.step.is_deleted()
 
@@ -734,7 +774,12 @@ def test_aux(n: int):
     for valid in (4, 6):
         current, metrics = step(current, batch_of(valid=valid))
         aux = metrics.aux
-        assert [float(x) for x in (*aux["pair"], aux["python"], aux["flag"])] == [valid, valid, 3, 1]
+        assert [float(x) for x in (*aux["pair"], aux["python"], aux["flag"])] == [
+            valid,
+            valid,
+            3,
+            1,
+        ]
         assert {x.dtype for x in jax.tree.leaves(aux)} == {np.dtype("float32")}
         np.testing.assert_allclose(aux["total"] / metrics.weight, metrics.loss, rtol=1e-6)
     assert len(seen) == 1

@@ -19,14 +19,14 @@ from jaxnn.types import Array, Params
 class Accumulated(NamedTuple):
     """What the batches since the last update add up to.
 
-    gradients: Σ wᵢ gᵢ, in float32 at the least; total: the sum of the loss; weight: Σ wᵢ; count: how
-    many batches there were, int32.
+    gradients: Σ wᵢ gᵢ, in float32 at the least; total: the sum of the loss; weight: Σ wᵢ;
+    batches: how many there were, int32.
     """
 
     gradients: Params
     total: Array
     weight: Array
-    count: Array
+    batches: Array
 
 
 def nothing_yet(params: Params) -> Accumulated:
@@ -53,7 +53,7 @@ def plus(
         jax.tree.map(add, sums.gradients, gradients),
         add(sums.total, mean),
         add(sums.weight, jnp.ones((), weight.dtype)),
-        sums.count + counts.astype(sums.count.dtype),
+        sums.batches + counts.astype(sums.batches.dtype),
     )
 
 
@@ -68,16 +68,19 @@ def mean_of(sums: Accumulated, params: Params) -> tuple[Array, Params]:
 
 def refuse_others(name: str, opt_state: Any) -> None:
     """Raise ValueError where an optimiser accumulates by itself, as far as its state shows."""
-    kinds = (optax.MultiStepsState, optax.ApplyEvery)
-    for node in jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, kinds)):
-        if isinstance(node, kinds):
-            multi = isinstance(node, optax.MultiStepsState)
-            raise ValueError(
-                f"{name}: the optimizer holds optax.{'MultiSteps' if multi else 'apply_every'}, "
-                f"which adds up gradients without the weights of their batches, so that unequal "
-                f"ones give another mean: take it out, and pass accumulate=n to train_step and "
-                f"train_state"
-            )
+    kinds = {optax.MultiStepsState: "MultiSteps", optax.ApplyEvery: "apply_every"}
+    for node in jax.tree.leaves(opt_state, is_leaf=lambda node: type(node) in kinds):
+        if type(node) in kinds:
+            raise not_by_weight(name, kinds[type(node)])
+
+
+def not_by_weight(name: str, optimizer: str) -> ValueError:
+    """What is wrong with accumulation by an optimiser."""
+    return ValueError(
+        f"{name}: the optimizer holds optax.{optimizer}, which adds up gradients without the "
+        f"weights of their batches, so that unequal ones give another mean: take it out, and pass "
+        f"accumulate=n to train_step and train_state"
+    )
 
 
 def check_accumulated(accumulated: Any, accumulate: int) -> None:

@@ -50,18 +50,22 @@ def is_number(value: Any) -> bool:
 @contextlib.contextmanager
 def bar_of(progress: bool | None, steps: int | None) -> Iterator[Bar]:
     """A bar where `progress` is true, or None and tqdm is installed."""
-    try:
-        tqdm = None
-        if progress is not False:
-            from tqdm.auto import tqdm
-    except ImportError as error:
-        if progress:
-            raise ImportError(
-                "fit: progress=True needs tqdm: install the extra 'examples', or leave it out"
-            ) from error
+    tqdm = None if progress is False else _tqdm(required=progress is True)
     if tqdm is None:
         yield Bar(None)
         return
     # The mean speed, evaluations included, tells best when it will end.
     with tqdm(total=steps, unit="step", dynamic_ncols=True, smoothing=0) as bar:
         yield Bar(bar)
+
+
+def _tqdm(required: bool) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        if not required:
+            return None
+        raise ImportError(
+            "fit: progress=True needs tqdm: install the extra 'examples', or leave it out"
+        ) from error
+    return tqdm

@@ -36,7 +36,7 @@ def check_leaf(name: str, argument: str, leaf: Any) -> None:
         hint = f": use np.asarray({argument})" if foreign else ""
         text = "a ShapeDtypeStruct" if shape_alone else _kind(leaf)
         raise TypeError(f"{name}: {argument} must be an array, got {text}{hint}")
-    given = leaf.dtype if hasattr(leaf, "dtype") else type(leaf).__name__
+    given = getattr(leaf, "dtype", type(leaf).__name__)
     kept = jax.dtypes.canonicalize_dtype(given)
     raise ValueError(
         f"{name}: {argument} has values that do not fit {kept}, which jax makes of {given}: scale "

@@ -12,6 +12,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxnn.functions.checks import check_size, is_traced
 from jaxnn.types import Array
 
+MOST = 4096
+"""CPU devices: JAX would make a thread for each of any number, and not come back."""
+
 
 def one_device_per_core(cores: int | None = None) -> Mesh:
     """A mesh of all devices, for `train_step`; on a CPU, of one device for each core.
@@ -29,6 +32,8 @@ def one_device_per_core(cores: int | None = None) -> Mesh:
       A mesh of one axis, `batch`.
 
     Raises:
+      TypeError: for `cores` that is no integer.
+      ValueError: for `cores` below 1, or more than any machine has.
       RuntimeError: where JAX was used before, and its CPU has another number of devices.
 
     >>> mesh = one_device_per_core(1)  # without a number: all cores
@@ -36,6 +41,8 @@ def one_device_per_core(cores: int | None = None) -> Mesh:
     ('batch',)
     """
     count = _cores() if cores is None else check_size("one_device_per_core", "cores", cores)
+    if count > MOST:
+        raise ValueError(f"one_device_per_core: cores must be {MOST} at the most, got {count}")
     used = False
     try:
         jax.config.update("jax_num_cpu_devices", count)

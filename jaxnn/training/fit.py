@@ -82,8 +82,8 @@ def fit(
     so that the result is the same as if each had been waited for; but a few batches more may have
     been taken. A step of one's own is waited for.
 
-    Recurrent networks here are time-major: for arrays `(batch, time, features)`, whose order nothing
-    gives away, see `jaxnn.time_major` and `jaxnn.batches`.
+    Recurrent networks here are time-major: for arrays `(batch, time, features)`, whose order
+    nothing gives away, see `jaxnn.time_major` and `jaxnn.batches`.
 
     Args:
       step: what `train_step` gives. It donates the train_state.
@@ -94,8 +94,8 @@ def fit(
         last; what it gives goes into the history and, where it is a number, onto the bar. The next
         step donates the train_state: copy what you keep of it.
       evaluate_every: steps between evaluations.
-      progress: whether a bar shows the loss and the speed. None means where tqdm is installed (it is
-        in the extra `examples`). Its clock starts after the first step, which compiles.
+      progress: whether a bar shows the loss and the speed. None means where tqdm is installed (it
+        is in the extra `examples`). Its clock starts after the first step, which compiles.
       best: "min" or "max" keeps a copy of the parameters for which the number that `evaluate` gives
         was lowest or highest, the first of equals; NaN never is. They are in `Fit.best`.
 
@@ -193,11 +193,11 @@ class _Training:
             raise ValueError("fit: batches must give at least one batch, got none")
 
     def _take(self, batch: Any) -> None:
-        own = isinstance(self._step, Step)
-        if own:
-            result = self._step.after(self.train_state, batch, self._finite)
+        step = self._step
+        if isinstance(step, Step):
+            result = step.after(self.train_state, batch, self._finite)
         else:
-            result = self._step(self.train_state, batch)
+            result = step(self.train_state, batch)
             if not isinstance(result, tuple) or len(result) != 2 or not _is_metrics(result[1]):
                 raise TypeError(
                     f"fit: step must give (train_state, metrics), as that of jaxnn.train_step "
@@ -206,12 +206,13 @@ class _Training:
         self.train_state, metrics = result
         self._finite = metrics.finite
         self._unread.append(metrics)
-        self.read(BEHIND if own else 0)
+        self.read(BEHIND if isinstance(step, Step) else 0)
 
     def read(self, behind: int) -> None:
         """The metrics that are there, and those that are more steps behind than that."""
-        while self._unread and (len(self._unread) > behind or self._unread[0].finite.is_ready()):
-            metrics = self._unread.popleft()
+        unread: Any = self._unread  # is_ready is no part of jax.Array's type
+        while unread and (len(unread) > behind or unread[0].finite.is_ready()):
+            metrics = unread.popleft()
             loss, finite = map(float, jax.device_get((metrics.loss, metrics.finite)))
             now = time.perf_counter()
             self.history.seconds.append(now - self._since)
@@ -223,7 +224,7 @@ class _Training:
                 if math.isfinite(loss) and math.isfinite(norm):
                     what += ", but not the optimiser's update"
                 self.stopped = f"not finite at step {len(self.history.loss)}: {what}"
-                self._unread.clear()
+                unread.clear()
                 return
             self._bar.step(loss)
 

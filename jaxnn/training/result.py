@@ -15,7 +15,8 @@ def check_result(result: Any, state: State) -> tuple[Array, Array, State, Any]:
     if not isinstance(result, tuple) or len(result) not in (3, 4):
         got = f"tuple of {len(result)}" if isinstance(result, tuple) else shape_text(result)
         raise TypeError(
-            f"train_step: loss must give (sum, weight, state) or (sum, weight, state, aux), got {got}"
+            f"train_step: loss must give (sum, weight, state) or (sum, weight, state, aux), got "
+            f"{got}"
         )
     total, weight, after, *more = result
     total = _scalar("sum", total)
@@ -41,7 +42,9 @@ def _aux(aux: Any, dtype: Any) -> Any:
         where = f"aux{jax.tree_util.keystr(path)}"
         value = _scalar(where, _as_array(leaf), ": a sum over the samples (or steps) of the batch")
         if not _is_real(value):
-            raise TypeError(f"train_step: the {where} that loss gives must be real, got {value.dtype}")
+            raise TypeError(
+                f"train_step: the {where} that loss gives must be real, got {value.dtype}"
+            )
         floating = jnp.issubdtype(value.dtype, jnp.floating)
         return value.astype(state_dtype(value.dtype) if floating else dtype)
 
@@ -55,7 +58,8 @@ def _as_array(value: Any) -> Any:
 def _scalar(what: str, value: Any, hint: str = "") -> Array:
     if not is_array(value) or value.shape:
         raise TypeError(
-            f"train_step: the {what} that loss gives must be a scalar{hint}, got {shape_text(value)}"
+            f"train_step: the {what} that loss gives must be a scalar{hint}, got "
+            f"{shape_text(value)}"
         )
     return value
 

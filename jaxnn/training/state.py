@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.functions.checks import check_key, check_size
-from jaxnn.training.accumulate import nothing_yet, refuse_others
+from jaxnn.training.accumulate import not_by_weight, nothing_yet, refuse_others
 from jaxnn.training.checks import check_tree
 from jaxnn.types import Array, Key, Params, State
 
@@ -35,9 +35,9 @@ class Metrics(NamedTuple):
     """What a train step tells of its own batch, each a scalar.
 
     loss: sum / weight of the batch; weight: how many valid samples or steps it had; gradient_norm:
-    of the mean loss; finite: whether loss, weight, gradients and the optimiser's update, where there
-    was one, were; updated: whether the parameters were; aux: the further numbers that the loss
-    gives, summed over the batch and all devices, `()` for none.
+    of the mean loss; finite: whether loss, weight, gradients and the optimiser's update, where
+    there was one, were; updated: whether the parameters were; aux: the further numbers that the
+    loss gives, summed over the batch and all devices, `()` for none.
     """
 
     loss: Array
@@ -112,9 +112,7 @@ def check_optimizer(name: str, optimizer: Any) -> None:
             f"{type(optimizer).__name__}"
         )
     if any(isinstance(getattr(part, "__self__", None), optax.MultiSteps) for part in parts):
-        # Its state is told by its init alone, and here are no params for that.
-        state = optax.MultiStepsState(*[()] * len(optax.MultiStepsState._fields))
-        refuse_others(name, state)
+        raise not_by_weight(name, "MultiSteps")
 
 
 def copy_of(tree: Any) -> Any:

@@ -30,6 +30,7 @@ from jaxnn.types import Array, Key, Params, State
 Loss = Callable[[Params, State, Any, Key], tuple[Any, ...]]
 """`loss(params, state, batch, key) -> (sum, weight, state)`, or `(sum, weight, state, aux)`."""
 
+
 class Step:
     """What `train_step` gives: `step(train_state, batch) -> (train_state, metrics)`."""
 
@@ -67,8 +68,8 @@ def train_step(
     and key are the same on all. Sums, weights, gradients and aux are added up in one exchange, so
     that the step is the one that one device would take, to rounding, however unequal the shares.
     Only the random numbers are others: device d draws from
-    `jax.random.fold_in(fold_in(key, n), d)`. A `Batch` that does not divide is filled up with masked
-    samples.
+    `jax.random.fold_in(fold_in(key, n), d)`. A `Batch` that does not divide is filled up with
+    masked samples.
 
     With `accumulate=n` the parameters are updated at every n-th call, by the gradient of the mean
     over the n batches: Σ wᵢ gᵢ / Σ wᵢ, with weights wᵢ, however unequal they are. It is the update
@@ -196,7 +197,7 @@ def train_step(
             def wait() -> tuple[Any, ...]:
                 return *current[:2], sums, jnp.array(True), jnp.array(False)
 
-            due = go & (sums.count >= accumulate)
+            due = go & (sums.batches >= accumulate)
             params, opt_state, accumulated, fine, taken = jax.lax.cond(due, take, wait)
             finite &= fine
             good &= fine
@@ -214,7 +215,7 @@ def train_step(
         if mesh is None or plan is None:
             return one_step(current, batch, go, None)
         same, share = share_spec(mesh, None), share_spec(mesh, 0)
-        carried = TrainState(same, same, share, same, same, same)
+        carried = TrainState._make((same, same, share, same, same, same))
         split = [share_spec(mesh, axis) for axis in plan.axes]
         return jax.shard_map(
             functools.partial(one_step, plan=plan),
