@@ -178,6 +178,20 @@ def test_no_valid_sample_changes_nothing():
     assert bool(metrics.finite) and float(metrics.weight) == 0 and float(metrics.loss) == 0
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_one_program(committed: bool, caplog: pytest.LogCaptureFixture):
+    """By hand and in fit, and wherever the train state was put: it is compiled once."""
+    step, current = jaxnn.train_step(squares, optax.adam(0.1)), start(optax.adam(0.1))
+    if committed:
+        current = jax.device_put(current, jax.devices()[0])
+    with jax.log_compiles():
+        current, _ = step(current, batch_of())
+        current = jaxnn.fit(step, current, [batch_of()] * 3, progress=False).train_state
+        step(current, batch_of())
+    names = [record.getMessage().split(" with ")[0] for record in caplog.records]
+    assert names.count("Compiling jit(step)") == 1
+
+
 def test_donation_takes_the_train_state_alone():
     """The given train state is gone; the caller's parameters, key and state are not."""
     params, key, state = dense_params(), jax.random.key(3), jnp.ones(2)

@@ -99,11 +99,19 @@ def placed(mesh: Mesh, tree: Any, axes: tuple[int | None, ...] | int | None) -> 
     )
 
 
+def go_on(mesh: Mesh | None, like: Any) -> Array:
+    """True, where a step leaves its own flags: on the mesh, or committed where `like` is."""
+    if mesh is not None:
+        return _true(_sharding(mesh, None))
+    committed = not is_traced(like) and getattr(like, "committed", False)
+    return _true(like.sharding if committed else None)
+
+
 @functools.cache
-def go_on(mesh: Mesh | None) -> Array:
-    """True, where a step wants it: placed once, since every step takes it."""
+def _true(sharding: Any) -> Array:
+    """Placed once, since every step takes it."""
     with jax.ensure_compile_time_eval():
-        return jnp.array(True) if mesh is None else placed(mesh, np.array(True), None)
+        return jnp.array(True) if sharding is None else jax.device_put(np.array(True), sharding)
 
 
 @functools.cache

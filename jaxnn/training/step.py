@@ -231,7 +231,7 @@ def train_step(
     def checked(current: TrainState, batch: Any, go: Any) -> tuple[TrainState, Metrics]:
         _check_alive(current)
         check_tree("train_step", "batch", batch)
-        go = go_on(mesh) if go is None else go
+        go = go_on(mesh, current.step) if go is None else go
         if mesh is None:
             return step(current, batch, go)
         batch, plan = planned(mesh, batch, batch_axis, current.state)
