@@ -89,10 +89,10 @@ from jaxnn.recurrence.transform import (
 from jaxnn.training.batches import (
     Batch as Batch,
     batches as batches,
-    chunks as chunks,
     pad as pad,
 )
 from jaxnn.training.checkpoint import load as load, save as save
+from jaxnn.training.chunks import chunks as chunks
 from jaxnn.training.decay import decay_mask as decay_mask
 from jaxnn.training.devices import one_device_per_core as one_device_per_core
 from jaxnn.training.fit import Best as Best, Fit as Fit, History as History, fit as fit

@@ -194,6 +194,7 @@ WRONG = {
     ),
     "a limit": ((DATA, [0, 1], 2), {"boundaries": 4}, ValueError, "rising positive"),
     "limit str": ((DATA, [0, 1], 2), {"boundaries": "ab"}, ValueError, "rising positive"),
+    "keys": ((DATA, [0, 1], 2), {"boundaries": jax.random.key(0)}, ValueError, "rising positive"),
     "limits": ((DATA, [0, 1], 2), {"boundaries": [[1], [2, 3]]}, ValueError, "rising positive"),
 }
 

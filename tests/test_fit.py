@@ -374,6 +374,7 @@ WRONG: dict[str, Any] = {
     "params": ({"train_state": np.ones(2)}, TypeError, "train_state must be a TrainState.*ndarray"),
     "no state": ({"train_state": None}, TypeError, "train_state must be a TrainState.*NoneType"),
     "number": ({"batches": 3}, TypeError, "batches must be iterable, got int"),
+    "scalar": ({"batches": np.ones(())}, TypeError, "batches must be iterable, got ndarray"),
     "none": ({"batches": None}, TypeError, "batches must be iterable, got NoneType"),
     "str": ({"batches": "abc"}, TypeError, "batches must be iterable, got str"),
     "not called": ({"batches": lambda: [ONE]}, TypeError, "batches must be .*function: call it"),

@@ -1,8 +1,6 @@
-"""Batches of ragged sequences, and chunks of long ones; plain numpy, on the host."""
+"""Batches of ragged sequences; plain numpy, on the host."""
 
-import math
 import operator
-import sys
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
@@ -10,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxnn.functions.checks import check_bool, check_size, shape_text
-from jaxnn.training.checks import check_leaf, check_tree, is_numeric
+from jaxnn.training.checks import check_leaf, check_memory, is_numeric
 
 Arrays = Sequence[Any] | np.ndarray | jax.Array
 
@@ -60,7 +58,7 @@ def pad(sequences: Arrays, time: int | None = None) -> tuple[np.ndarray, np.ndar
             f"time={time}"
         )
     shape = (time, len(arrays), *first.shape[1:])
-    _check_memory("pad", f"time={time}", shape, first.dtype)
+    check_memory("pad", f"time={time}", shape, first.dtype)
     xs = np.zeros(shape, first.dtype)
     for index, array in enumerate(arrays):
         xs[: len(array), index] = array
@@ -126,7 +124,7 @@ def batches(
     goals = _goals(targets, lengths, each_step)
     limits = _limits(lengths, boundaries)
     shape = (int(limits[-1]), batch_size, *arrays[0].shape[1:])
-    _check_memory("batches", f"batch_size={batch_size}", shape, arrays[0].dtype)
+    check_memory("batches", f"batch_size={batch_size}", shape, arrays[0].dtype)
     random = None if seed is None else np.random.default_rng(_seed(seed))
     return _epoch(arrays, goals, lengths, batch_size, random, limits, each_step)
 
@@ -244,13 +242,6 @@ def _seed(seed: Any) -> Any:
     return seed
 
 
-def _check_memory(name: str, argument: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if math.prod(shape) * dtype.itemsize > sys.maxsize:
-        raise ValueError(
-            f"{name}: {argument} makes an array of the shape {shape}, larger than any memory"
-        )
-
-
 def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.ndarray]:
     if each_step:
         goals, steps = _ragged("batches", "target", targets)
@@ -275,7 +266,7 @@ def _limits(lengths: np.ndarray, boundaries: Sequence[int] | None) -> np.ndarray
         return np.array([lengths.max()])
     try:
         limits = np.asarray(boundaries)
-    except ValueError:  # of ragged lists
+    except (ValueError, TypeError):  # of ragged lists, of keys
         limits = np.array(None)
     whole = limits.ndim == 1 and np.issubdtype(limits.dtype, np.integer)
     if not whole or not len(limits) or limits[0] < 1 or (np.diff(limits) <= 0).any():
@@ -286,73 +277,3 @@ def _limits(lengths: np.ndarray, boundaries: Sequence[int] | None) -> np.ndarray
             f"boundary, {limits[-1]}"
         )
     return limits
-
-
-def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
-    """Cut time-major arrays into chunks for truncated BPTT.
-
-    Carry the final state of a chunk into the next one (as the `state` of a `train_step`'s loss):
-    the forward pass is that of the whole sequence, and the gradient is cut at the borders.
-
-    Args:
-      tree: a pytree of arrays `(time, batch, ...)`, all of one length.
-      length: the steps of a chunk.
-
-    Returns:
-      An iterator of `(chunk, mask)`, each leaf `(length, batch, ...)`; the last chunk is padded
-      with zeros, and mask, boolean `(length, batch)`, is false there.
-
-    Raises:
-      ValueError: for no steps, arrays of unequal leading dimensions, or a length below 1.
-      TypeError: for a leaf that is no array, or a length that is no integer.
-
-    Source: Williams & Peng 1990.
-
-    >>> pieces = [(x[:, 0].tolist(), m[:, 0].tolist()) for x, m in chunks(np.ones((3, 1)), 2)]
-    >>> pieces
-    [([1.0, 1.0], [True, True]), ([1.0, 0.0], [True, False])]
-
-    A training; the state is made anew for every epoch, since a step donates the one it is given:
-
-    >>> import jax.numpy as jnp, jaxnn, optax
-    >>> model = jaxnn.stack(jaxnn.gru(1, 8), jaxnn.dense(8, 1))
-    >>> def loss(params, state, batch, key):
-    ...     (xs, ys), mask = batch
-    ...     state, guesses = model.unroll(params, xs, state, mask)
-    ...     total, weight = jaxnn.mean_squared_error(guesses, ys, mask)
-    ...     return total, weight, state
-    >>> params, optimizer = model.init(jax.random.key(0)), optax.sgd(0.01)
-    >>> step = jaxnn.train_step(loss, optimizer)
-    >>> current = jaxnn.train_state(
-    ...     params, optimizer, jax.random.key(1), state=model.initial_state(params, (4,)))
-    >>> wave = jnp.sin(jnp.arange(51.0))[:, None, None] * jnp.ones((1, 4, 1))
-    >>> for epoch in range(3):
-    ...     current = current._replace(state=model.initial_state(current.params, (4,)))
-    ...     for batch in chunks((wave[:-1], wave[1:]), 20):
-    ...         current, metrics = step(current, batch)
-    >>> int(current.step), float(metrics.weight)
-    (9, 40.0)
-    """
-    length = check_size("chunks", "length", length)
-    check_tree("chunks", "tree", tree)
-    shapes = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(tree)}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 2 or next(iter(shapes))[0] == 0:
-        raise ValueError(
-            f"chunks: every array must be (time, batch, ...) with the same, positive time and "
-            f"batch, got {sorted(shapes)}"
-        )
-    time, batch = next(iter(shapes))
-    for leaf in map(jax.typeof, jax.tree.leaves(tree)):
-        _check_memory("chunks", f"length={length}", (length, *leaf.shape[1:]), leaf.dtype)
-    return (
-        _chunk(tree, at, min(length, time - at), length, batch) for at in range(0, time, length)
-    )
-
-
-def _chunk(tree: Any, at: int, steps: int, length: int, batch: int) -> tuple[Any, np.ndarray]:
-    def cut(leaf: Any) -> np.ndarray:
-        leaf = np.asarray(leaf[at : at + steps])
-        return np.pad(leaf, [(0, length - steps), *[(0, 0)] * (leaf.ndim - 1)])
-
-    mask = np.broadcast_to((np.arange(length) < steps)[:, None], (length, batch))
-    return jax.tree.map(cut, tree), mask

@@ -1,6 +1,8 @@
 """Checks of trees that come from outside: every leaf an array or a number, and jax holds it."""
 
 import functools
+import math
+import sys
 from typing import Any
 
 import jax
@@ -85,3 +87,11 @@ def _fits(array: Any) -> bool:
             if np.any(lost):
                 return False
     return True
+
+
+def check_memory(name: str, argument: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise ValueError for an array that no memory could hold."""
+    if math.prod(shape) * dtype.itemsize > sys.maxsize:
+        raise ValueError(
+            f"{name}: {argument} makes an array of the shape {shape}, larger than any memory"
+        )

@@ -295,7 +295,8 @@ def _check(
         )
     if isinstance(batches, Batch):
         raise TypeError("fit: batches must be many, got a single Batch: use [batch]")
-    if isinstance(batches, (str, bytes)) or not hasattr(batches, "__iter__"):
+    scalar = getattr(batches, "ndim", 1) == 0
+    if isinstance(batches, (str, bytes)) or not hasattr(batches, "__iter__") or scalar:
         hint = ": call it" if callable(batches) else ""
         raise TypeError(f"fit: batches must be iterable, got {type(batches).__name__}{hint}")
     if evaluate is not None:
