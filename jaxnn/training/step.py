@@ -180,7 +180,12 @@ def train_step(
         finite = jnp.isfinite(value) & jnp.isfinite(weight) & jnp.isfinite(norm) & go
         accumulated: Any = ()
         if accumulate == 1:
-            value_fn = mean_of_shares(run) if names else value_of
+            again = mean_of_shares(run) if names else value_of
+
+            def value_fn(params: Params) -> Array:
+                # A line search adds steps of its own dtype to the parameters.
+                return again(_in_dtypes_of(current.params, params))
+
             params, opt_state, fine = updated(value, gradients, value_fn)
             finite &= fine
             good = taken = finite & (weight > 0)
@@ -274,6 +279,10 @@ def _norm(tree: Any) -> Array:
     wide = jax.tree.map(lambda leaf: leaf.astype(state_dtype(leaf.dtype)), tree)
     with optax_rules():
         return optax.tree.norm(wide)
+
+
+def _in_dtypes_of(like: Params, params: Params) -> Params:
+    return jax.tree.map(lambda leaf, new: jnp.asarray(new).astype(leaf.dtype), like, params)
 
 
 def _choose(good: Array, new: Any, old: Any) -> Any:
