@@ -49,6 +49,7 @@ from jaxnn.functions.sequences import (
     masked_last as masked_last,
     masked_max as masked_max,
     masked_mean as masked_mean,
+    time_major as time_major,
 )
 from jaxnn.layers.along_time import along_time as along_time
 from jaxnn.layers.composition import parallel as parallel, serial as serial
@@ -88,19 +89,19 @@ from jaxnn.recurrence.transform import (
 from jaxnn.training.batches import (
     Batch as Batch,
     batches as batches,
-    chunks as chunks,
     pad as pad,
 )
 from jaxnn.training.checkpoint import load as load, save as save
+from jaxnn.training.chunks import chunks as chunks
 from jaxnn.training.decay import decay_mask as decay_mask
 from jaxnn.training.devices import one_device_per_core as one_device_per_core
-from jaxnn.training.fit import Fit as Fit, History as History, fit as fit
-from jaxnn.training.step import (
+from jaxnn.training.fit import Best as Best, Fit as Fit, History as History, fit as fit
+from jaxnn.training.state import (
     Metrics as Metrics,
     TrainState as TrainState,
     train_state as train_state,
-    train_step as train_step,
 )
+from jaxnn.training.step import train_step as train_step
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer
 
 __version__ = "0.1.0"

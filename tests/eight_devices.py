@@ -94,7 +94,6 @@ OPTIMIZERS = {
     "plateau": lambda: optax.chain(optax.sgd(0.1), optax.contrib.reduce_on_plateau()),
     "polyak": lambda: optax.polyak_sgd(0.5),
     "lbfgs": lambda: optax.lbfgs(),
-    "multi_steps": lambda: optax.MultiSteps(optax.sgd(0.1), 2).gradient_transformation(),
     "noise": lambda: optax.chain(optax.add_noise(0.01, 0.5, key=0), optax.sgd(0.1)),
 }
 
@@ -166,6 +165,69 @@ def test_law_reduced_precision() -> None:
         assert float(metrics.gradient_norm) == 8192 and bool(metrics.finite)
         assert after.params.dtype == jnp.float16
         assert float(after.params) == 0.5
+
+
+@pytest.mark.parametrize("bad", [None, 0, 1], ids=["all", "not finite", "no valid sample"])
+def test_law_accumulated_batches_on_many_devices(bad: int | None) -> None:
+    """One device that takes all of them at once gets to the same, whatever their weights."""
+    optimizer, data = optax.adamw(0.01), batches(16, each_step=True, count=3)
+    if bad is not None:
+        xs, mask = data[1].xs, data[1].mask
+        kept = data[1]._replace(mask=np.zeros_like(mask))
+        nan = data[1]._replace(xs=np.where(np.arange(16)[None, :, None] == 15, np.nan, xs))
+        data[1] = nan if bad == 0 else kept
+    step = jaxnn.train_step(loss_of_steps, optimizer, MESH, batch_axis=EACH_STEP, accumulate=3)
+    got = jaxnn.train_state(INIT, optimizer, KEY, accumulate=3)
+    whole, want = jaxnn.train_step(loss_of_steps, optimizer), start(optimizer)
+    good = data if bad is None else [data[0], data[2]]
+    together = jaxnn.Batch._make(
+        np.concatenate(parts, axis)
+        for parts, axis in zip(zip(*good, strict=True), EACH_STEP, strict=True)
+    )
+    for _ in range(2):
+        for number, batch in enumerate(data):
+            got, metrics = step(got, batch)
+            assert bool(metrics.updated) == (number == 2)
+            assert bool(metrics.finite) == (bad != 0 or number != 1)
+            assert float(metrics.weight) == batch.mask.sum()
+        want, _ = whole(want, together)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10), got[:2], want[:2]
+    )
+    assert {len(each) for each in shards(got._replace(key=()))} == {1}
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_law_aux_is_summed_over_devices(n: int) -> None:
+    """Numbers and pairs, with the filling left out by the loss; the metrics of one device."""
+
+    def told(params: Any, state: Any, batch: jaxnn.Batch, key: Any) -> Any:
+        _, ys = MODEL.unroll(params, batch.xs, mask=batch.mask, key=key)
+        scores = jaxnn.masked_mean(ys, batch.mask)
+        right = jaxnn.accuracy(scores, batch.targets, batch.valid)
+        samples = jnp.sum(batch.valid)
+        total, weight, state = loss(params, state, batch, key)
+        return total, weight, state, {"right": right, "samples": samples, "total": total}
+
+    steps = [jaxnn.train_step(told, optax.sgd(0.1), mesh, accumulate=n) for mesh in (MESH, None)]
+    for batch in batches(10):
+        first = [jaxnn.train_state(INIT, optax.sgd(0.1), KEY, accumulate=n) for _ in steps]
+        got, want = (step(state, batch)[1] for step, state in zip(steps, first, strict=True))
+        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-8), got, want)
+        assert float(got.aux["samples"]) == batch.valid.sum()
+        np.testing.assert_allclose(got.aux["total"], got.loss * got.weight, rtol=1e-8)
+
+
+def test_steps_taken_too_early_on_a_mesh_change_nothing() -> None:
+    """As on one device: fit reads the metrics late, and ends where each had been waited for."""
+    optimizer, data = optax.adam(0.01), batches(16)
+    bad = data[0]._replace(xs=np.full_like(data[0].xs, np.nan))
+    step, waited = jaxnn.train_step(loss, optimizer, MESH), start(optimizer)
+    for batch in (*data, bad):
+        waited, _ = step(waited, batch)
+    with pytest.warns(RuntimeWarning, match="not finite at step 3"):
+        result = jaxnn.fit(step, start(optimizer), [*data, bad, *data * 3], progress=False)
+    assert shards(result.train_state._replace(key=())) == shards(waited._replace(key=()))
 
 
 def shards(tree: Any) -> list[set[bytes]]:
@@ -300,27 +362,29 @@ def deep(layers: int, time: int) -> tuple[Any, Any, Any]:
     def loss(params: Any, state: Any, batch: jaxnn.Batch, key: Any) -> Any:
         _, ys = model.unroll(params, batch.xs, mask=batch.mask, key=key)
         scores = jaxnn.masked_mean(ys, batch.mask)
-        return *jaxnn.cross_entropy(scores, batch.targets, batch.valid), state
+        result = *jaxnn.cross_entropy(scores, batch.targets, batch.valid), state
+        return *result, {"right": jaxnn.accuracy(scores, batch.targets, batch.valid)}
 
     xs = np.ones((16, time, 3))
     return model, loss, next(jaxnn.batches(xs, np.zeros(16, int), 16))
 
 
 @pytest.mark.parametrize(
-    "layers, time, optimizer",
+    "layers, time, optimizer, n",
     [
-        (1, 5, optax.sgd(0.1)),
-        (1, 50, optax.sgd(0.1)),
-        (3, 5, optax.sgd(0.1)),
-        (3, 50, optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.1))),
+        (1, 5, optax.sgd(0.1), 1),
+        (1, 50, optax.sgd(0.1), 1),
+        (3, 5, optax.sgd(0.1), 1),
+        (3, 50, optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(0.1)), 1),
+        (1, 5, optax.adamw(0.1), 4),
     ],
-    ids=["short", "long", "deep", "long and deep, adamw"],
+    ids=["short", "long", "deep", "long and deep, adamw", "accumulated"],
 )
-def test_law_one_all_reduce_a_step(layers: int, time: int, optimizer: Any) -> None:
+def test_law_one_all_reduce_a_step(layers: int, time: int, optimizer: Any, n: int) -> None:
     """However long the sequences and deep the network; and none of anything else."""
     model, loss, batch = deep(layers, time)
-    step = jaxnn.train_step(loss, optimizer, MESH)
-    current = jaxnn.train_state(model.init(KEY), optimizer, KEY)
+    step = jaxnn.train_step(loss, optimizer, MESH, accumulate=n)
+    current = jaxnn.train_state(model.init(KEY), optimizer, KEY, accumulate=n)
     current, _ = step(current, batch)
     split = [1, 0, 1, 0, 0]
     placed = [
@@ -402,10 +466,9 @@ WRONG_BATCHES = {
 def test_wrong_batches(name: str) -> None:
     """The error comes before the train state is donated."""
     error, batch, axis, state, message = WRONG_BATCHES[name]
-    step = jaxnn.train_step(small, optax.sgd(0.1), MESH, batch_axis=axis)
     first = jaxnn.train_state(jnp.ones((1, 3)), optax.sgd(0.1), KEY, state)
     with pytest.raises(error, match=f"(?s)train_step: .*{message}"):
-        step(first, batch)
+        jaxnn.train_step(small, optax.sgd(0.1), MESH, batch_axis=axis)(first, batch)
     assert not first.params.is_deleted()
 
 

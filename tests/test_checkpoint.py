@@ -3,7 +3,9 @@
 import json
 import os
 import pathlib
+import subprocess
 import sys
+import threading
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import safetensors.numpy
 
 import jaxnn
 
@@ -89,6 +92,7 @@ def header(path: pathlib.Path) -> dict[str, Any]:
     raw = path.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     entries = json.loads(raw[8 : 8 + size])
+    assert set(entries.pop("__metadata__")) == {"written_by", "blake2b"}
     ends = [entry["data_offsets"][1] for entry in entries.values()]
     assert 8 + size + max(ends) == len(raw)
     return entries
@@ -130,19 +134,15 @@ def test_a_failing_save_leaves_the_old_file(path: pathlib.Path, monkeypatch: pyt
     old = {"a": jnp.ones(3)}
     jaxnn.save(path, old)
 
-    def full(self: pathlib.Path, raw: bytes) -> None:
-        with open(self, "wb") as file:
-            file.write(raw[: len(raw) // 2])
-        raise OSError("no space left")
+    def full(*_: Any) -> None:
+        raise OSError(28, "no space left")
 
-    def stuck(*_: Any) -> None:
-        raise OSError("no space left")
-
-    for where, name, fail in ((pathlib.Path, "write_bytes", full), (os, "replace", stuck)):
+    for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(where, name, fail)
-            with pytest.raises(OSError, match="no space left"):
+            patch.setattr(os, name, full)
+            with pytest.raises(OSError, match=r"^save: .*no space left") as caught:
                 jaxnn.save(path, {"a": jnp.zeros(3)})
+        assert caught.value.errno == 28
         assert_same(jaxnn.load(path, old), old)
     with pytest.raises(TypeError, match="save: b must be an array, got float"):
         jaxnn.save(path, {"a": jnp.zeros(3), "b": 0.5})
@@ -155,12 +155,15 @@ def test_a_failing_save_leaves_the_old_file(path: pathlib.Path, monkeypatch: pyt
 def test_files_that_cannot_be_read(path: pathlib.Path):
     """Missing, a folder, empty, of another kind, or cut short: each by its name."""
     like = jnp.ones(3)
-    with pytest.raises(FileNotFoundError, match=r"params\.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"^load: .*params\.safetensors"):
         jaxnn.load(path, like)
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(FileNotFoundError, match=r"^save: there is no folder .*nowhere"):
         jaxnn.save(path.parent / "nowhere" / "x", like)
     jaxnn.save(path, like)
     whole = path.read_bytes()
+    for function in (jaxnn.save, jaxnn.load):
+        with pytest.raises(IsADirectoryError, match=f"^{function.__name__}: "):
+            function(path.parent, like)
     for raw in (b"", b"PK\x03\x04 something else entirely", whole[:-1], whole[:20], whole + b"."):
         path.write_bytes(raw)
         with pytest.raises(ValueError, match=r"params\.safetensors is damaged or no safetensors"):
@@ -176,8 +179,37 @@ def test_trees_that_have_no_file(path: pathlib.Path):
         jaxnn.save(path, {"a.b": jnp.ones(1), "a": {"b": jnp.ones(1)}})
     with pytest.raises(TypeError, match=r"save: .*int4"):
         jaxnn.save(path, jnp.ones(1, "int4"))
+    for kind in ("float8_e4m3fn", "float8_e5m2", "uint4", "complex128"):
+        with pytest.raises(TypeError, match=f"^save: value is {kind}, which safetensors does not"):
+            jaxnn.save(path, jnp.ones(1, kind))
+    for name in ("__metadata__", "a\ud800"):
+        with pytest.raises(
+            ValueError, match=r"^save: no safetensors file can hold a leaf of the pa"
+        ):
+            jaxnn.save(path, {name: jnp.ones(1), "b": jnp.ones(1)})
+    objects, text = np.array([None]), np.array(["a"])
+    for leaf, kind in (
+        ("a", "str"),
+        (objects, "float|obj|ndarray"),
+        (text, "ndarray|<U1"),
+        (3, "int"),
+    ):
+        with pytest.raises(TypeError, match=f"^save: a must be an array, got ({kind})"):
+            jaxnn.save(path, {"a": leaf})
+    with pytest.raises(
+        TypeError, match=r"^save: value must be an array with values, got a ShapeDty"
+    ):
+        jaxnn.save(path, jax.ShapeDtypeStruct((2,), "float32"))
+    with pytest.raises(TypeError, match=r"^save: value must .*, got a tracer: save outside of jit"):
+        jax.jit(lambda x: jaxnn.save(path, x))(jnp.ones(1))
+    gone = jnp.ones(1)
+    gone.delete()
+    with pytest.raises(ValueError, match=r"^save: a was donated"):
+        jaxnn.save(path, {"a": gone})
     assert not path.exists()
     jaxnn.save(path, jnp.ones(1))
+    with pytest.raises(TypeError, match=r"^load: a must be an array, got str"):
+        jaxnn.load(path, {"a": "b"})
     with pytest.raises(ValueError, match="load: the tree holds no arrays"):
         jaxnn.load(path, ())
 
@@ -186,10 +218,172 @@ def test_without_safetensors(path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     """The error says what to install."""
     for module in ("safetensors", "safetensors.numpy"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ImportError, match="needs safetensors"):
+    with pytest.raises(ImportError, match="not installed: pip install safetensors"):
         jaxnn.save(path, jnp.ones(1))
-    with pytest.raises(ImportError, match="needs safetensors"):
+    with pytest.raises(ImportError, match="not installed: pip install safetensors"):
         jaxnn.load(path, jnp.ones(1))
+
+
+def test_names_that_are_odd(path: pathlib.Path):
+    """Whatever a dictionary's keys are, but for those that are refused."""
+    tree = {
+        name: jnp.ones(n + 1) for n, name in enumerate(['ünï\n"', "__metadata__.a", "\0", "a b"])
+    }
+    jaxnn.save(path, tree)
+    assert_same(jaxnn.load(path, tree), tree)
+
+
+def test_byte_order(path: pathlib.Path):
+    """That of another machine is turned, in what is saved and in `like`."""
+    array = np.arange(3, dtype=">f4")
+    jaxnn.save(path, array)
+    assert_same(jaxnn.load(path, array), jnp.arange(3, dtype="float32"))
+
+
+def test_every_flipped_bit_is_found(path: pathlib.Path):
+    """In the header, the checksum and its name, the padding and the numbers; and every cut."""
+    tree = {
+        "kernel": jnp.arange(6, dtype="float32").reshape(2, 3),
+        "b": jnp.arange(2, dtype="int8"),
+    }
+    jaxnn.save(path, tree)
+    whole = path.read_bytes()
+    damaged = [whole[:cut] for cut in range(len(whole))]
+    for bit in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        damaged.append(bytes(flipped))
+    for raw in damaged:
+        path.write_bytes(raw)
+        with pytest.raises(ValueError, match=r"^load: "):
+            jaxnn.load(path, tree)
+    path.write_bytes(whole)
+    assert_same(jaxnn.load(path, tree), tree)
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "pt"}], ids=["none", "of another"])
+def test_files_of_other_tools(path: pathlib.Path, metadata: Any):
+    """They have no checksum, and are read without."""
+    safetensors.numpy.save_file({"a": np.arange(3.0)}, path, metadata)
+    assert_same(jaxnn.load(path, {"a": jnp.ones(3)}), {"a": jnp.arange(3.0)})
+
+
+def test_what_float64_needs(path: pathlib.Path):
+    """It says so."""
+    jaxnn.save(path, np.ones(2))
+    with jax.enable_x64(False), pytest.raises(ValueError, match=r"expected float32, .*_enable_x64"):
+        jaxnn.load(path, np.ones(2))
+
+
+def test_paths_that_are_none():
+    """A number would be somebody's open file."""
+    for path in (None, 1, b"params", ["a"], open):
+        for function in (jaxnn.save, jaxnn.load):
+            with pytest.raises(TypeError, match=f"^{function.__name__}: path must be a str or a p"):
+                function(path, jnp.ones(1))  # pyright: ignore[reportArgumentType]
+    for path in ("", "a\0b"):
+        for function in (jaxnn.save, jaxnn.load):
+            with pytest.raises(ValueError, match=f"^{function.__name__}: path must be the name of"):
+                function(path, jnp.ones(1))
+
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="permissions, links and locks are others there")
+
+
+@POSIX
+def test_permissions_and_links(path: pathlib.Path):
+    """An existing file keeps its own, a new one has the usual; a link goes on to point at it."""
+    umask = os.umask(0o022)
+    try:
+        jaxnn.save(path, jnp.ones(1))
+        assert path.stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(umask)
+    path.chmod(0o600)
+    link, dangling = path.with_name("link"), path.with_name("dangling")
+    link.symlink_to(path.name)
+    dangling.symlink_to("new")
+    jaxnn.save(link, jnp.zeros(1))
+    assert link.is_symlink() and path.stat().st_mode & 0o777 == 0o600
+    assert float(jaxnn.load(path, jnp.ones(1))[0]) == 0
+    jaxnn.save(dangling, jnp.zeros(1))
+    assert dangling.is_symlink() and path.with_name("new").is_file()
+    loop = path.with_name("loop")
+    loop.symlink_to("loop")
+    with pytest.raises(OSError, match=r"^save: "):
+        jaxnn.save(loop, jnp.ones(1))
+    os.mkfifo(path.with_name("pipe"))
+    with pytest.raises(OSError, match=r"^save: .*pipe is no file"):
+        jaxnn.save(path.with_name("pipe"), jnp.ones(1))
+
+
+def test_the_longest_name(tmp_path: pathlib.Path):
+    """What stands beside the file must fit too."""
+    path = tmp_path / ("x" * 255)
+    jaxnn.save(path, jnp.ones(1))
+    assert os.listdir(tmp_path) == [path.name]
+
+
+def test_many_threads_save_at_once(path: pathlib.Path):
+    """Each file that is read is one of theirs, whole, and nobody trips over another."""
+    trees = [{"a": np.full(100_000, k, np.float32)} for k in range(4)]
+    jaxnn.save(path, trees[0])
+    errors: list[BaseException] = []
+
+    def saving(tree: Any) -> None:
+        try:
+            for _ in range(25):
+                jaxnn.save(path, tree)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=saving, args=(tree,)) for tree in trees]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        array = np.asarray(jaxnn.load(path, trees[0])["a"])
+        assert (array == array[0]).all()
+    for thread in threads:
+        thread.join()
+    assert not errors and os.listdir(path.parent) == [path.name]
+
+
+KILLED = """
+import os, signal, sys, numpy, jaxnn
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+jaxnn.save(sys.argv[1], numpy.zeros(3, "float32"))
+"""
+
+
+@POSIX
+def test_what_a_killed_process_left_is_removed(path: pathlib.Path, monkeypatch: Any):
+    """By the next save or load; but not what somebody writes just now, or files of other names."""
+    old, names = jnp.ones(3, "float32"), []
+    jaxnn.save(path, old)
+    other = path.with_name("other")
+    for target in (path, path, other):  # the second one removes what the first one left
+        subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert len(os.listdir(path.parent)) == 3
+    assert_same(jaxnn.load(path, old), old)
+    assert len(os.listdir(path.parent)) == 2
+    replace = os.replace
+
+    def meanwhile(*arguments: Any) -> None:
+        names.extend(os.listdir(path.parent))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replace)
+            jaxnn.save(other, old)
+            thread = threading.Thread(target=jaxnn.save, args=(path, old))
+            thread.start()
+            thread.join()
+        replace(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", meanwhile)
+        jaxnn.save(path, 2 * old)
+    assert len(names) == 3  # ours was there, and was let be
+    assert_same(jaxnn.load(path, old), 2 * old)
+    assert set(os.listdir(path.parent)) == {path.name, "other"}
 
 
 @pytest.mark.parametrize("key", [KEY, jax.random.PRNGKey(0)], ids=["typed", "legacy"])

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -154,7 +155,47 @@ WRONG = {
     ),
     "mixed": (([np.ones(2), np.ones(2, "f")], [0, 1], 1), {}, ValueError, "1 is float32"),
     "numbers": (([1, 2], [0, 1], 1), {}, ValueError, r"sequence 0 is int64\[\]"),
-    "seed": ((DATA, [0, 1], 2), {"seed": -1}, ValueError, "non-negative"),
+    "seed": ((DATA, [0, 1], 2), {"seed": -1}, ValueError, "seed must be non-negative, got -1"),
+    "seeds": ((DATA, [0, 1], 2), {"seed": (1, -1)}, ValueError, r"non-negative, got \(1, -1\)"),
+    "seed 1.5": ((DATA, [0, 1], 2), {"seed": 1.5}, TypeError, r"seed must be an integer.*got 1\.5"),
+    "seed str": ((DATA, [0, 1], 2), {"seed": "7"}, TypeError, "seed must be an integer.*got '7'"),
+    "seed ()": ((DATA, [0, 1], 2), {"seed": ()}, TypeError, r"seed must be an integer.*got \(\)"),
+    "no sequences": ((None, [0, 1], 2), {}, TypeError, "sequences must be a list .* NoneType"),
+    "a number": ((3, [0, 1], 2), {}, TypeError, "sequences must be a list .* int"),
+    "a scalar": ((np.ones(()), [0], 2), {}, TypeError, r"sequences must be .* float64\[\]"),
+    "text": (("abc", [0, 1, 2], 2), {}, TypeError, "sequences must be a list of arrays.* str"),
+    "texts": ((["a", "b"], [0, 1], 2), {}, TypeError, "sequence 0 must be of numbers.* <U1"),
+    "objects": (([[None], [1]], [0, 1], 2), {}, TypeError, "sequence 0 must be .* got object"),
+    "nones": (([None, None], [0, 1], 2), {}, TypeError, "sequence 0 must be .*made of NoneType"),
+    "object array": ((np.array([None]), [0], 2), {}, TypeError, "sequence 0 must be of numbers"),
+    "dates": ((np.zeros((2, 3), "M8[s]"), [0, 1], 2), {}, TypeError, "must be .* got datetime64"),
+    "ragged": (([[[1], [1, 2]]], [0], 2), {}, TypeError, "sequence 0 must be an array, got list: "),
+    "a set": (({1, 2}, [0, 1], 2), {}, TypeError, "sequences must be a list .*got set"),
+    "a dictionary": (({0: DATA[0]}, [0], 2), {}, TypeError, "sequences must be .*got dict"),
+    "a generator": ((iter(DATA), [0, 1], 2), {}, TypeError, "sequences .*iterator: use list of it"),
+    "no targets": ((DATA, None, 2), {}, TypeError, "targets must be a list .* NoneType"),
+    "target": ((DATA, [None, 1], 2), {}, TypeError, "target 0 must be of numbers"),
+    "labels": ((DATA, ["cat", "dog"], 2), {}, TypeError, "target 0 must be of numbers .*<U3"),
+    "each_step": (
+        (DATA, [0, 1], 2),
+        {"each_step": "no"},
+        TypeError,
+        "each_step must be True or False, got 'no'",
+    ),
+    "size str": ((DATA, [0, 1], "2"), {}, TypeError, "batch_size must be a positive integer"),
+    "size None": ((DATA, [0, 1], None), {}, TypeError, "batch_size must be a positive integer"),
+    "size -1": ((DATA, [0, 1], -1), {}, ValueError, "batch_size must be a positive integer"),
+    "size huge": ((DATA, [0, 1], 2**62), {}, ValueError, "batch_size=.* larger than any memory"),
+    "limit huge": (
+        (DATA, [0, 1], 2),
+        {"boundaries": [2**62]},
+        ValueError,
+        "batch_size=2 makes .* larger than any memory",
+    ),
+    "a limit": ((DATA, [0, 1], 2), {"boundaries": 4}, ValueError, "rising positive"),
+    "limit str": ((DATA, [0, 1], 2), {"boundaries": "ab"}, ValueError, "rising positive"),
+    "keys": ((DATA, [0, 1], 2), {"boundaries": jax.random.key(0)}, ValueError, "rising positive"),
+    "limits": ((DATA, [0, 1], 2), {"boundaries": [[1], [2, 3]]}, ValueError, "rising positive"),
 }
 
 
@@ -162,8 +203,67 @@ WRONG = {
 def test_batches_errors(name: str):
     """They come with the call, not with the first batch that is taken."""
     arguments, options, error, message = WRONG[name]
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=f"^batches: .*{message}"):
         jaxnn.batches(*arguments, **options)
+
+
+def test_numbers_that_jax_cannot_hold():
+    """float64 beyond float32 would be infinite in a step; it is refused where it comes in."""
+    large, usual = np.full((2, 3, 1), 1e300), np.full((2, 3, 1), 1 / 3)
+    with jax.enable_x64(False):
+        for sequences in (large, [*usual, large[0]]):
+            targets = [0] * len(sequences)
+            with pytest.raises(
+                ValueError, match=r"^batches: sequences? ?\d? has values that do not"
+            ):
+                jaxnn.batches(sequences, targets, 2)
+            with pytest.raises(ValueError, match=r"^pad: sequences? ?\d? has values that do not"):
+                jaxnn.pad(sequences)
+            with pytest.raises(
+                ValueError, match=r"^chunks: tree.* has values that do not fit float32"
+            ):
+                jaxnn.chunks(list(sequences), 2)
+        with pytest.raises(
+            ValueError, match=r"^batches: target 1 has values that do not fit int32"
+        ):
+            jaxnn.batches(usual, [0, 2**40], 2)
+        assert next(jaxnn.batches(usual, [0, 1], 2)).xs.dtype == np.float64
+    assert next(jaxnn.batches(large, [0, 2**40], 2)).xs.max() == 1e300
+
+
+def test_one_array_of_equal_lengths():
+    """(samples, time, features), as others have it, is a list of sequences; what comes out is
+    (time, batch, features)."""
+    series = np.arange(5 * 4 * 2, dtype=np.float32).reshape(5, 4, 2)
+    for array in (series, jnp.asarray(series)):
+        first, last = jaxnn.batches(array, np.arange(5), 3)
+        np.testing.assert_array_equal(first.xs, jaxnn.time_major(series)[:, :3])
+        np.testing.assert_array_equal(last.xs[:, :2], jaxnn.time_major(series)[:, 3:])
+        assert first.mask.all() and last.sample.tolist() == [3, 4, -1]
+    (batch,) = jaxnn.batches(series, series[..., 0], 5, each_step=True)
+    np.testing.assert_array_equal(batch.targets, series[..., 0].T)
+
+
+def test_time_major():
+    """The first two axes, of every array of a tree; what it is, it stays; twice is back."""
+    xs, mask = np.arange(24).reshape(2, 3, 4), jnp.ones((2, 3), bool)
+    got, flags = jaxnn.time_major((xs, mask))
+    assert isinstance(got, np.ndarray) and isinstance(flags, jax.Array)
+    np.testing.assert_array_equal(got, np.moveaxis(xs, 1, 0))
+    assert flags.shape == (3, 2)
+    np.testing.assert_array_equal(jaxnn.time_major(got), xs)
+    assert jax.jit(jaxnn.time_major)(mask).shape == (3, 2)
+    for wrong, error, message in (
+        (np.ones(2), ValueError, r"x must be \(batch, time, \.\.\.\), got float64\[2\]"),
+        ((xs, np.ones(2)), ValueError, r"x\[1\] must be"),
+        (None, TypeError, "x must be an array, or a tree of them, got None"),
+        ((), TypeError, r"got \(\)"),
+        ("ab", TypeError, "x must be an array, got str"),
+        ([[1, 2], [3, 4]], TypeError, r"x\[0\]\[0\] must be an array, got int"),
+        (jax.ShapeDtypeStruct((2, 3), "float32"), TypeError, "got a ShapeDtypeStruct"),
+    ):
+        with pytest.raises(error, match=f"^time_major: .*{message}"):
+            jaxnn.time_major(wrong)
 
 
 def test_pad():
@@ -181,8 +281,16 @@ def test_pad():
         jaxnn.pad([])
     with pytest.raises(ValueError, match=r"pad: .* sequence 1 is float64\[1, 2\]"):
         jaxnn.pad([np.ones((1, 1)), np.ones((1, 2))])
-    with pytest.raises(TypeError, match="integer"):
-        jaxnn.pad(DATA, time=3.5)  # pyright: ignore[reportArgumentType]
+    for time in (3.5, "3", True, [3]):
+        with pytest.raises(TypeError, match=r"^pad: time must be an integer or None, got"):
+            jaxnn.pad(DATA, time=time)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^pad: time must be from 0, got -1"):
+        jaxnn.pad(DATA, time=-1)
+    with pytest.raises(ValueError, match=r"^pad: time=.* larger than any memory"):
+        jaxnn.pad(DATA, time=2**62)
+    for wrong in (None, 3, "abc", {1: DATA[0]}):
+        with pytest.raises(TypeError, match=r"^pad: sequences must be a list of arrays"):
+            jaxnn.pad(wrong)  # pyright: ignore[reportArgumentType]
 
 
 @EPOCHS
@@ -214,3 +322,8 @@ def test_chunks_errors():
         jaxnn.chunks(ones((3, 2)), 0)
     with pytest.raises(TypeError, match="chunks: length must be a positive integer"):
         jaxnn.chunks(ones((3, 2)), 1.5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^chunks: length=.* larger than any memory"):
+        jaxnn.chunks(ones((3, 2)), 2**62)
+    for leaf in ("abc", np.array([[None]]), np.zeros((3, 2), "M8[s]")):
+        with pytest.raises(TypeError, match=r"^chunks: tree\['x'\] must be an array, got"):
+            jaxnn.chunks({"x": leaf}, 2)

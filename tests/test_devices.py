@@ -90,6 +90,14 @@ def test_one_device_per_core() -> None:
     assert [text.strip() for text in printed] == [f"{cores} ('batch',) True", "3 ('batch',) True"]
 
 
+@pytest.mark.parametrize("cores", ["2", 2.5, True, [1], 0, -1, 10**9, 2**70])
+def test_no_number_of_cores(cores: Any) -> None:
+    """A billion devices would keep JAX busy for ever."""
+    error = ValueError if type(cores) is int else TypeError
+    with pytest.raises(error, match=r"^one_device_per_core: cores must be"):
+        jaxnn.one_device_per_core(cores)
+
+
 def test_without_a_mesh_an_axis_is_not_used() -> None:
     """So that the same call serves one device and many."""
 

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -114,17 +116,134 @@ def test_interrupt_within_an_evaluation():
     assert (result.stopped, len(result.history.loss)) == ("done", 3)
 
 
-def test_a_second_interrupt_raises():
-    """A stuck batch can be left at once, and the old handler is back."""
+def twice() -> None:
+    """Ctrl-C, and Ctrl-C again since nothing happens."""
+    interrupt()
+    interrupt()
+
+
+def test_a_second_interrupt_leaves_a_batch_that_hangs():
+    """At once, with all steps that were taken; and the old handler is back."""
     handler = signal.getsignal(signal.SIGINT)
-
-    def twice() -> None:
-        interrupt()
-        interrupt()
-
-    with pytest.raises(KeyboardInterrupt):
-        fit(batches_with(twice, 2))
+    evaluated: list[Any] = []
+    result = fit(batches_with(twice, 3), evaluate=evaluated.append)
+    assert (result.stopped, len(result.history.loss)) == ("interrupted", 2)
+    np.testing.assert_allclose(result.train_state.params, params_after(2), rtol=1e-5)
+    assert not evaluated
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_second_interrupt_leaves_an_evaluation_that_hangs():
+    """Be it one on the way or the last."""
+    for every in (2, 50):
+        result = fit([ONE] * 4, evaluate=lambda _: twice(), evaluate_every=every)
+        assert (result.stopped, len(result.history.loss)) == ("interrupted", min(every, 4))
+        assert result.history.evaluations == []
+
+
+def test_a_second_interrupt_waits_for_a_step():
+    """There the train state is donated: it ends first. The third raises, with what there is."""
+
+    def pressing(times: int) -> Any:
+        def step(current: Any, batch: Any) -> Any:
+            if int(current.step) == 1:
+                for _ in range(times):
+                    interrupt()
+            return STEP(current, batch)
+
+        return step
+
+    result = jaxnn.fit(pressing(2), first(), [ONE] * 5, progress=False)
+    assert (result.stopped, int(result.train_state.step)) == ("interrupted", 2)
+    result = jaxnn.fit(pressing(3), first(), [ONE] * 5, progress=False)  # before it was donated
+    assert (result.stopped, int(result.train_state.step)) == ("interrupted", 1)
+
+    def too_late(current: Any, batch: Any) -> Any:
+        after = STEP(current, batch)
+        interrupt()
+        twice()
+        return after
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        jaxnn.fit(too_late, first(), [ONE] * 5, progress=False)
+    assert caught.value.fit.history.loss == []  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Broken(Exception):
+    """Somebody else's."""
+
+
+def broken(*_: Any) -> Any:
+    raise Broken("broken")
+
+
+def breaking_step(current: Any, batch: Any) -> Any:
+    return broken() if int(current.step) == 3 else STEP(current, batch)
+
+
+BREAKS = {
+    "a batch": {"batches": batches_with(broken, 4)},
+    "an evaluation": {"batches": [ONE] * 9, "evaluate": broken, "evaluate_every": 3},
+    "the last evaluation": {"batches": [ONE] * 3, "evaluate": broken},
+    "a step": {"batches": [ONE] * 9, "step": breaking_step},
+    "a loss": {"batches": [ONE, ONE, ONE, np.ones((2, 2), np.float32)[0, :1]]},
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+def test_an_exception_has_what_was_reached(what: str):
+    """It is raised as it is, with the Fit of the steps before it, from which a training goes on."""
+    options = {"step": STEP, "progress": False} | BREAKS[what]
+    if what == "a loss":
+
+        def loss_of_two(params: Any, state: Any, batch: Any, key: Any) -> Any:
+            return broken() if batch.shape == (1,) else loss(params, state, batch, key)
+
+        options["step"] = jaxnn.train_step(loss_of_two, optax.sgd(0.1))
+    step = options.pop("step")
+    with pytest.raises(Broken, match=r"^broken") as caught:
+        jaxnn.fit(step, first(), options.pop("batches"), **options)
+    reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+    assert caught.value.args == ("broken",)
+    assert caught.value.__notes__[-1] == "fit: the train_state after 3 steps is in error.fit"
+    assert (reached.stopped, len(reached.history.loss)) == ("Broken", 3)
+    np.testing.assert_allclose(reached.train_state.params, params_after(3), rtol=1e-5)
+    result = jaxnn.fit(STEP, reached.train_state, [ONE] * 2, progress=False)
+    np.testing.assert_allclose(result.train_state.params, params_after(5), rtol=1e-5)
+
+
+def test_a_warning_that_is_an_error_loses_nothing():
+    """Where Python is told to raise it."""
+    batches = [ONE, ONE * np.float32(np.nan)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="not finite at step 2") as caught:
+            fit(batches)
+    reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+    np.testing.assert_allclose(reached.train_state.params, params_after(1), rtol=1e-5)
+
+
+def test_a_step_that_takes_the_train_state_with_it():
+    """What is lost is said to be lost; the history and the best are there."""
+
+    def step(current: Any, batch: Any) -> Any:
+        after = STEP(current, batch)
+        return broken() if int(after[0].step) == 3 else after
+
+    with pytest.raises(Broken) as caught:
+        jaxnn.fit(
+            step,
+            first(),
+            [ONE] * 5,
+            progress=False,
+            evaluate=lambda s: float(s.params[0]),
+            evaluate_every=2,
+            best="max",
+        )
+    assert "which is lost" in caught.value.__notes__[0]
+    reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+    assert reached.best is not None and reached.best.step == 2
+    np.testing.assert_allclose(reached.best.params, params_after(2), rtol=1e-5)
 
 
 def test_an_ignored_interrupt_stays_ignored():
@@ -146,6 +265,87 @@ def test_another_thread():
     assert [result.stopped for result in results] == ["done"]
 
 
+def heavy(params: Any, state: Any, batch: Any, key: Any) -> Any:
+    """Milliseconds of work before the loss."""
+    work = jnp.ones((300, 300), jnp.float32) * batch[0]
+    work = jax.lax.fori_loop(0, 20, lambda _, x: jnp.tanh(x @ x), work)
+    total, weight, state = loss(params, state, batch, key)
+    return total + 0 * jnp.sum(work), weight, state
+
+
+HEAVY = jaxnn.train_step(heavy, optax.sgd(0.1))
+
+
+def test_no_step_is_waited_for():
+    """While the device works the next batch is asked for, but no more than four steps ahead."""
+    flags: list[Any] = []
+
+    class Watched(type(HEAVY)):
+        def after(self, train_state: Any, batch: Any, finite: Any) -> Any:
+            current, metrics = super().after(train_state, batch, finite)
+            flags.append(metrics.finite)
+            return current, metrics
+
+    unready = []
+
+    def data() -> Iterator[np.ndarray]:
+        for _ in range(12):
+            unready.append(sum(not flag.is_ready() for flag in flags))
+            yield ONE
+
+    result = jaxnn.fit(Watched(HEAVY._run), first(), data(), progress=False)
+    np.testing.assert_allclose(result.train_state.params, params_after(12), rtol=1e-5)
+    assert 1 <= max(unready) <= 4
+    assert len(result.history.seconds) == 12 and min(result.history.seconds) >= 0
+
+
+@pytest.mark.parametrize("at", [1, 3, 9])
+def test_steps_that_were_taken_too_early_change_nothing(at: int):
+    """A step that was not finite is noticed late; the result is as if it had been waited for."""
+    good = [ONE * np.float32(n) for n in range(9)]
+    batches = [*good[: at - 1], ONE * np.float32(np.nan), *good[at - 1 :]]
+    waited = first()
+    for batch in batches[:at]:
+        waited, _ = HEAVY(waited, batch)
+    taken = iter(batches)
+    with pytest.warns(RuntimeWarning, match=f"not finite at step {at}: "):
+        result = jaxnn.fit(HEAVY, first(), taken, progress=False)
+    for a, b in zip(result.train_state[:4], waited[:4], strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    assert len(result.history.loss) == at
+    if at < 9:
+        assert len(list(taken)) < 10 - at  # some of the next ones were taken
+
+
+def test_a_step_of_ones_own_is_waited_for():
+    """It knows nothing of the one before, so that none may follow one that was not finite."""
+    batches = iter([ONE, ONE * np.float32(np.nan), ONE])
+    with pytest.warns(RuntimeWarning, match="not finite at step 2"):
+        result = jaxnn.fit(lambda *pair: STEP(*pair), first(), batches, progress=False)
+    np.testing.assert_allclose(result.train_state.params, params_after(1), rtol=1e-5)
+    assert len(list(batches)) == 1
+
+
+@pytest.mark.parametrize("best, at, want", [("min", 4, -1.0), ("max", 6, 5.0)])
+def test_the_best_parameters_are_kept(best: Any, at: int, want: float):
+    """A copy, which later steps do not take; the first of equals; NaN is none."""
+    values = {2: 0.0, 4: -1.0, 6: 5.0, 8: np.nan, 10: want, 11: 0.0}
+    result = fit([ONE] * 11, evaluate=lambda s: values[int(s.step)], evaluate_every=2, best=best)
+    assert result.best is not None and result.best[1:] == (at, want)
+    np.testing.assert_allclose(result.best.params, params_after(at), rtol=1e-5)
+
+
+def test_no_best():
+    """Where it is not asked for, and where all was NaN."""
+    assert fit([ONE], evaluate=lambda _: 1.0).best is None
+    assert fit([ONE], evaluate=lambda _: np.nan, best="max").best is None
+    with pytest.raises(
+        TypeError, match="best needs an evaluate that gives a number, got dict"
+    ) as e:
+        fit([ONE], evaluate=lambda _: {"loss": 1.0}, best="min")
+    assert e.value.fit.history.evaluations == [(1, {"loss": 1.0})]  # pyright: ignore
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_not_finite(bad: float):
     """It ends there, warns, names the step, and gives the last good parameters."""
@@ -156,7 +356,7 @@ def test_not_finite(bad: float):
     assert result.stopped.startswith("not finite at step 3: loss ")
     np.testing.assert_allclose(result.train_state.params, params_after(2), rtol=1e-5)
     np.testing.assert_allclose(result.history.evaluations, [(3, params_after(2)[0])], rtol=1e-5)
-    assert len(result.history.loss) == 3 and len(list(batches)) == 1
+    assert len(result.history.loss) == 3
 
 
 def test_an_update_that_is_not_finite_is_named():
@@ -168,16 +368,61 @@ def test_an_update_that_is_not_finite_is_named():
     assert not np.any(result.train_state.params)
 
 
-def test_wrong_arguments():
-    """No batch, and counts that are no positive integers."""
-    with pytest.raises(ValueError, match="batches must give at least one batch"):
-        fit([])
-    with pytest.raises(ValueError, match="steps must be a positive integer, got 0"):
-        fit([ONE], steps=0)
-    with pytest.raises(ValueError, match="evaluate_every must be a positive integer, got 0"):
-        fit([ONE], evaluate_every=0)
-    with pytest.raises(TypeError, match=r"steps must be a positive integer, got 2\.5"):
-        fit([ONE], steps=2.5)
+WRONG: dict[str, Any] = {
+    "step None": ({"step": None}, TypeError, "step must be a train step"),
+    "step str": ({"step": "step"}, TypeError, "step must be a train step"),
+    "params": ({"train_state": np.ones(2)}, TypeError, "train_state must be a TrainState.*ndarray"),
+    "no state": ({"train_state": None}, TypeError, "train_state must be a TrainState.*NoneType"),
+    "number": ({"batches": 3}, TypeError, "batches must be iterable, got int"),
+    "scalar": ({"batches": np.ones(())}, TypeError, "batches must be iterable, got ndarray"),
+    "none": ({"batches": None}, TypeError, "batches must be iterable, got NoneType"),
+    "str": ({"batches": "abc"}, TypeError, "batches must be iterable, got str"),
+    "not called": ({"batches": lambda: [ONE]}, TypeError, "batches must be .*function: call it"),
+    "one batch": (
+        {"batches": jaxnn.Batch(ONE, ONE, ONE, ONE, ONE)},
+        TypeError,
+        r"batches must be many, got a single Batch: use \[batch\]",
+    ),
+    "no batch": ({"batches": []}, ValueError, "batches must give at least one batch"),
+    "steps 0": ({"steps": 0}, ValueError, "steps must be a positive integer, got 0"),
+    "steps -1": ({"steps": -1}, ValueError, "steps must be a positive integer, got -1"),
+    "steps 2.5": ({"steps": 2.5}, TypeError, r"steps must be a positive integer, got 2\.5"),
+    "steps str": ({"steps": "9"}, TypeError, "steps must be a positive integer, got '9'"),
+    "every 0": ({"evaluate_every": 0}, ValueError, "evaluate_every must be a positive integer"),
+    "every None": (
+        {"evaluate_every": None},
+        TypeError,
+        "evaluate_every must be a positive integer",
+    ),
+    "evaluate": ({"evaluate": 0.5}, TypeError, "evaluate must be a function of the train_state"),
+    "progress": ({"progress": "no"}, TypeError, "progress must be True, False or None, got 'no'"),
+    "progress 0": ({"progress": 0}, TypeError, "progress must be True, False or None, got 0"),
+    "best": ({"best": "lowest"}, ValueError, "best must be one of None, 'min', 'max'"),
+    "best True": ({"best": True}, ValueError, "best must be one of None, 'min', 'max'"),
+    "best []": ({"best": []}, ValueError, "best must be one of None, 'min', 'max'"),
+    "best of": ({"best": "min"}, ValueError, "best='min' needs evaluate"),
+    "one result": (
+        {"step": lambda state, batch: state},
+        TypeError,
+        r"step must give \(train_state, metrics\).*got TrainState",
+    ),
+    "no metrics": (
+        {"step": lambda state, batch: (state, 0.5)},
+        TypeError,
+        r"step must give \(train_state, metrics\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_arguments(name: str):
+    """Each is named, before the train state is donated."""
+    options, error, message = WRONG[name]
+    start = first()
+    given = {"step": STEP, "train_state": start, "batches": [ONE], "progress": False} | options
+    with pytest.raises(error, match=f"(?s)^fit: {message}"):
+        jaxnn.fit(**given)
+    assert not start.params.is_deleted()
 
 
 @pytest.mark.parametrize("number", [float, np.float32, jnp.float32])
@@ -199,14 +444,41 @@ def test_the_bar_without_a_number(capsys: pytest.CaptureFixture[str]):
     assert result.history.evaluations[0] == (1, {"accuracy": 1.0})
 
 
-def test_without_tqdm(monkeypatch: pytest.MonkeyPatch):
-    """The error says what to install, before the train state is donated; no bar needs none."""
+def test_the_bar_does_not_time_the_compilation(capsys: pytest.CaptureFixture[str]):
+    """It says that the first step compiles, and begins to count after it."""
+
+    def slow(*arguments: Any) -> Any:
+        time.sleep(1.0)  # while it is traced
+        return loss(*arguments)
+
+    def data() -> Iterator[np.ndarray]:
+        for _ in range(30):
+            time.sleep(0.01)
+            yield ONE
+
+    jaxnn.fit(jaxnn.train_step(slow, optax.sgd(0.1)), first(), data(), steps=1000)
+    shown = capsys.readouterr().err.split("\r")
+    before = [text for text in shown if "| 0/1000" in text]
+    assert "the first step compiles" in before[-1] and all("<?" in text for text in before)
+    speeds = [float(x) for text in shown for x in re.findall(r"([\d.]+)step/s", text)]
+    assert speeds and min(speeds) > 5  # with the compilation it would be below 1 at first
+    assert "step/s" in shown[-1] and "30/1000" in shown[-1]
+
+
+def test_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """No bar, but where one is asked for an error before the train state is donated."""
     for module in ("tqdm", "tqdm.auto"):
         monkeypatch.setitem(sys.modules, module, None)
     start = first()
-    with pytest.raises(ImportError, match=r"needs tqdm.*progress=False"):
-        jaxnn.fit(STEP, start, [ONE])
-    assert jaxnn.fit(STEP, start, [ONE], progress=False).stopped == "done"
+    with pytest.raises(ImportError, match=r"progress=True needs tqdm"):
+        jaxnn.fit(STEP, start, [ONE], progress=True)
+    assert jaxnn.fit(STEP, start, [ONE]).stopped == "done"
+    assert capsys.readouterr().err == ""
+    monkeypatch.undo()
+    jaxnn.fit(STEP, first(), [ONE])
+    assert "1step" in capsys.readouterr().err
+    jaxnn.fit(STEP, first(), [ONE], progress=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_import_stays_light():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import check_array, check_flags, is_traced, state_dtype
+from jaxnn.functions.checks import check_array, check_flags, is_traced, shape_text, state_dtype
 from jaxnn.types import Array, ArrayLike
 
 
@@ -143,3 +143,40 @@ def _valid(name: str, xs: Any, mask: ArrayLike | None) -> tuple[Array, ArrayLike
         check_array(name, "mask", mask)
         raise ValueError(f"{name}: mask must have the shape (time, *batch), got a scalar")
     return clean(name, xs, mask, "xs"), mask
+
+
+def time_major(x: Any) -> Any:
+    """From batch-major, as other libraries have it, to time-major: `(batch, time, ...)` becomes
+    `(time, batch, ...)`. Twice is back again.
+
+    Nothing in an array says which of its axes is time, so no function here can notice it; a network
+    that is given `(batch, time, features)` runs along the batch.
+
+    Args:
+      x: an array `(batch, time, ...)`, or a tree of them, such as `(xs, mask)`. What has no time
+        axis, such as one label for each sample, stays outside.
+
+    Returns:
+      The same with the first two axes exchanged; numpy's arrays stay numpy's.
+
+    Raises:
+      TypeError: for a leaf that is no array, or a tree without any.
+      ValueError: for an array of less than two dimensions.
+
+    >>> time_major(jnp.zeros((32, 100, 3))).shape
+    (100, 32, 3)
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(x)
+    if not leaves:
+        raise TypeError(f"time_major: x must be an array, or a tree of them, got {x!r}")
+    for path, leaf in leaves:
+        where = "x" + jax.tree_util.keystr(path)
+        check_array("time_major", where, leaf)
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            raise TypeError(f"time_major: {where} must be an array, got a ShapeDtypeStruct")
+        if leaf.ndim < 2:
+            raise ValueError(
+                f"time_major: {where} must be (batch, time, ...), got {shape_text(leaf)}; "
+                f"leave out what has no time axis"
+            )
+    return jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), x)

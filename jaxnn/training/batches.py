@@ -1,13 +1,14 @@
-"""Batches of ragged sequences, and chunks of long ones; plain numpy, on the host."""
+"""Batches of ragged sequences; plain numpy, on the host."""
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxnn.functions.checks import check_size, shape_text
+from jaxnn.functions.checks import check_bool, check_size, shape_text
+from jaxnn.training.checks import check_leaf, check_memory, is_numeric
 
 Arrays = Sequence[Any] | np.ndarray | jax.Array
 
@@ -38,8 +39,11 @@ def pad(sequences: Arrays, time: int | None = None) -> tuple[np.ndarray, np.ndar
       xs `(time, batch, ...)` and mask, boolean `(time, batch)`.
 
     Raises:
-      ValueError: for no sequences, one that is longer than `time` (nothing is cut), or sequences
-        that differ in more than their lengths.
+      ValueError: for no sequences, one that is longer than `time` (nothing is cut), sequences that
+        differ in more than their lengths, or numbers that jax cannot hold (float64 beyond float32,
+        without x64).
+      TypeError: for sequences that are none, or are not of numbers or flags, or a `time` that is no
+        integer.
 
     >>> xs, mask = pad([np.ones((2, 3)), np.ones((1, 3))])
     >>> xs.shape, mask.astype(int).tolist()
@@ -47,13 +51,15 @@ def pad(sequences: Arrays, time: int | None = None) -> tuple[np.ndarray, np.ndar
     """
     arrays, lengths = _ragged("pad", "sequence", sequences)
     first = arrays[0]
-    time = int(lengths.max()) if time is None else operator.index(time)
+    time = int(lengths.max()) if time is None else _time(time)
     if lengths.max() > time:
         raise ValueError(
             f"pad: sequence {int(lengths.argmax())} has {lengths.max()} steps, more than "
             f"time={time}"
         )
-    xs = np.zeros((time, len(arrays), *first.shape[1:]), first.dtype)
+    shape = (time, len(arrays), *first.shape[1:])
+    check_memory("pad", f"time={time}", shape, first.dtype)
+    xs = np.zeros(shape, first.dtype)
     for index, array in enumerate(arrays):
         xs[: len(array), index] = array
     return xs, np.arange(time)[:, None] < lengths
@@ -73,12 +79,13 @@ def batches(
     shapes: one for each boundary that is in use.
 
     Args:
-      sequences: arrays `(time_i, ...)`.
+      sequences: arrays `(time_i, ...)`, or one array `(samples, time, ...)`, as other libraries
+        have it: what comes out is time-major in both cases.
       targets: one for each sequence: a number, or an array of one shape for all; with `each_step`
         an array `(time_i, ...)`, which is padded with zeros.
       batch_size: samples in a batch.
-      seed: an integer, or a tuple such as `(seed, epoch)`, shuffles samples and batches; None keeps
-        their order. Use another one every epoch.
+      seed: an integer from 0, or a tuple such as `(seed, epoch)`, shuffles samples and batches;
+        None keeps their order. Use another one every epoch.
       boundaries: rising lengths; each sequence goes to the bucket of the first one that holds it
         and is padded to that length. None means one bucket, of the longest length.
       each_step: whether targets have a time axis, as long as their sequences.
@@ -88,25 +95,37 @@ def batches(
 
     Raises:
       ValueError: for an empty data set, sequences that differ in more than their lengths, targets
-        that do not fit, a batch size below 1, or a sequence beyond the last boundary (nothing is
-        cut).
-      TypeError: for a batch size that is no integer.
+        that do not fit, a batch size below 1, a sequence beyond the last boundary (nothing is
+        cut), a negative seed, or numbers that jax cannot hold (float64 beyond float32, without
+        x64).
+      TypeError: for sequences or targets that are none, or are not of numbers or flags, a batch
+        size or seed that is no integer, or an `each_step` that is not True or False.
 
     >>> data = [np.ones((length, 1)) for length in (3, 1, 2)]
     >>> epoch = list(batches(data, [0, 1, 2], batch_size=2))
     >>> [batch.sample.tolist() for batch in epoch], epoch[1].xs.shape
     ([[0, 1], [2, -1]], (3, 2, 1))
+
+    Ten series of 50 steps and 3 features, batch-major, with one label each:
+
+    >>> series, labels = np.zeros((10, 50, 3), np.float32), np.arange(10)
+    >>> next(batches(series, labels, batch_size=4, seed=0)).xs.shape
+    (50, 4, 3)
     """
     batch_size = check_size("batches", "batch_size", batch_size)
+    check_bool("batches", "each_step", each_step)
     arrays, lengths = _ragged("batches", "sequence", sequences)
-    if len(sequences) != len(targets):
+    _check_many("batches", "targets", targets)
+    if len(arrays) != len(targets):
         raise ValueError(
-            f"batches: targets must be one for each of the {len(sequences)} sequences, "
+            f"batches: targets must be one for each of the {len(arrays)} sequences, "
             f"got {len(targets)}"
         )
     goals = _goals(targets, lengths, each_step)
     limits = _limits(lengths, boundaries)
-    random = None if seed is None else np.random.default_rng(seed)
+    shape = (int(limits[-1]), batch_size, *arrays[0].shape[1:])
+    check_memory("batches", f"batch_size={batch_size}", shape, arrays[0].dtype)
+    random = None if seed is None else np.random.default_rng(_seed(seed))
     return _epoch(arrays, goals, lengths, batch_size, random, limits, each_step)
 
 
@@ -152,7 +171,7 @@ def _batch(
 
 def _ragged(name: str, what: str, values: Arrays) -> tuple[list[np.ndarray], np.ndarray]:
     """The arrays, alike but for their lengths, and their lengths."""
-    arrays = [np.asarray(value) for value in values]
+    arrays = _arrays(name, what, values)
     if not arrays:
         raise ValueError(f"{name}: {what}s must hold at least one {what}, got none")
     first = arrays[0]
@@ -165,6 +184,64 @@ def _ragged(name: str, what: str, values: Arrays) -> tuple[list[np.ndarray], np.
     return arrays, np.array([len(array) for array in arrays])
 
 
+def _check_many(name: str, argument: str, values: Any) -> None:
+    """Raise TypeError unless values have a length and an order."""
+    ordered = hasattr(values, "__len__") and hasattr(values, "__getitem__")
+    scalar = getattr(values, "ndim", 1) == 0
+    if not ordered or scalar or isinstance(values, (str, bytes, Mapping, Set)):
+        got = shape_text(values) if scalar else type(values).__name__
+        hint = ": use list of it" if hasattr(values, "__next__") else ""
+        raise TypeError(f"{name}: {argument} must be a list of arrays, or one, got {got}{hint}")
+
+
+def _arrays(name: str, what: str, values: Any) -> list[np.ndarray]:
+    """Each as numpy's, of numbers or flags that jax can hold."""
+    _check_many(name, f"{what}s", values)
+    if isinstance(values, np.ndarray) and is_numeric(values.dtype):
+        check_leaf(name, f"{what}s", values)  # all at once
+        return list(values) if values.ndim > 1 else [np.asarray(value) for value in values]
+    arrays = []
+    for index, value in enumerate(values):
+        try:
+            array = np.asarray(value)
+        except (ValueError, TypeError) as error:
+            raise TypeError(
+                f"{name}: {what} {index} must be an array, got {type(value).__name__}: {error}"
+            ) from error
+        if not is_numeric(array.dtype):
+            raise TypeError(
+                f"{name}: {what} {index} must be of numbers or flags, got {array.dtype}, made of "
+                f"{type(value).__name__}"
+            )
+        check_leaf(name, f"{what} {index}", array)
+        arrays.append(array)
+    return arrays
+
+
+def _time(time: Any) -> int:
+    try:
+        if isinstance(time, bool):
+            raise TypeError
+        steps = operator.index(time)
+    except TypeError:
+        raise TypeError(f"pad: time must be an integer or None, got {time!r}") from None
+    if steps < 0:
+        raise ValueError(f"pad: time must be from 0, got {steps}")
+    return steps
+
+
+def _seed(seed: Any) -> Any:
+    parts = seed if isinstance(seed, tuple) and seed else (seed,)
+    for part in parts:
+        if isinstance(part, bool) or not isinstance(part, (int, np.integer)):
+            raise TypeError(
+                f"batches: seed must be an integer, a tuple of them, or None, got {seed!r}"
+            )
+        if part < 0:
+            raise ValueError(f"batches: seed must be non-negative, got {seed!r}")
+    return seed
+
+
 def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.ndarray]:
     if each_step:
         goals, steps = _ragged("batches", "target", targets)
@@ -174,7 +251,7 @@ def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.nda
                 f"got the shape {goals[index].shape}"
             )
         return goals
-    goals = [np.asarray(target) for target in targets]
+    goals = _arrays("batches", "target", targets)
     for index, goal in enumerate(goals):
         if goal.shape != goals[0].shape or goal.dtype != goals[0].dtype:
             raise ValueError(
@@ -187,7 +264,10 @@ def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.nda
 def _limits(lengths: np.ndarray, boundaries: Sequence[int] | None) -> np.ndarray:
     if boundaries is None:
         return np.array([lengths.max()])
-    limits = np.asarray(boundaries)
+    try:
+        limits = np.asarray(boundaries)
+    except (ValueError, TypeError):  # of ragged lists, of keys
+        limits = np.array(None)
     whole = limits.ndim == 1 and np.issubdtype(limits.dtype, np.integer)
     if not whole or not len(limits) or limits[0] < 1 or (np.diff(limits) <= 0).any():
         raise ValueError(f"batches: boundaries must be rising positive lengths, got {boundaries}")
@@ -197,69 +277,3 @@ def _limits(lengths: np.ndarray, boundaries: Sequence[int] | None) -> np.ndarray
             f"boundary, {limits[-1]}"
         )
     return limits
-
-
-def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
-    """Cut time-major arrays into chunks for truncated BPTT.
-
-    Carry the final state of a chunk into the next one (as the `state` of a `train_step`'s loss):
-    the forward pass is that of the whole sequence, and the gradient is cut at the borders.
-
-    Args:
-      tree: a pytree of arrays `(time, batch, ...)`, all of one length.
-      length: the steps of a chunk.
-
-    Returns:
-      An iterator of `(chunk, mask)`, each leaf `(length, batch, ...)`; the last chunk is padded
-      with zeros, and mask, boolean `(length, batch)`, is false there.
-
-    Raises:
-      ValueError: for no steps, arrays of unequal leading dimensions, or a length below 1.
-
-    Source: Williams & Peng 1990.
-
-    >>> pieces = [(x[:, 0].tolist(), m[:, 0].tolist()) for x, m in chunks(np.ones((3, 1)), 2)]
-    >>> pieces
-    [([1.0, 1.0], [True, True]), ([1.0, 0.0], [True, False])]
-
-    A training; the state is made anew for every epoch, since a step donates the one it is given:
-
-    >>> import jax.numpy as jnp, jaxnn, optax
-    >>> model = jaxnn.stack(jaxnn.gru(1, 8), jaxnn.dense(8, 1))
-    >>> def loss(params, state, batch, key):
-    ...     (xs, ys), mask = batch
-    ...     state, guesses = model.unroll(params, xs, state, mask)
-    ...     total, weight = jaxnn.mean_squared_error(guesses, ys, mask)
-    ...     return total, weight, state
-    >>> params, optimizer = model.init(jax.random.key(0)), optax.sgd(0.01)
-    >>> step = jaxnn.train_step(loss, optimizer)
-    >>> current = jaxnn.train_state(
-    ...     params, optimizer, jax.random.key(1), state=model.initial_state(params, (4,)))
-    >>> wave = jnp.sin(jnp.arange(51.0))[:, None, None] * jnp.ones((1, 4, 1))
-    >>> for epoch in range(3):
-    ...     current = current._replace(state=model.initial_state(current.params, (4,)))
-    ...     for batch in chunks((wave[:-1], wave[1:]), 20):
-    ...         current, metrics = step(current, batch)
-    >>> int(current.step), float(metrics.weight)
-    (9, 40.0)
-    """
-    check_size("chunks", "length", length)
-    shapes = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(tree)}
-    if len(shapes) != 1 or len(next(iter(shapes))) != 2 or next(iter(shapes))[0] == 0:
-        raise ValueError(
-            f"chunks: every array must be (time, batch, ...) with the same, positive time and "
-            f"batch, got {sorted(shapes)}"
-        )
-    time, batch = next(iter(shapes))
-    return (
-        _chunk(tree, at, min(length, time - at), length, batch) for at in range(0, time, length)
-    )
-
-
-def _chunk(tree: Any, at: int, steps: int, length: int, batch: int) -> tuple[Any, np.ndarray]:
-    def cut(leaf: Any) -> np.ndarray:
-        leaf = np.asarray(leaf[at : at + steps])
-        return np.pad(leaf, [(0, length - steps), *[(0, 0)] * (leaf.ndim - 1)])
-
-    mask = np.broadcast_to((np.arange(length) < steps)[:, None], (length, batch))
-    return jax.tree.map(cut, tree), mask

@@ -10,6 +10,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.functions.checks import check_size, is_traced
+from jaxnn.types import Array
+
+MOST = 4096
+"""CPU devices: JAX would make a thread for each of any number, and not come back."""
 
 
 def one_device_per_core(cores: int | None = None) -> Mesh:
@@ -28,6 +32,8 @@ def one_device_per_core(cores: int | None = None) -> Mesh:
       A mesh of one axis, `batch`.
 
     Raises:
+      TypeError: for `cores` that is no integer.
+      ValueError: for `cores` below 1, or more than any machine has.
       RuntimeError: where JAX was used before, and its CPU has another number of devices.
 
     >>> mesh = one_device_per_core(1)  # without a number: all cores
@@ -35,6 +41,8 @@ def one_device_per_core(cores: int | None = None) -> Mesh:
     ('batch',)
     """
     count = _cores() if cores is None else check_size("one_device_per_core", "cores", cores)
+    if count > MOST:
+        raise ValueError(f"one_device_per_core: cores must be {MOST} at the most, got {count}")
     used = False
     try:
         jax.config.update("jax_num_cpu_devices", count)
@@ -89,6 +97,21 @@ def placed(mesh: Mesh, tree: Any, axes: tuple[int | None, ...] | int | None) -> 
         jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if t else new
         for old, new, t in put
     )
+
+
+def go_on(mesh: Mesh | None, like: Any) -> Array:
+    """True, where a step leaves its own flags: on the mesh, or committed where `like` is."""
+    if mesh is not None:
+        return _true(_sharding(mesh, None))
+    committed = not is_traced(like) and getattr(like, "committed", False)
+    return _true(like.sharding if committed else None)
+
+
+@functools.cache
+def _true(sharding: Any) -> Array:
+    """Placed once, since every step takes it."""
+    with jax.ensure_compile_time_eval():
+        return jnp.array(True) if sharding is None else jax.device_put(np.array(True), sharding)
 
 
 @functools.cache

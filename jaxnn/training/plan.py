@@ -59,12 +59,16 @@ def _axes(batch: Any, batch_axis: Any) -> list[int | None]:
     """The batch axis of each leaf."""
     if batch_axis is None:
         batch_axis = _axes_of_batch(batch)
+    return _expanded("batch_axis", batch_axis, batch)
+
+
+def check_batch_axis(batch_axis: Any) -> None:
+    """Raise unless it is a tree of axes, counted from the front, and of None."""
     for axis in jax.tree.leaves(batch_axis):
         if isinstance(axis, bool) or not isinstance(axis, int):
             raise TypeError(f"train_step: batch_axis must be of integers or None, got {axis!r}")
         if axis < 0:
             raise ValueError(f"train_step: batch_axis must be of axes from 0 on, got {axis}")
-    return _expanded("batch_axis", batch_axis, batch)
 
 
 def _axes_of_batch(batch: Any) -> Batch:

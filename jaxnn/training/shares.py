@@ -24,9 +24,9 @@ def divisor(weight: Array) -> Array:
 
 
 def added_up(
-    names: Sequence[str], mean: Array, weight: Array, gradients: Params
-) -> tuple[Array, Array, Params]:
-    """The mean, weight and gradients of the whole batch, from those of each device's share.
+    names: Sequence[str], mean: Array, weight: Array, gradients: Params, aux: Any
+) -> tuple[Array, Array, Params, Any]:
+    """The mean, weight, gradients and aux of the whole batch, from those of each device's share.
 
     All of it is one vector, so that the devices exchange once a step. Each device has divided by
     its own weight: a sum of 16-bit gradients would overflow.
@@ -39,14 +39,14 @@ def added_up(
 
     # One vector has one dtype, the widest of all.
     with jax.numpy_dtype_promotion("standard"):
-        vector, unravel = ravel_pytree((mean * own, weight, jax.tree.map(times, gradients)))
-        total, weight, sums = unravel(jax.lax.psum(vector, tuple(names)))
+        vector, unravel = ravel_pytree((mean * own, weight, jax.tree.map(times, gradients), aux))
+        total, weight, sums, aux = unravel(jax.lax.psum(vector, tuple(names)))
     whole = divisor(weight)
 
     def divided(sum: Array, gradient: Array) -> Array:
         return (sum / whole.astype(sum.dtype)).astype(gradient.dtype)
 
-    return total / whole, weight, jax.tree.map(divided, sums, gradients)
+    return total / whole, weight, jax.tree.map(divided, sums, gradients), aux
 
 
 def mean_of_shares(run: Callable[[Params], tuple[Any, ...]]) -> Callable[[Params], Array]:

@@ -1,87 +1,53 @@
 """One train step, on one device or many: jitted, donating; it keeps the old parameters where it
 fails."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxnn.functions.checks import check_key, is_array, is_traced, shape_text, state_dtype
-from jaxnn.training.devices import check_mesh, placed, share_spec
-from jaxnn.training.plan import Plan, planned
+from jaxnn.functions.checks import check_callable, is_traced, state_dtype
+from jaxnn.training.accumulate import (
+    check_accumulate,
+    check_accumulated,
+    mean_of,
+    no_value_fn,
+    nothing_yet,
+    plus,
+    refuse_others,
+)
+from jaxnn.training.checks import check_tree
+from jaxnn.training.devices import check_mesh, go_on, placed, share_spec
+from jaxnn.training.plan import Plan, check_batch_axis, planned
+from jaxnn.training.result import check_result
 from jaxnn.training.shares import added_up, check_weight, divisor, mean_of_shares
+from jaxnn.training.state import Metrics, TrainState, check_optimizer, optax_rules
 from jaxnn.types import Array, Key, Params, State
 
-Loss = Callable[[Params, State, Any, Key], tuple[Array, Array | float, State]]
-"""`loss(params, state, batch, key) -> (sum, weight, state)`."""
+Loss = Callable[[Params, State, Any, Key], tuple[Any, ...]]
+"""`loss(params, state, batch, key) -> (sum, weight, state)`, or `(sum, weight, state, aux)`."""
 
 
-class TrainState(NamedTuple):
-    """What a train step carries.
+class Step:
+    """What `train_step` gives: `step(train_state, batch) -> (train_state, metrics)`."""
 
-    params: the parameters; opt_state: optax's state; state: what the loss carries from batch to
-    batch, `()` for nothing; step: how many steps were tried, int32; key: step n draws from
-    `jax.random.fold_in(key, n)`.
-    """
+    def __init__(self, run: Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]) -> None:
+        self._run = run
 
-    params: Params
-    opt_state: Any
-    state: State
-    step: Array
-    key: Key
+    def __call__(self, train_state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+        return self._run(train_state, batch, None)
 
+    def after(self, train_state: TrainState, batch: Any, finite: Any) -> tuple[TrainState, Metrics]:
+        """The step after one whose `metrics.finite` is given: none at all where it is false.
 
-class Metrics(NamedTuple):
-    """What a train step tells, each a scalar.
-
-    loss: sum / weight of the batch; weight: how many valid samples or steps it had; gradient_norm:
-    of the mean loss; finite: whether loss, gradients and update were. The parameters were updated
-    where it is true and weight is above 0.
-    """
-
-    loss: Array
-    weight: Array
-    gradient_norm: Array
-    finite: Array
-
-
-def train_state(
-    params: Params, optimizer: optax.GradientTransformation, key: Key, state: State = ()
-) -> TrainState:
-    """The first TrainState.
-
-    Every array is copied, since `train_step` donates what it is given: the caller's own arrays stay
-    usable.
-
-    Args:
-      params: the parameters.
-      optimizer: any optax transformation, such as `optax.sgd(0.1)`.
-      key: for dropout and the like; one key serves the whole training.
-      state: what the loss carries, such as the recurrent state in truncated BPTT.
-
-    >>> import jax, optax
-    >>> first = train_state({"w": jax.numpy.ones(2)}, optax.sgd(0.1), jax.random.key(0))
-    >>> int(first.step)
-    0
-    """
-    check_key("train_state", key)
-    if key is None:
-        raise TypeError("train_state: key must be one key of jax.random.key(seed), got None")
-    with _optax_rules():
-        opt_state = optimizer.init(params)
-    fresh = TrainState(params, opt_state, state, jnp.zeros((), jnp.int32), key)
-    return jax.tree.map(_copy, fresh)
-
-
-def _copy(leaf: Any) -> Array:
-    """A copy without a weak type, which the second step would not have: one trace for all."""
-    array = jnp.array(leaf, copy=True)
-    return array.astype(array.dtype) if getattr(array, "weak_type", False) else array
+        So a loop need not wait for it: the train_state stays that of the step that was not finite,
+        its count included, and every later `metrics.finite` is false too.
+        """
+        return self._run(train_state, batch, finite)
 
 
 def train_step(
@@ -89,7 +55,8 @@ def train_step(
     optimizer: optax.GradientTransformation,
     mesh: Mesh | None = None,
     batch_axis: Any = None,
-) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
+    accumulate: int = 1,
+) -> Step:
     """A step of gradient descent on the mean loss, for a loss that gives sum and weight.
 
     Backpropagation, through time where the loss unrolls a cell, is `jax.grad` of the loss. The
@@ -99,22 +66,35 @@ def train_step(
 
     With a mesh, each device runs the loss on its share of the batch, and of the carried state,
     whose arrays have the batch first; both are split over all axes of the mesh. Params, opt_state
-    and key are the same on all. Sums, weights and gradients are added up in one exchange, so that
-    the step is the one that one device would take, to rounding, however unequal the shares. Only
-    the random numbers are others: device d draws from `jax.random.fold_in(fold_in(key, n), d)`. A
-    `Batch` that does not divide is filled up with masked samples.
+    and key are the same on all. Sums, weights, gradients and aux are added up in one exchange, so
+    that the step is the one that one device would take, to rounding, however unequal the shares.
+    Only the random numbers are others: device d draws from
+    `jax.random.fold_in(fold_in(key, n), d)`. A `Batch` that does not divide is filled up with
+    masked samples.
+
+    With `accumulate=n` the parameters are updated at every n-th call, by the gradient of the mean
+    over the n batches: Σ wᵢ gᵢ / Σ wᵢ, with weights wᵢ, however unequal they are. It is the update
+    that one batch of all of them would give. A batch that is not finite, or has no valid sample,
+    counts as one of the n and adds nothing; `metrics.finite` tells. The metrics of a call are those
+    of its own batch. An optimiser's schedule counts updates. One that asks for `value` or `grad`
+    gets those of the n batches; one that asks for `value_fn` is refused.
 
     Args:
       loss: `loss(params, state, batch, key)` gives `(sum, weight, state)`; sum / weight is the mean
         that is descended, and the new state is carried on. With a mesh it gets a share of the
-        batch, so the sum must be one over samples (or steps), and the weight their number.
+        batch, so the sum must be one over samples (or steps), and the weight their number. A
+        fourth item, aux, may be any tree of scalars that are sums too, such as
+        `{"right": right}`: they come back in `metrics.aux`, summed over the devices; divide them
+        by `metrics.weight`, or by a weight that stands beside them as in
+        `{"accuracy": jaxnn.accuracy(logits, labels)}`.
       optimizer: any optax transformation; one that asks for the loss (`value`, `grad`, `value_fn`)
-        gets it.
+        gets it. None that accumulates by itself: `optax.MultiSteps` takes the mean of means.
       mesh: the devices, such as `jaxnn.one_device_per_core()`; None for one device.
       batch_axis: with a mesh, the axis of each array of the batch that is split: a tree like the
         batch, or its upper part, such as `(1, 0, 1)` for `(xs, labels, mask)`, or `1` where all are
         `(time, batch, ...)`; None, in it, for what every device gets whole. It may be left out for
-        a `Batch` with one number as the target of each sample.
+        a `Batch` with one number as the target of each sample. Without a mesh it is not used.
+      accumulate: how many calls make one update; `train_state` gets the same number.
 
     Returns:
       `step(train_state, batch) -> (train_state, metrics)`, jitted. It donates the train_state: the
@@ -122,11 +102,13 @@ def train_step(
       devices, which would all do what is done with it: `jax.device_get` it for an evaluation.
 
     Raises:
-      ValueError: for a train_state that went into a step before; for a batch or state that cannot
-        be split as `batch_axis` says, does not divide and cannot be filled up; for a weight that
-        does not grow with the batch on a mesh.
-      TypeError: where the loss does not give two scalars and a state like the one it was given, or
-        an argument is none of its kind.
+      ValueError: for a train_state that went into a step before, or was made for another
+        `accumulate`; for a batch or state that cannot be split as `batch_axis` says, does not
+        divide and cannot be filled up; for numpy arrays with values that do not fit the dtype that
+        jax makes of theirs; for a weight that does not grow with the batch on a mesh; for
+        `optax.MultiSteps`.
+      TypeError: where the loss does not give two scalars, a state like the one it was given and
+        scalars as aux, or an argument is none of its kind.
 
     >>> import jax, jax.numpy as jnp, jaxnn, optax
     >>> model = jaxnn.dense(1, 1)
@@ -137,38 +119,39 @@ def train_step(
     >>> mesh = jaxnn.one_device_per_core(1)  # before the first use of jax, and without a number
     >>> step = train_step(loss, optimizer, mesh, batch_axis=0)
     >>> params = model.init(jax.random.key(0))
-    >>> current = train_state(params, optimizer, jax.random.key(1))
+    >>> current = jaxnn.train_state(params, optimizer, jax.random.key(1))
     >>> x = jnp.linspace(-1.0, 1.0, 9)[:, None]
     >>> for _ in range(100):
     ...     current, metrics = step(current, (x, 2 * x + 1))
     >>> bool(metrics.loss < 1e-4), int(current.step)
     (True, 100)
     """
+    check_callable("train_step", "loss", loss, "a function of (params, state, batch, key)")
+    check_optimizer("train_step", optimizer)
     check_mesh(mesh)
-    if not callable(loss) or not hasattr(optimizer, "update"):
-        raise TypeError(
-            "train_step: loss must be a function of (params, state, batch, key), and optimizer an "
-            f"optax transformation; got {type(loss).__name__} and {type(optimizer).__name__}"
-        )
+    check_batch_axis(batch_axis)
+    accumulate = check_accumulate("train_step", accumulate)
     update = optax.with_extra_args_support(optimizer).update
     # With one device there is nothing to add up, and its keys are those of a step without a mesh.
     names = () if mesh is None or mesh.size == 1 else mesh.axis_names
 
-    def one_step(current: TrainState, batch: Any, plan: Plan | None) -> tuple[TrainState, Metrics]:
+    def one_step(
+        current: TrainState, batch: Any, go: Array, plan: Plan | None
+    ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(current.key, current.step)
         if names:
             key = jax.random.fold_in(key, jax.lax.axis_index(names))
 
-        def mean(params: Params, state: State, batch: Any) -> tuple[Array, tuple[Array, State]]:
-            total, weight, after = _check_result(loss(params, state, batch, key), state)
-            return total / divisor(weight), (weight, after)
+        def mean(params: Params, state: State, batch: Any) -> tuple[Array, Any]:
+            total, weight, after, aux = check_result(loss(params, state, batch, key), state)
+            return total / divisor(weight), (weight, after, aux)
 
-        def run(params: Params) -> tuple[Array, Array, Params, State]:
+        def run(params: Params) -> tuple[Array, Array, Params, State, Any]:
             descend = jax.value_and_grad(mean, has_aux=True)
-            (value, (weight, after)), gradients = descend(params, current.state, batch)
+            (value, (weight, after, aux)), gradients = descend(params, current.state, batch)
             if names:
-                value, weight, gradients = added_up(names, value, weight, gradients)
-            return value, weight, gradients, after
+                value, weight, gradients, aux = added_up(names, value, weight, gradients, aux)
+            return value, weight, gradients, after, aux
 
         def value_of(params: Params) -> Array:
             return mean(params, current.state, batch)[0]
@@ -176,54 +159,87 @@ def train_step(
         def weigh(state: State, batch: Any) -> Array:
             return mean(current.params, state, batch)[1][0]
 
+        def updated(value: Array, gradients: Params, value_fn: Any) -> tuple[Params, Any, Array]:
+            """New params and opt_state, and whether the update is finite."""
+            with optax_rules():
+                updates, opt_state = update(
+                    gradients,
+                    current.opt_state,
+                    current.params,
+                    value=value,
+                    grad=gradients,
+                    value_fn=value_fn,
+                )
+                params = optax.apply_updates(current.params, updates)
+            return params, opt_state, jnp.isfinite(_norm(updates))
+
         if plan is not None and names:
             check_weight(weigh, current.state, batch, plan)
-        value, weight, gradients, state = run(current.params)
+        value, weight, gradients, state, aux = run(current.params)
         norm = _norm(gradients)
-        with _optax_rules():
-            updates, opt_state = update(
-                gradients,
-                current.opt_state,
-                current.params,
-                value=value,
-                grad=gradients,
-                value_fn=mean_of_shares(run) if names else value_of,
-            )
-            params = optax.apply_updates(current.params, updates)
-        finite = jnp.isfinite(value) & jnp.isfinite(weight) & jnp.isfinite(norm)
-        finite &= jnp.isfinite(_norm(updates))
-        new = (params, opt_state, state)
-        old = (current.params, current.opt_state, current.state)
-        choose = functools.partial(_choose, finite & (weight > 0))
-        params, opt_state, state = jax.tree.map(choose, new, old)
-        after = TrainState(params, opt_state, state, current.step + 1, current.key)
-        return after, Metrics(value, weight, norm, finite)
+        finite = jnp.isfinite(value) & jnp.isfinite(weight) & jnp.isfinite(norm) & go
+        accumulated: Any = ()
+        if accumulate == 1:
+            again = mean_of_shares(run) if names else value_of
+
+            def value_fn(params: Params) -> Array:
+                # A line search adds steps of its own dtype to the parameters.
+                return again(_in_dtypes_of(current.params, params))
+
+            params, opt_state, fine = updated(value, gradients, value_fn)
+            finite &= fine
+            good = taken = finite & (weight > 0)
+            params, opt_state = _choose(good, (params, opt_state), (current[:2]))
+        else:
+            good = finite & (weight > 0)
+            sums = plus(current.accumulated, value, weight, gradients, go, good)
+
+            def take() -> tuple[Any, ...]:
+                params, opt_state, fine = updated(*mean_of(sums, current.params), no_value_fn)
+                taken = fine & (sums.weight > 0)
+                new = _choose(taken, (params, opt_state), current[:2])
+                return *new, nothing_yet(current.params), fine, taken
+
+            def wait() -> tuple[Any, ...]:
+                return *current[:2], sums, jnp.array(True), jnp.array(False)
+
+            due = go & (sums.batches >= accumulate)
+            params, opt_state, accumulated, fine, taken = jax.lax.cond(due, take, wait)
+            finite &= fine
+            good &= fine
+        state = _choose(good, state, current.state)
+        count = current.step + go.astype(current.step.dtype)
+        after = TrainState(params, opt_state, state, count, current.key, accumulated)
+        return after, Metrics(value, weight, norm, finite, taken, aux)
 
     @functools.partial(jax.jit, donate_argnums=0, static_argnames="plan")
     def step(
-        current: TrainState, batch: Any, plan: Plan | None = None
+        current: TrainState, batch: Any, go: Array, plan: Plan | None = None
     ) -> tuple[TrainState, Metrics]:
+        refuse_others("train_step", current.opt_state)
+        check_accumulated(current.accumulated, accumulate)
         if mesh is None or plan is None:
-            return one_step(current, batch, None)
+            return one_step(current, batch, go, None)
         same, share = share_spec(mesh, None), share_spec(mesh, 0)
-        carried = TrainState._make((same, same, share, same, same))
+        carried = TrainState._make((same, same, share, same, same, same))
         split = [share_spec(mesh, axis) for axis in plan.axes]
         return jax.shard_map(
             functools.partial(one_step, plan=plan),
             mesh=mesh,
-            in_specs=(carried, jax.tree.structure(batch).unflatten(split)),
+            in_specs=(carried, jax.tree.structure(batch).unflatten(split), same),
             out_specs=(carried, same),
             # What varies over the devices is told by no loss: a first state of zeros does not, the
             # one after a step does, and a scan would refuse that. What is the same on all devices
             # is so by the exchange.
             check_vma=False,
-        )(current, batch)
+        )(current, batch, go)
 
-    @functools.wraps(step)
-    def checked(current: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+    def checked(current: TrainState, batch: Any, go: Any) -> tuple[TrainState, Metrics]:
         _check_alive(current)
+        check_tree("train_step", "batch", batch)
+        go = go_on(mesh, current.step) if go is None else go
         if mesh is None:
-            return step(current, batch)
+            return step(current, batch, go)
         batch, plan = planned(mesh, batch, batch_axis, current.state)
         batch = placed(mesh, batch, plan.axes)
         state = placed(mesh, current.state, 0)
@@ -231,63 +247,49 @@ def train_step(
         if mesh.devices.flat[0].platform == "cpu" and not is_traced(current.step):
             # With many exchanges in its queue, the CPU's runtime waits for itself for ever.
             jax.block_until_ready(current.step)
-        return step(current, batch, plan=plan)
+        return step(current, batch, placed(mesh, go, None), plan=plan)
 
-    return checked
+    return Step(checked)
 
 
-def _check_alive(current: TrainState) -> None:
+def _check_alive(current: Any) -> None:
+    if not isinstance(current, TrainState):
+        raise TypeError(
+            f"train_step: a step takes a TrainState, as train_state makes it, and a batch; got "
+            f"{type(current).__name__} as the first"
+        )
+    kinds = _kinds()
     for leaf in jax.tree.leaves(current):
-        if isinstance(leaf, jax.Array) and not is_traced(leaf) and leaf.is_deleted():
+        if type(leaf) in kinds and leaf.is_deleted():
             raise ValueError(
                 "train_step: this train_state, or a part of it, went into a step before, which "
                 "donated it: go on with the one that the step returned, and copy what you keep"
             )
 
 
-def _check_result(result: Any, state: State) -> tuple[Array, Array, State]:
-    """What loss gives; sum and weight in float32 at the least, where large weights are exact."""
-    if not isinstance(result, tuple) or len(result) != 3:
-        got = f"tuple of {len(result)}" if isinstance(result, tuple) else shape_text(result)
-        raise TypeError(f"train_step: loss must give (sum, weight, state), got {got}")
-    total, weight, after = result
-    weight = jnp.asarray(weight) if isinstance(weight, (bool, int, float)) else weight
-    for name, value in (("sum", total), ("weight", weight)):
-        if not is_array(value) or value.shape:
-            raise TypeError(
-                f"train_step: the {name} that loss gives must be a scalar, got {shape_text(value)}"
-            )
-    if not jnp.issubdtype(total.dtype, jnp.floating):
-        raise TypeError(f"train_step: the sum that loss gives must be floating, got {total.dtype}")
-    if _outline(after) != _outline(state):
-        raise TypeError(
-            f"train_step: loss must give a state like the one it was given, {_outline(state)}; "
-            f"got {_outline(after)}"
-        )
-    dtype = state_dtype(total.dtype)
-    return total.astype(dtype), jax.lax.stop_gradient(weight.astype(dtype)), after
-
-
-def _outline(tree: Any) -> str:
-    leaves, structure = jax.tree.flatten(tree)
-    return f"{structure} of {', '.join(map(shape_text, leaves)) or 'nothing'}"
+@functools.cache
+def _kinds() -> frozenset[type]:
+    """The types of arrays with values: to compare them is quicker than to ask `jax.Array`."""
+    with jax.ensure_compile_time_eval():
+        return frozenset({type(jnp.array(True)), type(jax.random.key(0))})
 
 
 def _norm(tree: Any) -> Array:
     """√Σ g², in float32 at the least, where 16-bit squares would overflow."""
     wide = jax.tree.map(lambda leaf: leaf.astype(state_dtype(leaf.dtype)), tree)
-    with _optax_rules():
+    with optax_rules():
         return optax.tree.norm(wide)
 
 
-def _choose(good: Array, new: Any, old: Array) -> Array:
-    """In the dtype of old: an optimiser's state must not change it from step to step."""
-    new = new if new.dtype == old.dtype else new.astype(old.dtype)
-    return jnp.where(good, new, old)
+def _in_dtypes_of(like: Params, params: Params) -> Params:
+    return jax.tree.map(lambda leaf, new: jnp.asarray(new).astype(leaf.dtype), like, params)
 
 
-@contextlib.contextmanager
-def _optax_rules() -> Iterator[None]:
-    """Optax mixes dtypes and ranks inside, so strict settings hold for the user's code alone."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
+def _choose(good: Array, new: Any, old: Any) -> Any:
+    """In the dtypes of old: an optimiser's state must not change them from step to step."""
+
+    def choose(new: Any, old: Array) -> Array:
+        new = new if new.dtype == old.dtype else new.astype(old.dtype)
+        return jnp.where(good, new, old)
+
+    return jax.tree.map(choose, new, old)

@@ -1,0 +1,97 @@
+"""Checks of trees that come from outside: every leaf an array or a number, and jax holds it."""
+
+import functools
+import math
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+NUMBERS = (bool, int, float, complex)
+
+
+def check_tree(name: str, argument: str, tree: Any) -> None:
+    """Raise unless every leaf is an array or a number whose values jax can hold.
+
+    Without x64, jax makes float32 of numpy's float64, and int32 of its int64. That is as everywhere
+    in jax; values that would become infinite, or other integers, are refused.
+
+    Raises:
+      TypeError: for a leaf that is neither.
+      ValueError: for values out of range.
+    """
+    if all(map(_is_good, jax.tree.leaves(tree))):
+        return
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        check_leaf(name, argument + jax.tree_util.keystr(path), leaf)
+
+
+def check_leaf(name: str, argument: str, leaf: Any) -> None:
+    """`check_tree` for one leaf."""
+    if _is_good(leaf):
+        return
+    shape_alone = isinstance(leaf, jax.ShapeDtypeStruct)
+    if not _is_host_array(leaf) and not isinstance(leaf, NUMBERS):
+        foreign = hasattr(leaf, "__array__") and not isinstance(leaf, (np.ndarray, np.generic))
+        hint = f": use np.asarray({argument})" if foreign else ""
+        text = "a ShapeDtypeStruct" if shape_alone else _kind(leaf)
+        raise TypeError(f"{name}: {argument} must be an array, got {text}{hint}")
+    given = getattr(leaf, "dtype", type(leaf).__name__)
+    kept = jax.dtypes.canonicalize_dtype(given)
+    raise ValueError(
+        f"{name}: {argument} has values that do not fit {kept}, which jax makes of {given}: scale "
+        f"them, or jax.config.update('jax_enable_x64', True)"
+    )
+
+
+def _kind(leaf: Any) -> str:
+    return type(leaf).__name__ + (f" of {leaf.dtype}" if hasattr(leaf, "dtype") else "")
+
+
+def _is_good(leaf: Any) -> bool:
+    if isinstance(leaf, jax.Array):
+        return True
+    if isinstance(leaf, NUMBERS):
+        leaf = np.asarray(leaf)  # of objects for an int beyond 64 bits
+    if not _is_host_array(leaf):
+        return False
+    return leaf.dtype.itemsize < 8 or leaf.size == 0 or _fits(leaf)
+
+
+def _is_host_array(leaf: Any) -> bool:
+    return isinstance(leaf, (np.ndarray, np.generic)) and is_numeric(leaf.dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def is_numeric(dtype: np.dtype) -> bool:
+    """Whether it is one of numbers or flags: text, dates and objects are not."""
+    return dtype == np.bool_ or jnp.issubdtype(dtype, np.number)
+
+
+def _fits(array: Any) -> bool:
+    """Whether numpy's array of 64 bits or more keeps its values as jax holds it."""
+    kept = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
+    if kept == array.dtype.newbyteorder("="):
+        return True
+    if np.issubdtype(kept, np.integer):
+        limits = jnp.iinfo(kept)
+        return bool(np.min(array) >= limits.min and np.max(array) <= limits.max)
+    largest = float(jnp.finfo(kept).max)
+    for part in (array.real, array.imag) if np.iscomplexobj(array) else (array,):
+        # The extremes first: they pass over NaN and need no second array.
+        if np.fmax.reduce(part, axis=None) > largest or np.fmin.reduce(part, axis=None) < -largest:
+            with np.errstate(over="ignore"):
+                lost = np.isinf(part.astype(np.float32)) & np.isfinite(part)
+            if np.any(lost):
+                return False
+    return True
+
+
+def check_memory(name: str, argument: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Raise ValueError for an array that no memory could hold."""
+    if math.prod(shape) * dtype.itemsize > sys.maxsize:
+        raise ValueError(
+            f"{name}: {argument} makes an array of the shape {shape}, larger than any memory"
+        )

@@ -1,0 +1,80 @@
+"""Chunks of long sequences, for truncated BPTT; plain numpy, on the host."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnn.functions.checks import check_size
+from jaxnn.training.checks import check_memory, check_tree
+
+
+def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
+    """Cut time-major arrays into chunks for truncated BPTT.
+
+    Carry the final state of a chunk into the next one (as the `state` of a `train_step`'s loss):
+    the forward pass is that of the whole sequence, and the gradient is cut at the borders.
+
+    Args:
+      tree: a pytree of arrays `(time, batch, ...)`, all of one length.
+      length: the steps of a chunk.
+
+    Returns:
+      An iterator of `(chunk, mask)`, each leaf `(length, batch, ...)`; the last chunk is padded
+      with zeros, and mask, boolean `(length, batch)`, is false there.
+
+    Raises:
+      ValueError: for no steps, arrays of unequal leading dimensions, or a length below 1.
+      TypeError: for a leaf that is no array, or a length that is no integer.
+
+    Source: Williams & Peng 1990.
+
+    >>> pieces = [(x[:, 0].tolist(), m[:, 0].tolist()) for x, m in chunks(np.ones((3, 1)), 2)]
+    >>> pieces
+    [([1.0, 1.0], [True, True]), ([1.0, 0.0], [True, False])]
+
+    A training; the state is made anew for every epoch, since a step donates the one it is given:
+
+    >>> import jax.numpy as jnp, jaxnn, optax
+    >>> model = jaxnn.stack(jaxnn.gru(1, 8), jaxnn.dense(8, 1))
+    >>> def loss(params, state, batch, key):
+    ...     (xs, ys), mask = batch
+    ...     state, guesses = model.unroll(params, xs, state, mask)
+    ...     total, weight = jaxnn.mean_squared_error(guesses, ys, mask)
+    ...     return total, weight, state
+    >>> params, optimizer = model.init(jax.random.key(0)), optax.sgd(0.01)
+    >>> step = jaxnn.train_step(loss, optimizer)
+    >>> current = jaxnn.train_state(
+    ...     params, optimizer, jax.random.key(1), state=model.initial_state(params, (4,)))
+    >>> wave = jnp.sin(jnp.arange(51.0))[:, None, None] * jnp.ones((1, 4, 1))
+    >>> for epoch in range(3):
+    ...     current = current._replace(state=model.initial_state(current.params, (4,)))
+    ...     for batch in chunks((wave[:-1], wave[1:]), 20):
+    ...         current, metrics = step(current, batch)
+    >>> int(current.step), float(metrics.weight)
+    (9, 40.0)
+    """
+    length = check_size("chunks", "length", length)
+    check_tree("chunks", "tree", tree)
+    shapes = {np.shape(leaf)[:2] for leaf in jax.tree.leaves(tree)}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2 or next(iter(shapes))[0] == 0:
+        raise ValueError(
+            f"chunks: every array must be (time, batch, ...) with the same, positive time and "
+            f"batch, got {sorted(shapes)}"
+        )
+    time, batch = next(iter(shapes))
+    for leaf in map(jax.typeof, jax.tree.leaves(tree)):
+        check_memory("chunks", f"length={length}", (length, *leaf.shape[1:]), leaf.dtype)
+    return (
+        _chunk(tree, at, min(length, time - at), length, batch) for at in range(0, time, length)
+    )
+
+
+def _chunk(tree: Any, at: int, steps: int, length: int, batch: int) -> tuple[Any, np.ndarray]:
+    def cut(leaf: Any) -> np.ndarray:
+        leaf = np.asarray(leaf[at : at + steps])
+        return np.pad(leaf, [(0, length - steps), *[(0, 0)] * (leaf.ndim - 1)])
+
+    mask = np.broadcast_to((np.arange(length) < steps)[:, None], (length, batch))
+    return jax.tree.map(cut, tree), mask
