@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, per_unit
+from jaxnn.cells.gates import check_bias, fill_gates, per_unit
 from jaxnn.cells.lstm import GATES, LSTMState, combine
 from jaxnn.functions.checks import (
     check_batch_shape,
@@ -141,14 +141,18 @@ def init_conv_lstm(
     kernel_key, recurrent_key, bias_key, peephole_key = jax.random.split(key, 4)
     gates = len(GATES)
     rows, features = sizes
+    name = call_text("conv_lstm", rows, features, spatial, windows[0])
     bias, peephole = None, None
     if bias_init is not None:
-        bias = bias_init(bias_key, (gates, features), dtype)
+        bias = fill_gates(f"{name}: bias_init", bias_init, bias_key, (gates, features), dtype)
     if peephole_init is not None:
-        peephole = peephole_init(peephole_key, (gates - 1, *spatial, features), dtype)
+        where, shape = f"{name}: peephole_init", (gates - 1, *spatial, features)
+        peephole = fill_gates(where, peephole_init, peephole_key, shape, dtype, gates_first=True)
+    kernel = (*windows[0], rows, gates, features)
+    recurrent = (*windows[1], features, gates, features)
     return ConvLSTMParams(
-        kernel_init(kernel_key, (*windows[0], rows, gates, features), dtype),
-        recurrent_init(recurrent_key, (*windows[1], features, gates, features), dtype),
+        fill_gates(f"{name}: kernel_init", kernel_init, kernel_key, kernel, dtype),
+        fill_gates(f"{name}: recurrent_init", recurrent_init, recurrent_key, recurrent, dtype),
         bias,
         peephole,
     )

@@ -106,7 +106,8 @@ def init_elman(
     input_size: int, hidden_size: int, initializers: Any, dtype: Any, key: Key
 ) -> ElmanParams:
     """The parameters of an Elman cell."""
-    return ElmanParams(*init_gates(key, input_size, hidden_size, 1, initializers, dtype))
+    name = call_text("elman", input_size, hidden_size)
+    return ElmanParams(*init_gates(name, key, input_size, hidden_size, 1, initializers, dtype))
 
 
 def project(params: ElmanParams, x: Array) -> tuple[Array, ...]:

@@ -18,7 +18,7 @@ from jaxnn.cells.gates import (
     zeros,
 )
 from jaxnn.functions.checks import check_bool, check_dtypes, check_size, state_dtype
-from jaxnn.functions.factory import factory
+from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
@@ -123,7 +123,8 @@ def init_gru(
     key: Key,
 ) -> GRUParams:
     """The parameters of a GRU."""
-    kernels = init_gates(key, input_size, hidden_size, len(GATES), initializers, dtype)
+    name = call_text("gru", input_size, hidden_size)
+    kernels = init_gates(name, key, input_size, hidden_size, len(GATES), initializers, dtype)
     return GRUParams(*kernels, jnp.zeros(hidden_size, dtype) if recurrent_bias else None)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.cells.gates import (
     check_bias,
+    fill_gates,
     init_gates,
     input_size_of,
     per_unit,
@@ -143,10 +144,13 @@ def init_lstm(
 ) -> LSTMParams:
     """The parameters of an LSTM."""
     key, peephole_key = jax.random.split(key)
-    kernels = init_gates(key, input_size, hidden_size, gates, initializers, dtype)
+    options = {"peephole": peephole_init is not None, "coupled": gates == len(COUPLED_GATES)}
+    name = call_text("lstm", input_size, hidden_size, **options)
+    kernels = init_gates(name, key, input_size, hidden_size, gates, initializers, dtype)
     if peephole_init is None:
         return LSTMParams(*kernels, peephole=None)
-    return LSTMParams(*kernels, peephole_init(peephole_key, (gates - 1, hidden_size), dtype))
+    where, shape = f"{name}: peephole_init", (gates - 1, hidden_size)
+    return LSTMParams(*kernels, fill_gates(where, peephole_init, peephole_key, shape, dtype))
 
 
 def project(params: LSTMParams, x: Array) -> tuple[Array, ...]:

@@ -17,6 +17,7 @@ from jaxnn.functions.checks import (
     check_size,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
 from jaxnn.functions.windows import (
     Padding,
     Sizes,
@@ -201,8 +202,10 @@ def init_conv(
     """The parameters of a convolution or of its transpose."""
     check_init_key(name, key)
     kernel_key, bias_key = jax.random.split(key)
-    bias = None if bias_init is None else bias_init(bias_key, shape[-1:], dtype)
-    return ConvParams(kernel_init(kernel_key, shape, dtype), bias)
+    bias = None
+    if bias_init is not None:
+        bias = fill(f"{name}: bias_init", bias_init, bias_key, shape[-1:], dtype)
+    return ConvParams(fill(f"{name}: kernel_init", kernel_init, kernel_key, shape, dtype), bias)
 
 
 def apply_conv(

@@ -20,10 +20,19 @@ from jaxnn.functions.checks import (
     check_tuple,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
 
-lecun: Initializer = jax.nn.initializers.lecun_normal()
+_lecun_normal = jax.nn.initializers.lecun_normal()
+
+
+def lecun(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+    """Normal with the variance 1/fan-in, cut at two standard deviations (LeCun et al. 1998).
+
+    A function by a name of its own, so that a layer which is filled by it can be pickled.
+    """
+    return _lecun_normal(key, shape, dtype)
 
 
 @exportable
@@ -91,8 +100,12 @@ def init_dense(
     """The parameters of a dense layer."""
     check_init_key("dense", key)
     kernel_key, bias_key = jax.random.split(key)
-    bias = None if bias_shape is None else bias_init(bias_key, bias_shape, dtype)
-    return DenseParams(kernel_init(kernel_key, sizes, dtype), bias)
+    options = {"bias": "shared"} if bias_shape == () else {}
+    name = call_text("dense", *sizes, **options)
+    bias = None
+    if bias_shape is not None:
+        bias = fill(f"{name}: bias_init", bias_init, bias_key, bias_shape, dtype)
+    return DenseParams(fill(f"{name}: kernel_init", kernel_init, kernel_key, sizes, dtype), bias)
 
 
 def apply_dense(

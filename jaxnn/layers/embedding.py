@@ -17,10 +17,16 @@ from jaxnn.functions.checks import (
     is_traced,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
 
-normal: Initializer = jax.nn.initializers.normal(1.0)
+_jax_normal = jax.nn.initializers.normal(1.0)
+
+
+def normal(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+    """Normal with standard deviation 1, by a name of its own, so that it can be pickled."""
+    return _jax_normal(key, shape, dtype)
 
 
 @exportable
@@ -79,7 +85,8 @@ def init_embedding(
 ) -> EmbeddingParams:
     """The table."""
     check_init_key("embedding", key)
-    return EmbeddingParams(table_init(key, shape, dtype))
+    where = f"{call_text('embedding', *shape)}: table_init"
+    return EmbeddingParams(fill(where, table_init, key, shape, dtype))
 
 
 def apply_embedding(
