@@ -6,7 +6,7 @@ A `Layer` is a pure function from array to array, a `Cell` a pure function
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 import jax.export
@@ -98,6 +98,15 @@ class Layer(NamedTuple):
     def __repr__(self) -> str:
         return name_of(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
 
 class SequenceLayer(NamedTuple):
     """A Layer that looks along the leading time axis, so that it cannot run step by step.
@@ -115,6 +124,15 @@ class SequenceLayer(NamedTuple):
 
     def __repr__(self) -> str:
         return name_of(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
 
 
 class Cell(NamedTuple):
@@ -134,6 +152,15 @@ class Cell(NamedTuple):
     def __repr__(self) -> str:
         return name_of(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reduced(self)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
 
 def exportable(fields: T) -> T:
     """Make a NamedTuple known to `jax.export`, so that what takes or gives one can be saved."""
@@ -141,10 +168,33 @@ def exportable(fields: T) -> T:
     return fields
 
 
-def named(name: str, function: F) -> F:
-    """Give a function that was made for one layer or cell the name by which that one prints."""
+class Facts(NamedTuple):
+    """What is known of a layer or cell beside its functions; it stands on its `init`.
+
+    name: the call that makes it.
+    event_ndim: how many trailing dimensions of x are neither time nor batch; None where it is not
+      known, or where any number will do.
+    each_step: whether it acts on each step by itself, so that it needs no mask where x is clean.
+    call: makes it again, and can be pickled.
+    """
+
+    name: str
+    event_ndim: int | None = None
+    each_step: bool = False
+    call: Callable[[], Any] | None = None
+
+
+def named(name: str, function: F, event_ndim: int | None = None, each_step: bool = False) -> F:
+    """Give the `init` of one layer or cell the name by which that one prints, and its facts."""
     function.__name__ = name
+    function.__dict__["facts"] = Facts(name, event_ndim, each_step)
     return function
+
+
+def facts_of(thing: Layer | SequenceLayer | Cell) -> Facts:
+    """What is known of a layer or cell; little of one that no factory made."""
+    found = getattr(thing.init, "facts", None)
+    return found if isinstance(found, Facts) else Facts(type(thing).__name__)
 
 
 def name_of(thing: Layer | SequenceLayer | Cell) -> str:
@@ -154,4 +204,10 @@ def name_of(thing: Layer | SequenceLayer | Cell) -> str:
     >>> name_of(jaxnn.lstm(12, 64))
     'lstm(12, 64)'
     """
-    return getattr(thing.init, "__name__", type(thing).__name__)
+    return facts_of(thing).name
+
+
+def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[Any, ...]:
+    """How a layer or cell is pickled: as the call that makes it."""
+    call = facts_of(thing).call
+    return (type(thing), tuple(thing)) if call is None else (call, ())

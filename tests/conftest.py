@@ -7,6 +7,8 @@ import jax
 import pytest
 from rows import CELLS_AND_MORE
 
+from jaxnn.recurrence import blocks
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -17,6 +19,11 @@ if jax.__version_info__ < (0, 11):  # a flag that XLA does not know would end th
     # of it. Whoever sets XLA_FLAGS, if only to "", has the tests compiled with those.
     QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     os.environ.setdefault("XLA_FLAGS", QUICK)
+
+
+if os.environ.get("JAXNN_BLOCKS") == "1":
+    # Every sequence that is not differentiated runs in blocks of one step, as only large ones do.
+    blocks.LARGE, blocks.BLOCK = 0, 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -43,7 +50,7 @@ def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
     of all other files.
     """
     params = getattr(getattr(request.node, "callspec", None), "params", {})
-    laws = request.path.stem in ("test_laws", "test_laws_of_jax")
+    laws = request.path.stem in ("test_laws", "test_laws_of_jax", "test_drawn_splits")
     few = laws and params.get("dtype") != "float32"
     jax.config.update("jax_disable_most_optimizations", few)
     yield

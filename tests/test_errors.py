@@ -313,12 +313,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "no key for a layer": (
         lambda: jaxnn.dense(3, 4).init(None),  # type: ignore[arg-type]
         TypeError,
-        ["dense.init: key must be one key", "got None"],
+        ["dense(3, 4).init: key must be one key", "got None"],
     ),
     "a first state from the params of a layer": (
         lambda: LSTM.initial_state(jaxnn.dense(3, 4).init(KEY)),
         TypeError,
-        ["initial_state: params must be those of the cell", "got DenseParams"],
+        ["lstm(3, 4).initial_state: params must be LSTMParams", "got DenseParams"],
     ),
     "a residual around a whole state": (
         lambda: run(jaxnn.residual(jaxnn.emit_state(jaxnn.gru(3, 3)))),

@@ -512,7 +512,7 @@ def test_pooling_errors(name):
         POOLS[name](xs, jnp.ones((3, 4), bool))
     with pytest.raises(TypeError, match="boolean"):
         POOLS[name](xs, jnp.ones((4, 3), jnp.float32))
-    with pytest.raises(ValueError, match=r"got \(\): write it out"):
+    with pytest.raises(ValueError, match=r"got \(\): it covers fewer"):
         POOLS[name](xs, jnp.array(True))
 
 

@@ -108,7 +108,9 @@ def test_mlp_init():
     network = jaxnn.mlp((4, 4, 4))
     params = network.init(KEY)
     assert float(jnp.abs(params[0].kernel - params[1].kernel).max()) > 0.01
-    eye = tuple(jaxnn.DenseParams(jnp.eye(4, dtype=jnp.float32), None) for _ in range(2))
+    eye = tuple(
+        jaxnn.DenseParams(jnp.eye(4, dtype=jnp.float32), jnp.zeros(4, jnp.float32)) for _ in (0, 1)
+    )
     assert network.apply(eye, jnp.array([-1.0, 2, -3, 4], jnp.float32)).tolist() == [0, 2, 0, 4]
     with pytest.raises(ValueError, match="at least two"):
         jaxnn.mlp((3,))

@@ -57,13 +57,13 @@ def function(name: str) -> Any:
 @pytest.mark.parametrize(
     ("of", "shape", "hint"),
     [
-        ((4, 4, 2), (4,), r"broadcast_to\(mask\[\.\.\., None\], \(4, 4\)\), or, .* last axes, .*"),
-        ((4, 3, 2), (4,), r"broadcast_to\(mask\[\.\.\., None\], \(4, 3\)\)(\n|$)"),
-        ((4, 3, 2), (3,), r"with jnp\.broadcast_to\(mask, \(4, 3\)\)(\n|$)"),
-        ((4, 3, 5, 2), (4, 3), r"mask\[\.\.\., None\], \(4, 3, 5\)\)(\n|$)"),
-        ((4, 3, 5, 2), (4,), r"mask\[\.\.\., None, None\], \(4, 3, 5\)\)(\n|$)"),
-        ((4, 3, 2), (), r"with jnp\.broadcast_to\(mask, \(4, 3\)\)(\n|$)"),
-        ((4, 3, 2), (5,), r"got \(5,\)(\n|$)"),
+        ((4, 4, 2), (4,), r"either of two .*broadcast_to\(mask, \(4, 4\)\) or mask\[:, None\]"),
+        ((4, 3, 2), (4,), r"fewer dimensions.*mask\[:, None\]"),
+        ((4, 3, 2), (3,), r"fewer dimensions.*broadcast_to\(mask, \(4, 3\)\)"),
+        ((4, 3, 5, 2), (4, 3), "fewer dimensions"),
+        ((4, 3, 5, 2), (4,), "fewer dimensions"),
+        ((4, 3, 2), (), r"got \(\): it covers fewer dimensions"),
+        ((4, 3, 2), (5,), r"got \(5,\)"),
         ((4, 3, 2), (3, 4), "batch-major"),
         ((4, 3, 2), (4, 3, 1), r"use mask\[\.\.\., 0\]"),
         ((4, 3, 2), (4, 3, 2), r"got \(4, 3, 2\)"),
@@ -274,7 +274,7 @@ def test_float64_of_numpy_as_users_have_it(name: str):
             assert {leaf.dtype for leaf in jax.tree.leaves(got)} == {np.dtype("float32")}
         large = np.asarray(first, np.float64)
         large[1, 1] = 1e300
-        with pytest.raises(ValueError, match=rf"{name}: .* must fit float32.*got 1e\+300"):
+        with pytest.raises(ValueError, match=rf"{name}: .* takes for float32.*1e\+300"):
             function(name)(large, *rest)
         mask = np.array([True, False, True, True])
         for run in (lambda f: f, jax.jit):  # whatever stands at a masked step

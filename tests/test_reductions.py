@@ -71,7 +71,7 @@ def test_zero_peepholes_are_the_plain_lstm(coupled: bool) -> None:
     """In values and gradients; peepholes that are not zero make a difference."""
     plain, peeping = lstm(coupled=coupled), lstm(coupled=coupled, peephole=True)
     params = random_params(peeping)
-    state = random_state(plain, params)
+    state = random_state(peeping, params)
     nothing = jnp.zeros_like(params.peephole)
     with_zeros = results(peeping, lambda p: p._replace(peephole=nothing), params, state)
     without = results(plain, lambda p: p._replace(peephole=None), params, state)

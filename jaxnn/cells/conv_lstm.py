@@ -6,18 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, fill_gates, per_unit
+from jaxnn.cells.gates import check_bias, check_kernels, check_peephole, fill_gates, per_unit
 from jaxnn.cells.lstm import GATES, LSTMState, combine
 from jaxnn.functions.checks import (
-    check_batch_shape,
-    check_bool,
     check_dtypes,
-    check_params,
     check_size,
     state_dtype,
 )
 from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.initializers import forget_bias, glorot, orthogonal, uniform_hidden
+from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.functions.windows import check_windows
 from jaxnn.layers.conv import convolve
 from jaxnn.recurrence.split import Split, hidden
@@ -48,7 +45,7 @@ def conv_lstm(
     kernel_init: Initializer = glorot,
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
-    peephole_init: Initializer = uniform_hidden,
+    peephole_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Cell:
@@ -73,7 +70,7 @@ def conv_lstm(
       bias: whether there is a b, one number a gate and feature.
       kernel_init, recurrent_init: of U and W, gate axis included.
       bias_init: of b; by default zeros, but 1 at the forget gate.
-      peephole_init: of p.
+      peephole_init: of p; by default `uniform_hidden`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
 
@@ -98,8 +95,9 @@ def conv_lstm(
     input_size = check_size("conv_lstm", "input_size", input_size)
     hidden_size = check_size("conv_lstm", "hidden_size", hidden_size)
     spatial = check_windows("conv_lstm", spatial_shape, 1, "same", argument="spatial_shape").sizes
-    windows = _windows(len(spatial), window=window, recurrent_window=recurrent_window or window)
-    check_bool("conv_lstm", "peephole", peephole)
+    recurrent_window = window if recurrent_window is None else recurrent_window
+    windows = _windows(len(spatial), window=window, recurrent_window=recurrent_window)
+    check_kernels("conv_lstm", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("conv_lstm", dtype, param_dtype)
     bias_init = check_bias("conv_lstm", bias, bias_init, forget_bias(GATES))
     name = call_text(
@@ -111,7 +109,12 @@ def conv_lstm(
         recurrent_window=None if windows[0] == windows[1] else windows[1],
         peephole=peephole,
     )
-    initializers = (kernel_init, recurrent_init, bias_init, peephole_init if peephole else None)
+    initializers = (
+        kernel_init,
+        recurrent_init,
+        bias_init,
+        check_peephole("conv_lstm", peephole, peephole_init),
+    )
     sizes = (input_size, hidden_size)
     init = functools.partial(init_conv_lstm, sizes, spatial, windows, initializers, param_dtype)
     return cell_of(_split(name, spatial, dtype), init)
@@ -188,15 +191,12 @@ def initial_state(
     batch_shape: tuple[int, ...] = (),
 ) -> LSTMState:
     """Zeros."""
-    check_params("initial_state", params, ConvLSTMParams)
-    check_batch_shape(batch_shape)
     shape = (*batch_shape, *spatial, params.recurrent_kernel.shape[-1])
     return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
 
 
-def _input_size(name: str, params: Any) -> int:
-    """The features of x, once params are of the cell's own type."""
-    check_params(name, params, ConvLSTMParams)
+def _input_size(params: Any) -> int:
+    """The features of x."""
     return params.input_kernel.shape[-3]
 
 
@@ -211,6 +211,7 @@ def _split(name: str, spatial: tuple[int, ...], dtype: Any) -> Split:
         hidden,
         event_ndim=1 + len(spatial),
         dtype=dtype,
+        any_rank=True,
         input_size=_input_size,
         spatial_shape=spatial,
     )

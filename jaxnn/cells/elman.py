@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from jaxnn.cells.gates import (
     check_bias,
+    check_gates,
+    check_kernels,
     init_gates,
     input_size_of,
     plus_bias,
@@ -17,9 +19,10 @@ from jaxnn.cells.gates import (
     times_gates,
     zeros,
 )
-from jaxnn.functions.checks import check_dtypes, check_size, state_dtype
+from jaxnn.functions.checks import check_callable, check_dtypes, check_size, state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import glorot, orthogonal
+from jaxnn.functions.users import map_user
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
 from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
@@ -93,6 +96,8 @@ def elman(
     """
     input_size = check_size("elman", "input_size", input_size)
     hidden_size = check_size("elman", "hidden_size", hidden_size)
+    check_callable("elman", "activation", activation)
+    check_kernels("elman", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("elman", dtype, param_dtype)
     bias_init = check_bias("elman", bias, bias_init, jax.nn.initializers.zeros)
     shown = None if activation is jnp.tanh else activation
@@ -121,12 +126,12 @@ def mix(params: ElmanParams, state: ElmanState) -> tuple[Array, ...]:
 
 
 def combine(
-    activation: Activation, params: ElmanParams, projected: Any, mixed: Any, state: ElmanState
+    f: Activation, params: ElmanParams, projected: Any, mixed: Any, state: ElmanState
 ) -> ElmanState:
     """f of the sum."""
     del state
     (s,) = plus_bias([projected[0] + mixed[0]], params.bias)
-    return ElmanState(activation(s))
+    return ElmanState(f(s))
 
 
 def initial_state(dtype: Any, params: Params, batch_shape: tuple[int, ...] = ()) -> ElmanState:
@@ -152,9 +157,17 @@ def elman_gates(
     >>> elman_gates(params, cell.initial_state(params), jnp.ones(3)).s.shape
     (4,)
     """
+    check_callable("elman_gates", "activation", activation)
+    check_gates("elman_gates", ElmanParams, functools.partial(_form, activation), params, state, x)
     split = _split("elman_gates", activation, x.dtype)
     params, projected, mixed = before_combine(split, params, state, x)
-    return ElmanGates(combine(activation, params, projected, mixed, state).hidden)
+    return ElmanGates(split.combine(params, projected, mixed, state).hidden)
+
+
+def _form(
+    activation: Activation, rows: int, hidden: int, bias: bool, dtype: Any, param_dtype: Any
+) -> Cell:
+    return elman(rows, hidden, activation, bias, dtype=dtype, param_dtype=param_dtype)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -163,10 +176,11 @@ def _split(name: str, activation: Activation, dtype: Any) -> Split:
         name,
         project,
         mix,
-        functools.partial(combine, activation),
+        functools.partial(combine, functools.partial(map_user, name, "activation", activation)),
         functools.partial(initial_state, state_dtype(dtype)),
         hidden,
         dtype=dtype,
-        input_size=functools.partial(input_size_of, ElmanParams),
+        any_rank=True,
+        input_size=input_size_of,
         project_both=project_both,
     )

@@ -1,19 +1,30 @@
 """What the gated cells have in common: parameters with a gate axis, and products with them."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_batch_shape, check_bool, check_params
+from jaxnn.functions.checks import (
+    check_array,
+    check_bool,
+    check_callable,
+    check_features,
+    check_fits,
+    check_initializer,
+    check_state,
+    is_array,
+    outline_text,
+)
 from jaxnn.functions.cut import cut
 from jaxnn.functions.fill import GateInitializer, fill_whole, gate_by_gate, is_per_gate
 from jaxnn.functions.initializers import uniform_hidden
 from jaxnn.functions.mesh import on_mesh, whole_rows
+from jaxnn.functions.parameters import check_params
 from jaxnn.functions.tangents import is_zero
-from jaxnn.types import Array, Initializer, Key
+from jaxnn.types import Array, Cell, Initializer, Key, State
 
 
 def init_gates(
@@ -67,9 +78,19 @@ def fill_gates(
 def check_bias(name: str, bias: Any, bias_init: Initializer | None, default: Initializer) -> Any:
     """The initialiser of the bias, or None for no bias."""
     check_bool(name, "bias", bias)
-    if not bias and bias_init is not None:
-        raise ValueError(f"{name}: bias_init is given, but bias=False")
-    return (bias_init or default) if bias else None
+    return check_initializer(name, "bias", bias, bias_init, default)
+
+
+def check_peephole(name: str, peephole: Any, peephole_init: Initializer | None) -> Any:
+    """The initialiser of the peepholes, or None for none."""
+    check_bool(name, "peephole", peephole)
+    return check_initializer(name, "peephole", peephole, peephole_init, uniform_hidden)
+
+
+def check_kernels(name: str, **initializers: Any) -> None:
+    """Raise TypeError unless the initialisers of kernels can be called."""
+    for argument, initializer in initializers.items():
+        check_callable(name, argument, initializer, "an initialiser")
 
 
 def times_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
@@ -134,18 +155,47 @@ def per_unit(vector: Array, like: Array) -> Array:
     return jnp.expand_dims(vector, tuple(range(like.ndim - vector.ndim)))
 
 
-def input_size_of(params_type: type, name: str, params: Any) -> int:
-    """The rows of the input kernel, once params are of the cell's own type."""
-    check_params(name, params, params_type)
+def input_size_of(params: Any) -> int:
+    """The rows of the input kernel."""
     return params.input_kernel.shape[0]
 
 
 def zeros(params: Any, batch_shape: tuple[int, ...], dtype: Any) -> Array:
     """Zeros for one array of a state, `(*batch, hidden)`."""
-    if not hasattr(params, "recurrent_kernel"):
-        raise TypeError(
-            f"initial_state: params must be those of the cell, as init gives them; "
-            f"got {type(params).__name__}"
-        )
-    check_batch_shape(batch_shape)
     return jnp.zeros((*batch_shape, params.recurrent_kernel.shape[0]), dtype)
+
+
+def check_gates(
+    name: str, kind: type, make: Callable[..., Cell], params: Any, state: State, x: Any
+) -> None:
+    """Raise unless params, state and x are those of one step of the cell that `make` makes.
+
+    Args:
+      name: the function that was called, for errors.
+      kind: the type of the parameters.
+      make: `make(input_size, hidden_size, bias=, dtype=, param_dtype=)` gives the cell.
+      params, state, x: what was given.
+    """
+    kernel = getattr(params, "input_kernel", None)
+    if type(params) is not kind or not is_array(kernel):
+        raise TypeError(
+            f"{name}: params must be {kind.__name__}, as init gives them; "
+            f"got {outline_text(params)}"
+        )
+    if kernel.ndim != 3 or 0 in kernel.shape:
+        raise ValueError(
+            f"{name}: params.input_kernel must be (input, gates, hidden), got the shape "
+            f"{tuple(kernel.shape)}"
+        )
+    check_array(name, "x", x)
+    check_fits(name, "x", x)
+    for argument, dtype in (("x", x.dtype), ("params.input_kernel", kernel.dtype)):
+        if not jnp.issubdtype(dtype, jnp.floating):
+            raise TypeError(f"{name}: {argument} must be floating, got {dtype}")
+    dtypes = map(jax.dtypes.canonicalize_dtype, (x.dtype, kernel.dtype))
+    rows, _, hidden = kernel.shape
+    cell = make(rows, hidden, params.bias is not None, *dtypes)
+    check_params(name, cell.init, params)
+    check_features(name, "x", x, rows)
+    first = functools.partial(cell.initial_state, batch_shape=tuple(x.shape[:-1]))
+    check_state(name, "state", state, jax.eval_shape(first, params))

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 
 from jaxnn.cells.gates import (
     check_bias,
+    check_gates,
+    check_kernels,
     init_gates,
     input_size_of,
     per_unit,
@@ -103,6 +105,7 @@ def gru(
     input_size = check_size("gru", "input_size", input_size)
     hidden_size = check_size("gru", "hidden_size", hidden_size)
     check_bool("gru", "reset_after", reset_after)
+    check_kernels("gru", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("gru", dtype, param_dtype)
     bias_init = check_bias("gru", bias, bias_init, jax.nn.initializers.zeros)
     sizes = f"{input_size}, {hidden_size}"
@@ -191,10 +194,18 @@ def gru_gates(params: GRUParams, state: GRUState, x: Array, reset_after: bool = 
     >>> gru_gates(params, cell.initial_state(params), jnp.zeros(3)).z.tolist()
     [0.5, 0.5, 0.5, 0.5]
     """
+    check_bool("gru_gates", "reset_after", reset_after)
+    check_gates("gru_gates", GRUParams, functools.partial(_form, reset_after), params, state, x)
     split = _split("gru_gates", reset_after, x.dtype)
     params, projected, mixed = before_combine(split, params, state, x)
     gates = gates_after if reset_after else gates_before
     return gates(params, projected, mixed, state)
+
+
+def _form(
+    reset_after: bool, rows: int, hidden: int, bias: bool, dtype: Any, param_dtype: Any
+) -> Cell:
+    return gru(rows, hidden, reset_after, bias, dtype=dtype, param_dtype=param_dtype)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -207,6 +218,7 @@ def _split(name: str, reset_after: bool, dtype: Any) -> Split:
         functools.partial(initial_state, state_dtype(dtype)),
         hidden,
         dtype=dtype,
-        input_size=functools.partial(input_size_of, GRUParams),
+        any_rank=True,
+        input_size=input_size_of,
         project_both=project_both,
     )

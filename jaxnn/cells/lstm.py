@@ -8,6 +8,9 @@ import jax.numpy as jnp
 
 from jaxnn.cells.gates import (
     check_bias,
+    check_gates,
+    check_kernels,
+    check_peephole,
     fill_gates,
     init_gates,
     input_size_of,
@@ -20,7 +23,7 @@ from jaxnn.cells.gates import (
 )
 from jaxnn.functions.checks import check_bool, check_dtypes, check_size, state_dtype
 from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.initializers import forget_bias, glorot, orthogonal, uniform_hidden
+from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
 from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
@@ -69,7 +72,7 @@ def lstm(
     kernel_init: Initializer = glorot,
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
-    peephole_init: Initializer = uniform_hidden,
+    peephole_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Cell:
@@ -90,7 +93,7 @@ def lstm(
       bias: whether there is a b.
       kernel_init, recurrent_init: of U and W, gate axis included.
       bias_init: of b; by default zeros, but 1 at the forget gate.
-      peephole_init: of p.
+      peephole_init: of p; by default `uniform_hidden`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
 
@@ -114,8 +117,8 @@ def lstm(
     """
     input_size = check_size("lstm", "input_size", input_size)
     hidden_size = check_size("lstm", "hidden_size", hidden_size)
-    check_bool("lstm", "peephole", peephole)
     check_bool("lstm", "coupled", coupled)
+    check_kernels("lstm", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("lstm", dtype, param_dtype)
     gates = COUPLED_GATES if coupled else GATES
     bias_init = check_bias("lstm", bias, bias_init, forget_bias(gates))
@@ -127,7 +130,7 @@ def lstm(
         hidden_size,
         len(gates),
         initializers,
-        peephole_init if peephole else None,
+        check_peephole("lstm", peephole, peephole_init),
         param_dtype,
     )
     return cell_of(_split(name, dtype), init)
@@ -209,9 +212,18 @@ def lstm_gates(params: LSTMParams, state: LSTMState, x: Array) -> LSTMGates:
     >>> bool(jnp.allclose(gates.i + gates.f, 1))
     True
     """
+    check_gates("lstm_gates", LSTMParams, functools.partial(_form, params), params, state, x)
     split = _split("lstm_gates", x.dtype)
     params, projected, mixed = before_combine(split, params, state, x)
     return _gates_and_cell(params, projected, mixed, state)[0]
+
+
+def _form(
+    params: LSTMParams, rows: int, hidden: int, bias: bool, dtype: Any, param_dtype: Any
+) -> Cell:
+    """The LSTM of the form that the parameters have."""
+    coupled, peephole = params.input_kernel.shape[1] == 3, params.peephole is not None
+    return lstm(rows, hidden, peephole, coupled, bias, dtype=dtype, param_dtype=param_dtype)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -224,6 +236,7 @@ def _split(name: str, dtype: Any) -> Split:
         functools.partial(initial_state, state_dtype(dtype)),
         hidden,
         dtype=dtype,
-        input_size=functools.partial(input_size_of, LSTMParams),
+        any_rank=True,
+        input_size=input_size_of,
         project_both=project_both,
     )

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxnn.types import Key, State
+from jaxnn.types import Initializer, Key, State
 
 
 def shape_text(x: Any) -> str:
@@ -36,11 +36,7 @@ def is_array(x: Any) -> bool:
 @functools.lru_cache(maxsize=64)
 def _is_known(dtype: np.dtype) -> bool:
     """Whether jax has a dtype of numpy's: objects, text and dates it has not."""
-    try:
-        jax.dtypes.canonicalize_dtype(dtype)
-    except TypeError:
-        return False
-    return True
+    return jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_
 
 
 def is_traced(x: Any) -> bool:
@@ -80,6 +76,23 @@ def check_callable(name: str, argument: str, value: Any, what: str = "a function
     """Raise TypeError unless value can be called."""
     if not callable(value) or isinstance(value, type):
         raise TypeError(f"{name}: {argument} must be {what}, got {value!r}")
+
+
+def check_initializer(
+    name: str, argument: str, wanted: bool, given: Any, default: Initializer
+) -> Initializer | None:
+    """The initialiser of a parameter, None where it is not wanted.
+
+    Raises:
+      TypeError: for one that cannot be called.
+      ValueError: for one of a parameter that is not wanted.
+    """
+    if given is None:
+        return default if wanted else None
+    check_callable(name, f"{argument}_init", given, "an initialiser")
+    if not wanted:
+        raise ValueError(f"{name}: {argument}_init is given, but {argument}=False")
+    return given
 
 
 def check_number(name: str, argument: str, value: Any, above: float | None = None) -> float:
@@ -153,6 +166,12 @@ def check_dtype_of(name: str, argument: str, x: Any, dtype: Any) -> None:
         )
 
 
+def check_floating(name: str, x: Any) -> None:
+    """Raise TypeError unless x is floating."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"{name}: x must be floating, got {x.dtype}: cast it with x.astype(float)")
+
+
 def check_features(name: str, argument: str, x: Any, size: Any) -> None:
     """Raise ValueError unless the last dimension of x is `size`."""
     if x.ndim and x.shape[-1] == size:
@@ -168,8 +187,13 @@ def check_features(name: str, argument: str, x: Any, size: Any) -> None:
     raise ValueError(f"{name}: {argument} must have {size} features, got {got}{hint}")
 
 
-def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of: str) -> None:
-    """Raise unless `flags`, a mask or a reset, is boolean and has the given shape."""
+def check_flags(
+    name: str, argument: str, flags: Any, shape: tuple[Any, ...], of: str, more: str = ""
+) -> None:
+    """Raise unless `flags`, a mask or a reset, is boolean and has the given shape.
+
+    `more` is what to do where it covers further dimensions.
+    """
     check_array(name, argument, flags)
     if flags.dtype != jnp.bool_:
         raise TypeError(
@@ -186,6 +210,14 @@ def check_flags(name: str, argument: str, flags: Any, shape: tuple[Any, ...], of
         )
     elif tuple(flags.shape) == (*shape, 1):
         hint = f": use {argument}[..., 0]"
+    elif flags.ndim < len(shape):
+        hint = (
+            f": it covers fewer dimensions, and is not spread over the others, since it could be "
+            f"meant for either of two of one length; say which by jnp.broadcast_to({argument}, "
+            f"{tuple(shape)}) or {argument}[:, None]"
+        )
+    elif flags.ndim > len(shape):
+        hint = f": what is behind them is taken together{more}"
     raise ValueError(
         f"{name}: {argument} must have the shape {tuple(shape)} (the leading dimensions of {of}), "
         f"got {tuple(flags.shape)}{hint}"
@@ -239,15 +271,6 @@ def split_key(name: str, key: Key | None, parts: int) -> list[Key | None]:
     return [None] * parts if key is None else list(jax.random.split(key, parts))
 
 
-def check_params(name: str, params: Any, expected: type) -> None:
-    """Raise TypeError unless params are of the layer's own type."""
-    if not isinstance(params, expected):
-        raise TypeError(
-            f"{name}: params must be {expected.__name__}, as init gives them; "
-            f"got {type(params).__name__}"
-        )
-
-
 def check_tuple(name: str, argument: str, value: Any, length: int) -> None:
     """Raise unless value is a tuple with one entry for each part."""
     if not isinstance(value, tuple) or hasattr(value, "_fields"):
@@ -264,10 +287,10 @@ def check_tuple(name: str, argument: str, value: Any, length: int) -> None:
 def check_state(name: str, argument: str, state: State, expected: State, hint: str = "") -> None:
     """Raise unless state has the structure, shapes and dtypes of `expected`."""
     if jax.tree.structure(state) != jax.tree.structure(expected):
-        raise TypeError(
-            f"{name}: {argument} must be {_outline(expected)}, as initial_state gives it; "
-            f"got {_outline(state)}"
-        )
+        want, got = outline_text(expected), outline_text(state)
+        if want == got:
+            want, got = type_text(expected), type_text(state)
+        raise TypeError(f"{name}: {argument} must be {want}, as initial_state gives it; got {got}")
     got_leaves = jax.tree_util.tree_leaves_with_path(state)
     for (path, got), want in zip(got_leaves, jax.tree.leaves(expected), strict=True):
         where = argument + jax.tree_util.keystr(path)
@@ -282,10 +305,82 @@ def check_state(name: str, argument: str, state: State, expected: State, hint: s
             raise TypeError(f"{name}: {where} must be {want.dtype}, got {got_dtype}{hint}")
 
 
-def _outline(tree: Any) -> str:
+def outline_text(tree: Any) -> str:
     """The names of a tree without its values: 'LSTMState(hidden, cell)'."""
     if hasattr(tree, "_fields"):
         return f"{type(tree).__name__}({', '.join(tree._fields)})"
     if isinstance(tree, (tuple, list)):
-        return f"{type(tree).__name__} of ({', '.join(map(_outline, tree))})"
+        return f"{type(tree).__name__} of ({', '.join(map(outline_text, tree))})"
+    if isinstance(tree, dict):
+        return f"dict of ({', '.join(map(str, tree))})"
     return shape_text(tree)
+
+
+def type_text(tree: Any) -> str:
+    """The type of a tree and where it is from: 'jaxnn.cells.lstm.LSTMState'.
+
+    Types of one name and equal fields are told apart so; a tree of several, by its parts.
+    """
+    if isinstance(tree, (tuple, list)) and not hasattr(tree, "_fields"):
+        return f"{type(tree).__name__} of ({', '.join(map(type_text, tree))})"
+    kind = type(tree)
+    parts = [jax.tree.structure(part) for part in tree] if isinstance(tree, tuple) else []
+    return f"{kind.__module__}.{kind.__qualname__}" + (f" of {parts}" if parts else "")
+
+
+def check_arguments(name: str, numbers: str = "", **arguments: Any) -> None:
+    """Raise unless every leaf is an array that jit takes, with values that it keeps.
+
+    It stands before the jit, which would refuse what it does not know in words of its own. The
+    argument that `numbers` names may hold plain numbers too.
+    """
+    for argument, tree in arguments.items():
+        if tree is None:
+            continue
+        try:
+            leaves = jax.tree_util.tree_leaves_with_path(tree)
+        except (ValueError, TypeError) as error:  # keys of a dictionary that cannot be sorted
+            raise TypeError(f"{name}: {argument} must be a tree of arrays: {error}") from None
+        for path, leaf in leaves:
+            where = argument + jax.tree_util.keystr(path)
+            if argument == numbers and isinstance(leaf, (bool, int, float, complex)):
+                continue
+            check_array(name, where, leaf)
+            check_fits(name, where, leaf)
+
+
+def check_fits(name: str, argument: str, x: Any) -> None:
+    """Raise ValueError where numpy's 64 bits hold what the 32 that jax makes of them do not.
+
+    Without x64 jax takes float64 for float32 and int64 for int32, everywhere. A number that would
+    become infinite, or another one, is refused. Arrays of jax's are never looked at.
+    """
+    if not isinstance(x, (np.ndarray, np.generic)) or x.dtype.itemsize < 8:
+        return
+    kept = jax.dtypes.canonicalize_dtype(x.dtype)
+    if kept == x.dtype or x.dtype.kind not in "fciu":
+        return
+    with np.errstate(over="ignore"):
+        cast = x.astype(kept)
+    lost = (cast != x) if x.dtype.kind in "iu" else np.isfinite(x) & ~np.isfinite(cast)
+    if np.any(lost):
+        raise ValueError(
+            f"{name}: {argument} is numpy's {x.dtype}, which jax takes for {kept}, and holds "
+            f"{np.asarray(x)[lost][0].item()}, which {kept} does not: scale it, or set "
+            f"jax.config.update('jax_enable_x64', True)"
+        )
+
+
+def check_mask(
+    name: str,
+    mask: Any,
+    x: Any,
+    event_ndim: int | None,
+    argument: str = "x",
+    hint: str = "",
+) -> None:
+    """Raise unless a mask covers all dimensions of x but the last `event_ndim` ones."""
+    if mask is None:
+        return
+    leading = x.ndim - event_ndim if event_ndim is not None else min(np.ndim(mask), x.ndim)
+    check_flags(name, "mask", mask, tuple(x.shape[: max(leading, 0)]), argument, hint)

@@ -2,11 +2,16 @@
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 
+from jaxnn.functions.calls import Call
+from jaxnn.types import Cell, Layer, SequenceLayer, facts_of
+
+_one_at_a_time = threading.RLock()
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -31,7 +36,11 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
     @functools.lru_cache(maxsize=1024)
     def made(kinds: object, *args: P.args, **kwargs: P.kwargs) -> R:
         del kinds  # True == 1 == 1.0, and a wrong one is to be an error even after a right one
-        return make(*args, **kwargs)
+        thing = make(*args, **kwargs)
+        if isinstance(thing, (Layer, SequenceLayer, Cell)):
+            call = Call(build, *_given(signature, args, kwargs))
+            thing.init.__dict__["facts"] = facts_of(thing)._replace(call=call)
+        return thing
 
     name = make.__name__
 
@@ -52,9 +61,27 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
             else:
                 _check_hashable(name, argument, value, "a tuple or a function")
         kinds = _kinds((*bound.args, *bound.kwargs.values()))
-        return made(kinds, *bound.args, **bound.kwargs)
+        with _one_at_a_time:  # two threads must not make two objects of equal calls
+            return made(kinds, *bound.args, **bound.kwargs)
 
     return build
+
+
+def _given(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call less those that are as by default."""
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for argument, value in signature.bind(*args, **kwargs).arguments.items():
+        parameter = signature.parameters[argument]
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            positional.extend(value)
+        elif parameter.default is inspect.Parameter.empty and not named:
+            positional.append(value)
+        elif parameter.default is not value:
+            named[argument] = value
+    return tuple(positional), named
 
 
 def _kinds(value: object) -> object:

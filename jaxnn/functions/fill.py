@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnn.functions.calls import Call
 from jaxnn.functions.checks import check_callable, is_array, shape_text, state_dtype
 from jaxnn.types import Array, Initializer, Key
 
@@ -30,7 +31,7 @@ class GateInitializer(NamedTuple):
         return self.fill(*self.arguments, key, shape, dtype)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return self.make, self.arguments
+        return Call(self.make, self.arguments, {}), ()
 
     def __repr__(self) -> str:
         given = ", ".join(getattr(one, "__name__", repr(one)) for one in self.arguments)

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.functions.checks import state_dtype
-from jaxnn.functions.sequences import check_mask, check_values, clean, is_known
+from jaxnn.functions.checks import check_flags, state_dtype
+from jaxnn.functions.sequences import check_values, clean, is_known
 from jaxnn.types import Array, ArrayLike
 
 SumAndWeight = tuple[Array, Array]
@@ -263,9 +263,15 @@ def _pair(name: str, names: tuple[str, str], predictions: Any, targets: Any, mas
 def _clean(name: str, names: tuple[str, str], predictions: Any, targets: Any, mask: Any):
     """Both, with zeros where the mask, which covers the samples exactly, is false."""
     if mask is not None:
-        check_mask(name, mask, predictions.shape[:-1], f"the {names[0]}")
+        _check_mask(name, mask, predictions, names[0])
     pairs = zip(names, (predictions, targets), strict=True)
     return tuple(jnp.asarray(clean(name, x, mask, argument)) for argument, x in pairs)
+
+
+def _check_mask(name: str, mask: Any, predictions: Any, argument: str) -> None:
+    """A mask covers the samples, all of their axes and no other."""
+    check_values(name, "mask", mask)
+    check_flags(name, "mask", mask, predictions.shape[:-1], f"the {argument}")
 
 
 def _classes(name: str, logits: Any, labels: Any, mask: ArrayLike | None):
@@ -292,7 +298,7 @@ def _classes(name: str, logits: Any, labels: Any, mask: ArrayLike | None):
             f"{got}{hint}"
         )
     if mask is not None:
-        check_mask(name, mask, shape[:-1], "the logits")
+        _check_mask(name, mask, logits, "logits")
     labels = _check_labels(name, labels, mask, shape[-1] - 1, f"0…{shape[-1] - 1}")
     logits, labels = _clean(name, ("logits", "labels"), logits, labels, mask)
     if labels.dtype.itemsize < 4:  # the number of classes may not fit

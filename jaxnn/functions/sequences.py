@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxnn.functions.checks import (
     check_array,
+    check_fits,
     check_flags,
     is_array,
     is_traced,
@@ -129,50 +130,18 @@ def _kept(name: str, argument: str, x: Any, mask: Any) -> Any:
     ValueError for a value at a valid step that they cannot hold: 1e300 would become infinite, and
     2³² + 1 would become 1.
     """
-    if not isinstance(x, (np.ndarray, np.generic)) or not np.issubdtype(x.dtype, np.number):
+    if not isinstance(x, (np.ndarray, np.generic)):
         return x
-    kept = jax.dtypes.canonicalize_dtype(x.dtype)
-    if kept == x.dtype:
+    kept, values = jax.dtypes.canonicalize_dtype(x.dtype), np.asarray(x)
+    if kept == values.dtype:
         return x
-    with np.errstate(over="ignore"):
-        x, small = np.asarray(x), np.asarray(x).astype(kept)
-    if not is_known(mask):
-        return small
-    if np.issubdtype(kept, np.integer):
-        limits = np.iinfo(kept)
-        lost = (x < limits.min) | (x > limits.max)
-    else:
-        lost = np.isfinite(x) & ~np.isfinite(small)
-    if mask is not None:
+    if mask is not None and is_known(mask):
         flags = np.asarray(mask)
-        lost = lost & flags.reshape(flags.shape + (1,) * (lost.ndim - flags.ndim))
-    if lost.any():
-        raise ValueError(
-            f"{name}: {argument} must fit {kept}, which jax makes of {x.dtype}, got "
-            f"{x[lost][0]}: scale it, or use jax.config.update('jax_enable_x64', True)"
-        )
-    return small
-
-
-def check_mask(name: str, mask: Any, leading: tuple[Any, ...], of: str) -> None:
-    """Raise unless a mask is boolean and has exactly the leading dimensions."""
-    check_values(name, "mask", mask)
-    shape, leading = tuple(mask.shape), tuple(leading)
-    rest = len(leading) - len(shape)
-    if rest <= 0 or mask.dtype != jnp.bool_:
-        return check_flags(name, "mask", mask, leading, of)
-    ways = []
-    if shape == leading[: len(shape)]:
-        first = f"mask[..., {', '.join(['None'] * rest)}]" if shape else "mask"
-        ways.append(f"jnp.broadcast_to({first}, {leading})")
-    if shape and shape == leading[rest:]:
-        ways.append(f"jnp.broadcast_to(mask, {leading})")
-    which = ", or, if it is for the last axes, " if len(ways) > 1 else ""
-    hint = f": write it out, with {which.join(ways)}" if ways else ""
-    raise ValueError(
-        f"{name}: mask must have the shape {leading} (the leading dimensions of {of}), got "
-        f"{shape}{hint}"
-    )
+        values = np.where(flags.reshape(flags.shape + (1,) * (x.ndim - flags.ndim)), values, 0)
+    if is_known(mask):
+        check_fits(name, argument, values)
+    with np.errstate(over="ignore"):  # at steps whose mask is traced
+        return values.astype(kept)
 
 
 def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
@@ -265,5 +234,6 @@ def _valid(name: str, xs: Any, mask: ArrayLike | None) -> tuple[Array, ArrayLike
     leading = xs.shape if xs.ndim == 1 else xs.shape[:-1]
     if mask is None:
         mask = jnp.ones(leading, jnp.bool_)
-    check_mask(name, mask, leading, "xs")
+    check_values(name, "mask", mask)
+    check_flags(name, "mask", mask, leading, "xs")
     return jnp.asarray(clean(name, xs, mask, "xs")), mask

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_features, check_option, check_size
+from jaxnn.functions.checks import check_array, check_features, check_mask, check_option, check_size
 from jaxnn.functions.sequences import clean
 from jaxnn.types import Array, ArrayLike
 
@@ -15,6 +15,9 @@ Sizes = int | tuple[int, ...]
 """One number for each spatial axis, or one for all of them."""
 Padding = Literal["valid", "same", "causal"] | int | tuple[tuple[int, int], ...]
 """A word, a number for all sides, or a pair (low, high) for each spatial axis."""
+
+
+ALONG_TIME = "; jaxnn.along_time(layer) slides it along time"
 
 
 class Windows(NamedTuple):
@@ -35,6 +38,10 @@ class Windows(NamedTuple):
         """The axes of x that the window slides along."""
         last = range(ndim - 1 - len(self.sizes), ndim - 1)
         return [0, *last[1:]] if self.time else list(last)
+
+    def event_ndim(self) -> int:
+        """How many trailing dimensions of x are not batch (nor time, where the window leads)."""
+        return len(self.sizes) + (not self.time)
 
     def spans(self) -> tuple[int, ...]:
         """From the first to the last place that a window sees: d · (k − 1) + 1."""
@@ -154,18 +161,8 @@ def _layout(windows: Windows) -> str:
 
 def clean_image(windows: Windows, x: Any, mask: ArrayLike | None) -> Any:
     """x with zeros at masked steps; a mask covers the batch, and time where the window leads."""
-    leading = x.ndim - 1 - len(windows.sizes) + windows.time
-    check_leading(windows.name, mask, leading, "; jaxnn.along_time(layer) slides it along time")
+    check_mask(windows.name, mask, x, windows.event_ndim())
     return clean(windows.name, x, mask)
-
-
-def check_leading(name: str, mask: Any, leading: int, hint: str = "") -> None:
-    """Raise ValueError where a mask covers more than the leading axes."""
-    if mask is not None and jnp.ndim(mask) > leading:
-        raise ValueError(
-            f"{name}: mask must cover no more than the {leading} leading axes of x, got the shape "
-            f"{jnp.shape(mask)}: what is behind them is taken together{hint}"
-        )
 
 
 def check_event(name: str, event_ndim: int, x: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from jaxnn.functions.checks import check_tuple
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.windows import Windows
+from jaxnn.layers.layer import apply_layer
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, named
 
@@ -38,19 +39,33 @@ def along_time(layer: Layer) -> SequenceLayer:
     >>> layer.apply(layer.init(jax.random.key(0)), jnp.ones((20, 4, 3))).shape
     (20, 4, 8)
     """
-    apply = getattr(layer, "apply", None)
-    if not isinstance(apply, functools.partial) or not isinstance(apply.args[0], Windows):
+    made = layer.apply.args if isinstance(layer, Layer) and _is_made(layer) else (None,) * 5
+    _, init, _, _, apply = made
+    if apply is None or not isinstance(apply.args[0], Windows):
         raise TypeError(
             f"along_time: layer must be one conv, conv_transpose, max_pool or average_pool, got "
             f"{layer!r}: wrap each one of a serial by itself"
         )
-    windows, *rest = apply.args
     name = call_text("along_time", layer)
-    slide = functools.partial(apply.func, windows._replace(name=name, time=True), *rest)
+    windows, *rest = apply.args
+    windows = windows._replace(name=name, time=True)
+    slide = functools.partial(apply.func, windows, *rest)
+    event_ndim = windows.event_ndim()
+    checked = functools.partial(apply_layer, name, init, event_ndim, "", slide)
     return SequenceLayer(
-        named(name, functools.partial(layer.init)),
-        slide,
-        sequence_unroll_by(run_slide, name, slide),
+        named(name, functools.partial(layer.init), event_ndim),
+        checked,
+        sequence_unroll_by(run_slide, name, checked),
+    )
+
+
+def _is_made(layer: Layer) -> bool:
+    """Whether `make_layer` made it, of a function that knows its own options."""
+    apply = layer.apply
+    return (
+        isinstance(apply, functools.partial)
+        and apply.func is apply_layer
+        and isinstance(apply.args[-1], functools.partial)
     )
 
 

@@ -1,12 +1,19 @@
 """Layers one after the other, and side by side."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import jax
 
-from jaxnn.functions.checks import check_init_key, check_tuple, split_key
+from jaxnn.functions.checks import (
+    check_array,
+    check_flags,
+    check_init_key,
+    check_mask,
+    check_tuple,
+    split_key,
+)
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
 from jaxnn.functions.sequences import clean
@@ -20,6 +27,7 @@ from jaxnn.types import (
     SequenceLayer,
     SequenceUnroll,
     State,
+    facts_of,
     name_of,
     named,
 )
@@ -65,8 +73,9 @@ def serial(*layers: AnyLayer) -> AnyLayer:
     _check_layers("serial", layers)
     _check_pooled_once(layers)
     name = call_text("serial", *layers)
-    init = named(name, functools.partial(init_layers, name, layers))
-    return _layer(layers, init, sequence_unroll_by(run_serial, name, layers))
+    event_ndim = event_ndim_of(layers)
+    init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
+    return _layer(layers, init, sequence_unroll_by(run_serial, name, event_ndim, layers))
 
 
 @overload
@@ -107,8 +116,10 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
         raise ValueError(f"parallel: all layers must pool over time, or none; {given}")
     check_merge("parallel", merge)
     name = call_text("parallel", *layers, merge=None if merge == "concat" else merge)
-    init = named(name, functools.partial(init_layers, name, layers))
-    return _layer(layers, init, sequence_unroll_by(run_parallel, name, layers, merge))
+    known = [facts_of(layer).event_ndim for layer in layers]
+    event_ndim = max((each for each in known if each is not None), default=None)
+    init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
+    return _layer(layers, init, sequence_unroll_by(run_parallel, name, event_ndim, layers, merge))
 
 
 def _layer(
@@ -141,9 +152,14 @@ def apply_layers(
 
 
 def run_serial(
-    name: str, layers: tuple[AnyLayer, ...], params: Params, run: Run
+    name: str,
+    event_ndim: int | None,
+    layers: tuple[AnyLayer, ...],
+    params: Params,
+    run: Run,
 ) -> tuple[State, Any]:
     """Each layer on the output of the one before, with the states of those that have one."""
+    check_flags_of(name, event_ndim, run)
     states, xs, mask, reset = [], run.xs, run.mask, run.reset
     for layer, p, part in _parts(name, layers, params, run):
         part = part._replace(xs=clean(name, xs, mask), mask=mask, reset=reset)
@@ -155,9 +171,15 @@ def run_serial(
 
 
 def run_parallel(
-    name: str, layers: tuple[AnyLayer, ...], merge: Merge, params: Params, run: Run
+    name: str,
+    event_ndim: int | None,
+    layers: tuple[AnyLayer, ...],
+    merge: Merge,
+    params: Params,
+    run: Run,
 ) -> tuple[State, Any]:
     """Every layer on the same input, with the states of those that have one."""
+    check_flags_of(name, event_ndim, run)
     run = run._replace(xs=clean(name, run.xs, run.mask))
     parts = [_run_part(*part) for part in _parts(name, layers, params, run)]
     states, outputs = zip(*parts, strict=True)
@@ -183,8 +205,46 @@ def _run_part(layer: AnyLayer, params: Params, run: Run) -> tuple[State, Any]:
     if isinstance(layer, SequenceLayer):
         state, y = layer.unroll(params, *run[:4], *run[5:])
     else:
-        state, y = (), layer.apply(params, run.xs, run.mask, run.key)
+        state, y = (), layer.apply(params, run.xs, mask_for(layer, run.mask), run.key)
     return state, y if _pools(layer) else _same_steps(layer, y, run.mask)
+
+
+def event_ndim_of(parts: Sequence[Any]) -> int | None:
+    """How many trailing dimensions of its input a chain takes as one thing: None if not known.
+
+    The first part that knows tells, but a layer that acts on the features alone, or entry by entry,
+    leaves it to those after it.
+    """
+    features = None
+    for part in parts:
+        event_ndim, each_step = facts_of(part).event_ndim, facts_of(part).each_step
+        if event_ndim is None and not each_step:
+            return None
+        if event_ndim is not None and not (each_step and event_ndim == 1):
+            return event_ndim
+        features = 1
+    return features
+
+
+def _by_steps(layers: Sequence[Any]) -> bool:
+    return all(facts_of(layer).each_step for layer in layers)
+
+
+def check_flags_of(name: str, event_ndim: int | None, run: Run) -> None:
+    """Raise unless mask and reset cover exactly the time and the batch of xs."""
+    check_array(name, "xs", run.xs)
+    check_mask(name, run.mask, run.xs, event_ndim, "xs")
+    if run.reset is not None and event_ndim is not None:
+        leading = tuple(run.xs.shape[: max(run.xs.ndim - event_ndim, 0)])
+        check_flags(name, "reset", run.reset, leading, "xs")
+
+
+def mask_for(layer: AnyLayer, mask: ArrayLike | None) -> ArrayLike | None:
+    """The mask for a part whose input is clean: none for a layer that acts on each step by itself.
+
+    It could not tell how many dimensions are time and batch where its input has more than features.
+    """
+    return None if facts_of(layer).each_step else mask
 
 
 def _pools(layer: AnyLayer) -> bool:

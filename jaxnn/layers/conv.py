@@ -6,19 +6,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from jaxnn.functions.checks import (
     check_bool,
+    check_callable,
     check_dtype_of,
     check_dtypes,
-    check_init_key,
-    check_key,
-    check_params,
+    check_initializer,
     check_size,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
+from jaxnn.functions.mesh import is_explicit
 from jaxnn.functions.windows import (
+    ALONG_TIME,
     Padding,
     Sizes,
     Windows,
@@ -31,8 +33,9 @@ from jaxnn.functions.windows import (
     spatial_back,
     spatial_last,
 )
-from jaxnn.layers.dense import lecun
-from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
+from jaxnn.layers.dense import lecun, zeros
+from jaxnn.layers.layer import make_layer
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
 
 @exportable
@@ -54,7 +57,7 @@ def conv(
     groups: int = 1,
     bias: bool = True,
     kernel_init: Initializer = lecun,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Layer:
@@ -118,7 +121,7 @@ def conv_transpose(
     groups: int = 1,
     bias: bool = True,
     kernel_init: Initializer = lecun,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Layer:
@@ -168,8 +171,10 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
         if size % groups:
             raise ValueError(f"{kind}: {argument} must divide by groups={groups}, got {size}")
     check_bool(kind, "bias", bias)
+    check_callable(kind, "kernel_init", kernel_init, "an initialiser")
     words = ("valid", "same", "causal") if kind == "conv" else ("valid", "same")
     windows = check_windows(kind, window, stride, padding, dilation, words)
+    bias_init = check_initializer(kind, "bias", bias, bias_init, zeros)
     dtype, param_dtype = check_dtypes(kind, dtype, param_dtype)
     name = call_text(
         kind,
@@ -183,12 +188,11 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
     )
     name = name if bias else f"{name[:-1]}, bias=False)"
     shape = (*windows.sizes, input_size // groups, output_size)
-    init = functools.partial(
-        init_conv, name, shape, kernel_init, bias_init if bias else None, param_dtype
-    )
+    init = functools.partial(init_conv, name, shape, kernel_init, bias_init, param_dtype)
     apply = apply_conv if kind == "conv" else apply_conv_transpose
     windows = windows._replace(name=name)
-    return Layer(named(name, init), functools.partial(apply, windows, groups, dtype))
+    apply = functools.partial(apply, windows, groups, dtype)
+    return make_layer(name, init, apply, windows.event_ndim(), ALONG_TIME)
 
 
 def init_conv(
@@ -200,7 +204,6 @@ def init_conv(
     key: Key,
 ) -> ConvParams:
     """The parameters of a convolution or of its transpose."""
-    check_init_key(name, key)
     kernel_key, bias_key = jax.random.split(key)
     bias = None
     if bias_init is not None:
@@ -214,11 +217,12 @@ def apply_conv(
     dtype: Any,
     params: ConvParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """x * W + b."""
-    x = _checked(windows, groups, dtype, params, x, mask, key)
+    del key
+    x = _checked(windows, groups, dtype, params, x, mask)
     pads = check_fit(windows, x)
     kernel = params.kernel.astype(dtype)
     y = convolve(
@@ -233,11 +237,12 @@ def apply_conv_transpose(
     dtype: Any,
     params: ConvParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """The convolution of x, spread out by the stride, with the flipped kernel."""
-    x = _checked(windows, groups, dtype, params, x, mask, key)
+    del key
+    x = _checked(windows, groups, dtype, params, x, mask)
     cuts = _cuts(windows, [x.shape[axis] for axis in windows.axes(x.ndim)])
     pads = [
         (span - 1 - low, span - 1 - high)
@@ -268,6 +273,26 @@ def convolve(
 
     `spread` puts so many steps, less one of them zeros, between neighbours of x.
     """
+    run = functools.partial(
+        _convolve, pads=pads, strides=strides, dilations=dilations, spread=spread, groups=groups
+    )
+    if not is_explicit(x):
+        return run(x, kernel)
+    # A convolution has no rule for a batch of several axes, or for its gradient, where types say
+    # how arrays are sharded: the compiler lays this one out.
+    batch = jax.typeof(x).sharding.spec[: x.ndim - kernel.ndim + 1]
+    return jax.sharding.auto_axes(run, out_sharding=PartitionSpec(*batch))(x, kernel)
+
+
+def _convolve(
+    x: Array,
+    kernel: Array,
+    pads: Sequence[tuple[Any, Any]],
+    strides: Sequence[int] | None,
+    dilations: Sequence[int] | None,
+    spread: Sequence[int] | None,
+    groups: int,
+) -> Array:
     spatial = "DHW"[5 - kernel.ndim :]
     y = jax.lax.conv_general_dilated(
         merged_batch(x, kernel.ndim - 1),
@@ -289,15 +314,7 @@ def _checked(
     params: ConvParams,
     x: Any,
     mask: ArrayLike | None,
-    key: Key | None,
 ) -> Array:
-    check_key(windows.name, key)
-    check_params(windows.name, params, ConvParams)
-    if params.kernel.shape[:-2] != windows.sizes:
-        raise ValueError(
-            f"{windows.name}: params.kernel must have the shape (*window, in, out) with the window "
-            f"{windows.sizes}, got {params.kernel.shape}"
-        )
     check_dtype_of(windows.name, "x", x, dtype)
     check_image(windows, x, groups * params.kernel.shape[-2])
     return jnp.asarray(clean_image(windows, x, mask))

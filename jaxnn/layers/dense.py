@@ -9,22 +9,23 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import (
+    check_callable,
     check_dtype_of,
     check_dtypes,
     check_features,
-    check_init_key,
-    check_key,
+    check_initializer,
     check_option,
-    check_params,
     check_size,
-    check_tuple,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
-from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
+from jaxnn.functions.users import call_user
+from jaxnn.layers.layer import make_layer
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
 _lecun_normal = jax.nn.initializers.lecun_normal()
+zeros: Initializer = jax.nn.initializers.zeros
 
 
 def lecun(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
@@ -49,7 +50,7 @@ def dense(
     output_size: int,
     bias: bool | str = True,
     kernel_init: Initializer = lecun,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Layer:
@@ -59,7 +60,7 @@ def dense(
       input_size, output_size: features of x and of y.
       bias: True for one number a unit, "shared" for one number for the whole layer (as the
         textbook's drawings have it), False for none.
-      kernel_init, bias_init: initialisers of `jax.nn.initializers`.
+      kernel_init, bias_init: initialisers of `jax.nn.initializers`; by default LeCun and zeros.
       dtype: of x, y and the arithmetic.
       param_dtype: of the parameters; by default dtype, and float32 where that has 16 bits.
 
@@ -79,31 +80,32 @@ def dense(
     """
     input_size = check_size("dense", "input_size", input_size)
     output_size = check_size("dense", "output_size", output_size)
+    check_callable("dense", "kernel_init", kernel_init, "an initialiser")
     shape = _bias_shape("dense", bias, output_size)
+    bias_init = check_initializer("dense", "bias", shape is not None, bias_init, zeros)
     dtype, param_dtype = check_dtypes("dense", dtype, param_dtype)
     name = call_text("dense", input_size, output_size, bias=None if bias is True else bias)
     if bias is False:
         name = f"dense({input_size}, {output_size}, bias=False)"
     sizes = (input_size, output_size)
     init = functools.partial(init_dense, sizes, shape, kernel_init, bias_init, param_dtype)
-    return Layer(named(name, init), functools.partial(apply_dense, name, dtype))
+    return make_layer(name, init, functools.partial(apply_dense, name, dtype), 1)
 
 
 def init_dense(
     sizes: tuple[int, int],
     bias_shape: tuple[int, ...] | None,
     kernel_init: Initializer,
-    bias_init: Initializer,
+    bias_init: Initializer | None,
     dtype: Any,
     key: Key,
 ) -> DenseParams:
     """The parameters of a dense layer."""
-    check_init_key("dense", key)
     kernel_key, bias_key = jax.random.split(key)
     options = {"bias": "shared"} if bias_shape == () else {}
     name = call_text("dense", *sizes, **options)
     bias = None
-    if bias_shape is not None:
+    if bias_shape is not None and bias_init is not None:
         bias = fill(f"{name}: bias_init", bias_init, bias_key, bias_shape, dtype)
     return DenseParams(fill(f"{name}: kernel_init", kernel_init, kernel_key, sizes, dtype), bias)
 
@@ -113,12 +115,11 @@ def apply_dense(
     dtype: Any,
     params: DenseParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """x W + b."""
-    check_key(name, key)
-    check_params(name, params, DenseParams)
+    del key
     check_dtype_of(name, "x", x, dtype)
     check_features(name, "x", x, params.kernel.shape[0])
     y = jnp.matmul(clean(name, x, mask), params.kernel.astype(dtype))
@@ -134,7 +135,7 @@ def mlp(
     output_activation: Callable[[Array], Array] | None = None,
     bias: bool | str = True,
     kernel_init: Initializer = lecun,
-    bias_init: Initializer = jax.nn.initializers.zeros,
+    bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
 ) -> Layer:
@@ -166,17 +167,22 @@ def mlp(
         )
     options = (bias, kernel_init, bias_init, dtype, param_dtype)
     layers = tuple(dense(*pair, *options) for pair in itertools.pairwise(sizes))
-    activations = (*[activation] * (len(layers) - 1), output_activation)
+    check_callable("mlp", "activation", activation)
+    if output_activation is not None:
+        check_callable("mlp", "output_activation", output_activation)
+    hidden = [("activation", activation)] * (len(layers) - 1)
+    activations = (*hidden, ("output_activation", output_activation))
     name = call_text("mlp", sizes)
-    return Layer(
-        named(name, functools.partial(init_mlp, layers)),
-        functools.partial(apply_mlp, name, layers, activations),
+    activations = tuple(
+        None if f is None else functools.partial(call_user, name, argument, f)
+        for argument, f in activations
     )
+    init = functools.partial(init_mlp, layers)
+    return make_layer(name, init, functools.partial(apply_mlp, name, layers, activations), 1)
 
 
 def init_mlp(layers: tuple[Layer, ...], key: Key) -> tuple[DenseParams, ...]:
     """The parameters of each layer, from a key of its own."""
-    check_init_key("mlp", key)
     keys = jax.random.split(key, len(layers))
     return tuple(layer.init(k) for layer, k in zip(layers, keys, strict=True))
 
@@ -187,12 +193,11 @@ def apply_mlp(
     activations: tuple[Callable[[Array], Array] | None, ...],
     params: tuple[DenseParams, ...],
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """The forward pass."""
-    check_key(name, key)
-    check_tuple(name, "params", params, len(layers))
+    del key
     x = clean(name, x, mask)
     for layer, p, activation in zip(layers, params, activations, strict=True):
         x = layer.apply(p, x)

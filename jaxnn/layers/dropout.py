@@ -7,10 +7,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_fraction, check_init_key, check_key, check_tuple
+from jaxnn.functions.checks import check_callable, check_floating, check_fraction
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
-from jaxnn.types import Array, ArrayLike, Key, Layer, Params, named
+from jaxnn.functions.users import call_user, check_leading
+from jaxnn.layers.layer import make_layer, no_params
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 
 
 @factory
@@ -38,10 +40,7 @@ def dropout(rate: float) -> Layer:
     """
     check_fraction("dropout", "rate", rate)
     name = call_text("dropout", rate)
-    return Layer(
-        named(name, functools.partial(init_nothing, name)),
-        functools.partial(apply_dropout, name, rate),
-    )
+    return make_layer(name, no_params, functools.partial(apply_dropout, name, rate))
 
 
 def apply_dropout(
@@ -49,12 +48,12 @@ def apply_dropout(
     rate: float,
     params: Params,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """Dropout where a key is given."""
-    check_tuple(name, "params", params, 0)
-    check_key(name, key)
+    del params
+    check_floating(name, x)
     return drop(rate, clean(name, x, mask), key)
 
 
@@ -83,13 +82,10 @@ def activation(function: Callable[[Array], Array]) -> Layer:
     >>> jaxnn.activation(jax.nn.relu).apply((), jnp.array([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    if not callable(function):
-        raise TypeError(f"activation: function must be a function of an array, got {function!r}")
+    check_callable("activation", "function", function, "a function of an array")
     name = f"activation({getattr(function, '__name__', function)})"
-    return Layer(
-        named(name, functools.partial(init_nothing, name)),
-        functools.partial(apply_activation, name, function),
-    )
+    called = functools.partial(call_user, name, "function", function)
+    return make_layer(name, no_params, functools.partial(apply_activation, name, called))
 
 
 def apply_activation(
@@ -97,16 +93,12 @@ def apply_activation(
     function: Callable[[Array], Array],
     params: Params,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """function(x)."""
-    check_key(name, key)
-    check_tuple(name, "params", params, 0)
-    return function(clean(name, x, mask))
-
-
-def init_nothing(name: str, key: Key) -> tuple[()]:
-    """The parameters of a layer that has none."""
-    check_init_key(name, key)
-    return ()
+    del params, key
+    x = clean(name, x, mask)
+    y = function(x)
+    check_leading(name, "function", y, () if mask is None else tuple(mask.shape), "the steps")
+    return y

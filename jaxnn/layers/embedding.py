@@ -8,18 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.functions.checks import (
-    check_array,
+    check_callable,
     check_dtypes,
-    check_init_key,
-    check_key,
-    check_params,
     check_size,
     is_traced,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
-from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable, named
+from jaxnn.layers.layer import make_layer
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
 _jax_normal = jax.nn.initializers.normal(1.0)
 
@@ -71,20 +69,18 @@ def embedding(
     """
     vocabulary_size = check_size("embedding", "vocabulary_size", vocabulary_size)
     output_size = check_size("embedding", "output_size", output_size)
+    check_callable("embedding", "table_init", table_init, "an initialiser")
     dtype, param_dtype = check_dtypes("embedding", dtype, param_dtype)
     name = call_text("embedding", vocabulary_size, output_size)
     shape = (vocabulary_size, output_size)
-    return Layer(
-        named(name, functools.partial(init_embedding, shape, table_init, param_dtype)),
-        functools.partial(apply_embedding, name, dtype),
-    )
+    init = functools.partial(init_embedding, shape, table_init, param_dtype)
+    return make_layer(name, init, functools.partial(apply_embedding, name, dtype), 0)
 
 
 def init_embedding(
     shape: tuple[int, int], table_init: Initializer, dtype: Any, key: Key
 ) -> EmbeddingParams:
     """The table."""
-    check_init_key("embedding", key)
     where = f"{call_text('embedding', *shape)}: table_init"
     return EmbeddingParams(fill(where, table_init, key, shape, dtype))
 
@@ -94,13 +90,11 @@ def apply_embedding(
     dtype: Any,
     params: EmbeddingParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """table[x]."""
-    check_key(name, key)
-    check_params(name, params, EmbeddingParams)
-    check_array(name, "x", x)
+    del key
     if not jnp.issubdtype(x.dtype, jnp.integer):
         raise TypeError(f"{name}: x must be integers, the tokens, got {x.dtype}")
     x = clean(name, x, mask)

@@ -6,13 +6,12 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_key, check_size, check_tuple, state_dtype
+from jaxnn.functions.checks import check_floating, check_size, state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
-from jaxnn.functions.windows import check_event, check_leading
-from jaxnn.layers.dropout import init_nothing
-from jaxnn.layers.pool import check_floating
-from jaxnn.types import Array, ArrayLike, Key, Layer, Params, named
+from jaxnn.functions.windows import check_event
+from jaxnn.layers.layer import make_layer, no_params
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 
 
 @factory
@@ -45,8 +44,8 @@ def global_average_pool(event_ndim: int) -> Layer:
             "got 1"
         )
     name = call_text("global_average_pool", event_ndim)
-    init = named(name, functools.partial(init_nothing, name))
-    return Layer(init, functools.partial(apply_global_average_pool, name, event_ndim))
+    apply = functools.partial(apply_global_average_pool, name, event_ndim)
+    return make_layer(name, no_params, apply, event_ndim, "; use pool_over_time for steps")
 
 
 def apply_global_average_pool(
@@ -54,11 +53,12 @@ def apply_global_average_pool(
     event_ndim: int,
     params: Params,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """The means."""
-    x = _checked_event(name, event_ndim, params, x, mask, key, "; use pool_over_time for steps")
+    del params, key
+    x = _checked_event(name, event_ndim, x, mask)
     check_floating(name, x)
     spatial = tuple(range(x.ndim - event_ndim, x.ndim - 1))
     return jnp.mean(x, spatial, dtype=state_dtype(x.dtype)).astype(x.dtype)
@@ -87,8 +87,9 @@ def flatten(event_ndim: int) -> Layer:
     """
     event_ndim = check_size("flatten", "event_ndim", event_ndim)
     name = call_text("flatten", event_ndim)
-    init = named(name, functools.partial(init_nothing, name))
-    return Layer(init, functools.partial(apply_flatten, name, event_ndim))
+    return make_layer(
+        name, no_params, functools.partial(apply_flatten, name, event_ndim), event_ndim
+    )
 
 
 def apply_flatten(
@@ -96,26 +97,16 @@ def apply_flatten(
     event_ndim: int,
     params: Params,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """One reshape."""
-    x = _checked_event(name, event_ndim, params, x, mask, key)
+    del params, key
+    x = _checked_event(name, event_ndim, x, mask)
     batch, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
     return x.reshape(*batch, math.prod(event))
 
 
-def _checked_event(
-    name: str,
-    event_ndim: int,
-    params: Params,
-    x: Any,
-    mask: ArrayLike | None,
-    key: Key | None,
-    hint: str = "",
-) -> Array:
-    check_key(name, key)
-    check_tuple(name, "params", params, 0)
+def _checked_event(name: str, event_ndim: int, x: Any, mask: ArrayLike | None) -> Array:
     check_event(name, event_ndim, x)
-    check_leading(name, mask, x.ndim - event_ndim, hint)
     return jnp.asarray(clean(name, x, mask))

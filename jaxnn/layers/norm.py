@@ -10,16 +10,15 @@ from jaxnn.functions.checks import (
     check_dtype_of,
     check_dtypes,
     check_features,
-    check_init_key,
-    check_key,
-    check_params,
+    check_number,
     check_size,
     state_dtype,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
-from jaxnn.functions.windows import check_event, check_leading
-from jaxnn.types import Array, ArrayLike, Key, Layer, exportable, named
+from jaxnn.functions.windows import check_event
+from jaxnn.layers.layer import make_layer
+from jaxnn.types import Array, ArrayLike, Key, Layer, exportable
 
 
 @exportable
@@ -58,17 +57,16 @@ def layer_norm(
     [-1.0, 1.0]
     """
     size = check_size("layer_norm", "size", size)
+    epsilon = check_number("layer_norm", "epsilon", epsilon, above=0)
     dtype, param_dtype = check_dtypes("layer_norm", dtype, param_dtype)
     name = call_text("layer_norm", size)
-    return Layer(
-        named(name, functools.partial(init_norm, name, size, param_dtype)),
-        functools.partial(apply_layer_norm, name, epsilon, dtype),
-    )
+    init = functools.partial(init_norm, size, param_dtype)
+    return make_layer(name, init, functools.partial(apply_layer_norm, name, epsilon, dtype), 1)
 
 
-def init_norm(name: str, size: int, dtype: Any, key: Key) -> NormParams:
+def init_norm(size: int, dtype: Any, key: Key) -> NormParams:
     """Scale one, bias zero."""
-    check_init_key(name, key)
+    del key
     return NormParams(jnp.ones(size, dtype), jnp.zeros(size, dtype))
 
 
@@ -78,12 +76,11 @@ def apply_layer_norm(
     dtype: Any,
     params: NormParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """Normalise, scale, shift."""
-    check_key(name, key)
-    check_params(name, params, NormParams)
+    del key
     check_dtype_of(name, "x", x, dtype)
     check_features(name, "x", x, params.scale.shape[0])
     x = jnp.asarray(clean(name, x, mask)).astype(state_dtype(dtype))
@@ -133,14 +130,14 @@ def group_norm(
     size = check_size("group_norm", "size", size)
     groups = check_size("group_norm", "groups", groups)
     event_ndim = check_size("group_norm", "event_ndim", event_ndim)
+    epsilon = check_number("group_norm", "epsilon", epsilon, above=0)
     if size % groups:
         raise ValueError(f"group_norm: size must divide by groups={groups}, got {size}")
     dtype, param_dtype = check_dtypes("group_norm", dtype, param_dtype)
     name = call_text("group_norm", size, groups, event_ndim)
-    return Layer(
-        named(name, functools.partial(init_norm, name, size, param_dtype)),
-        functools.partial(apply_group_norm, name, groups, event_ndim, epsilon, dtype),
-    )
+    init = functools.partial(init_norm, size, param_dtype)
+    apply = functools.partial(apply_group_norm, name, groups, event_ndim, epsilon, dtype)
+    return make_layer(name, init, apply, event_ndim)
 
 
 def apply_group_norm(
@@ -151,16 +148,14 @@ def apply_group_norm(
     dtype: Any,
     params: NormParams,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """Normalise, scale, shift."""
-    check_key(name, key)
-    check_params(name, params, NormParams)
+    del key
     check_dtype_of(name, "x", x, dtype)
     check_event(name, event_ndim, x)
     check_features(name, "x", x, params.scale.shape[0])
-    check_leading(name, mask, x.ndim - event_ndim)
     x = jnp.asarray(clean(name, x, mask)).astype(state_dtype(dtype))
     parts = x.reshape(*x.shape[:-1], groups, x.shape[-1] // groups)
     axes = (*range(x.ndim - event_ndim, x.ndim - 1), x.ndim)

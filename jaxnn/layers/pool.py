@@ -8,14 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import (
-    check_key,
-    check_tuple,
-    state_dtype,
-)
+from jaxnn.functions.checks import check_floating, state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import expand_to
 from jaxnn.functions.windows import (
+    ALONG_TIME,
     Padding,
     Sizes,
     Windows,
@@ -25,8 +22,8 @@ from jaxnn.functions.windows import (
     check_windows,
     clean_image,
 )
-from jaxnn.layers.dropout import init_nothing
-from jaxnn.types import Array, ArrayLike, Key, Layer, Params, named
+from jaxnn.layers.layer import make_layer, no_params
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 
 
 @factory
@@ -108,19 +105,22 @@ def _pool(kind: str, apply: Callable[..., Array], window: Any, stride: Any, padd
     name = call_text(
         kind, windows.sizes, stride=stride, padding=None if padding == "valid" else padding
     )
-    init = named(name, functools.partial(init_nothing, name))
-    return Layer(init, functools.partial(apply, windows._replace(name=name)))
+    windows = windows._replace(name=name)
+    return make_layer(
+        name, no_params, functools.partial(apply, windows), windows.event_ndim(), ALONG_TIME
+    )
 
 
 def apply_max_pool(
     windows: Windows,
     params: Params,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """The maxima; zeros for windows without a valid step."""
-    x = _checked(windows, params, x, mask, key)
+    del params, key
+    x = _checked(windows, x, mask)
     lowest = jnp.array(-jnp.inf, x.dtype)
     if mask is not None:
         x = jnp.where(expand_to(mask, x), x, lowest)
@@ -134,31 +134,22 @@ def apply_average_pool(
     windows: Windows,
     params: Params,
     x: Any,
-    mask: ArrayLike | None = None,
-    key: Key | None = None,
+    mask: ArrayLike | None,
+    key: Key | None,
 ) -> Array:
     """The means; zeros for windows without a valid step."""
-    x = _checked(windows, params, x, mask, key)
+    del params, key
+    x = _checked(windows, x, mask)
     exact = x.astype(state_dtype(x.dtype))
     counts = jnp.maximum(_counts(windows, exact, mask), jnp.ones((), exact.dtype))
     y = (_reduce(windows, exact, 0, jax.lax.add) / counts).astype(x.dtype)
     return check_steps(windows, y, mask)
 
 
-def _checked(
-    windows: Windows, params: Params, x: Any, mask: ArrayLike | None, key: Key | None
-) -> Array:
-    check_key(windows.name, key)
-    check_tuple(windows.name, "params", params, 0)
+def _checked(windows: Windows, x: Any, mask: ArrayLike | None) -> Array:
     check_image(windows, x)
     check_floating(windows.name, x)
     return jnp.asarray(clean_image(windows, x, mask))
-
-
-def check_floating(name: str, x: Any) -> None:
-    """Raise TypeError unless x is floating."""
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{name}: x must be floating, got {x.dtype}: cast it with x.astype(float)")
 
 
 def _reduce(windows: Windows, x: Array, first: float, join: Callable[..., Any]) -> Array:

@@ -9,7 +9,7 @@ from jaxnn.functions.checks import check_array, check_key, check_option, check_t
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import expand_to, masked_last, masked_max, masked_mean
 from jaxnn.layers.composition import apply_layers
-from jaxnn.layers.dropout import init_nothing
+from jaxnn.layers.layer import init_checked, no_params
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.types import Array, Params, SequenceLayer, State, named
 
@@ -47,7 +47,7 @@ def pool_over_time(how: str) -> SequenceLayer:
     check_option("pool_over_time", "how", how, tuple(POOLS))
     name = call_text("pool_over_time", how)
     unroll = sequence_unroll_by(run_pool, name, how)
-    init = named(name, functools.partial(init_nothing, name))
+    init = named(name, functools.partial(init_checked, name, no_params), 1)
     return SequenceLayer(init, functools.partial(apply_layers, unroll), unroll, pools=True)
 
 

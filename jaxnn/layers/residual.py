@@ -5,11 +5,22 @@ from typing import Any, overload
 
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, shape_text
+from jaxnn.functions.checks import check_array, check_fits, shape_text
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
 from jaxnn.recurrence.run import Run, sequence_unroll_by, unroll_by
-from jaxnn.types import Array, ArrayLike, Cell, Key, Layer, Params, SequenceLayer, State, named
+from jaxnn.types import (
+    Array,
+    ArrayLike,
+    Cell,
+    Key,
+    Layer,
+    Params,
+    SequenceLayer,
+    State,
+    facts_of,
+    named,
+)
 
 
 @overload
@@ -53,7 +64,8 @@ def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cel
     if not isinstance(inner, (Layer, SequenceLayer, Cell)):
         raise TypeError(f"residual: inner must be a Layer or a Cell, got {inner!r}")
     name = call_text("residual", inner)
-    init = named(name, functools.partial(inner.init))
+    facts = facts_of(inner)
+    init = named(name, functools.partial(inner.init), facts.event_ndim, facts.each_step)
     if isinstance(inner, Cell):
         return Cell(
             init,
@@ -75,8 +87,10 @@ def _apply_layer(
     mask: ArrayLike | None = None,
     key: Key | None = None,
 ) -> Array:
-    x = clean(name, x, mask)
-    return _add(name, x, inner.apply(params, x, mask, key))
+    check_array(name, "x", x)
+    check_fits(name, "x", x)
+    y = inner.apply(params, x, mask, key)  # which checks the mask
+    return _add(name, clean(name, x, mask), y)
 
 
 def _apply_cell(

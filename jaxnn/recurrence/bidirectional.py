@@ -9,18 +9,30 @@ import jax.numpy as jnp
 from jaxnn.functions.checks import (
     check_bool,
     check_init_key,
-    check_params,
     check_tuple,
     split_key,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
+from jaxnn.functions.parameters import check_kind
 from jaxnn.layers.composition import apply_layers
+from jaxnn.recurrence.checked import check_sequence
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.recurrence.scan import where
-from jaxnn.recurrence.split import Split, prepare_both
-from jaxnn.recurrence.unroll import begin, recurrence_of, run_projected
-from jaxnn.types import Array, Cell, Key, Params, SequenceLayer, State, exportable, name_of, named
+from jaxnn.recurrence.split import Split, prepare_both, same_functions
+from jaxnn.recurrence.unroll import recurrence_of, run_projected
+from jaxnn.types import (
+    Array,
+    Cell,
+    Key,
+    Params,
+    SequenceLayer,
+    State,
+    exportable,
+    facts_of,
+    name_of,
+    named,
+)
 
 
 @exportable
@@ -74,9 +86,15 @@ def bidirectional(
     check_merge("bidirectional", merge)
     shown = None if merge == "concat" else merge
     name = call_text("bidirectional", forward, backward, merge=shown)
+    event_ndim = facts_of(forward).event_ndim
+    if facts_of(backward).event_ndim not in (event_ndim, None) and event_ndim is not None:
+        raise ValueError(
+            f"bidirectional: forward and backward must take one kind of input, got {forward} and "
+            f"{backward}"
+        )
     unroll = sequence_unroll_by(run_bidirectional, name, forward, backward, merge)
     return SequenceLayer(
-        named(name, functools.partial(init_bidirectional, forward, backward)),
+        named(name, functools.partial(init_bidirectional, forward, backward), event_ndim),
         functools.partial(apply_layers, unroll),
         unroll,
     )
@@ -93,7 +111,7 @@ def run_bidirectional(
     name: str, forward: Cell, backward: Cell, merge: Merge, params: BidirectionalParams, run: Run
 ) -> tuple[State, Array]:
     """Both directions, their final states, and the merged outputs."""
-    check_params(name, params, BidirectionalParams)
+    check_kind(name, params, BidirectionalParams)
     for argument, value in (("state", run.state), ("start", run.start)):
         if value is not None:
             check_tuple(name, argument, value, 2)
@@ -102,9 +120,9 @@ def run_bidirectional(
     left_key, right_key = split_key(name, run.key, 2)
     left_run = run._replace(state=left_state, key=left_key, start=left_start)
     right_run = run._replace(state=right_state, key=right_key, start=right_start, reverse=True)
-    split = recurrence_of(forward)
-    if isinstance(split, Split) and recurrence_of(backward) is split:
-        (first, left), (last, right) = _run_pair(split, params, left_run, right_run)
+    one, other = recurrence_of(forward), recurrence_of(backward)
+    if isinstance(one, Split) and isinstance(other, Split) and same_functions(one, other):
+        (first, left), (last, right) = _run_pair((one, other), params, left_run, right_run)
     else:
         first, left = forward.unroll(params.forward, *left_run)
         last, right = backward.unroll(params.backward, *right_run)
@@ -115,13 +133,16 @@ def run_bidirectional(
 
 
 def _run_pair(
-    split: Split, params: BidirectionalParams, left_run: Run, right_run: Run
+    splits: tuple[Split, Split], params: BidirectionalParams, left_run: Run, right_run: Run
 ) -> list[tuple[State, Any]]:
-    """One split in both directions, its input projected once for both."""
-    left, right = begin(split, params[0], left_run), begin(split, params[1], right_run)
-    projected = prepare_both(split, *params, left[0].xs)
-    parts = zip(params, projected, (left, right), strict=True)
-    return [run_projected(split, each, inputs, *begun) for each, inputs, begun in parts]
+    """Two splits of the same functions in both directions, their input projected once for both."""
+    begun = [
+        check_sequence(f"{split.name}.unroll", split, each, run)
+        for split, each, run in zip(splits, params, (left_run, right_run), strict=True)
+    ]
+    projected = prepare_both(splits[0], *params, begun[0][0].xs)
+    parts = zip(splits, params, projected, begun, strict=True)
+    return [run_projected(split, each, inputs, *given) for split, each, inputs, given in parts]
 
 
 @factory
@@ -146,16 +167,20 @@ def recurrent(cell: Cell, reverse: bool = False) -> SequenceLayer:
     """
     check_cell("recurrent", "cell", cell)
     check_bool("recurrent", "reverse", reverse)
-    unroll = sequence_unroll_by(run_recurrent, cell, reverse)
+    name = call_text("recurrent", cell, reverse=reverse)
+    unroll = sequence_unroll_by(run_recurrent, name, cell, reverse)
     return SequenceLayer(
-        named(call_text("recurrent", cell, reverse=reverse), functools.partial(cell.init)),
+        named(name, functools.partial(cell.init), facts_of(cell).event_ndim),
         functools.partial(apply_layers, unroll),
         unroll,
     )
 
 
-def run_recurrent(cell: Cell, reverse: bool, params: Params, run: Run) -> tuple[State, Any]:
+def run_recurrent(
+    name: str, cell: Cell, reverse: bool, params: Params, run: Run
+) -> tuple[State, Any]:
     """The cell's `unroll` in one direction."""
+    del name
     return cell.unroll(params, *run._replace(reverse=reverse))
 
 

@@ -15,10 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.mesh import on_mesh
+from jaxnn.functions.pinned import pinned
 from jaxnn.functions.tangents import jvp_along
 from jaxnn.recurrence.path import run_split
 from jaxnn.recurrence.scan import Edges
-from jaxnn.recurrence.split import Split, prepare
+from jaxnn.recurrence.split import Split, prepare, prepare_all
 from jaxnn.types import Params, State
 
 LARGE, BLOCK = 2**24, 2**22
@@ -49,7 +50,7 @@ def _steps_of_a_block(split: Split, params: Params, xs: Any) -> int | None:
 def _run_whole(
     split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Edges
 ) -> tuple[State, Any]:
-    return run_split(split, reverse, params, prepare(split, params, xs), state, start, at)
+    return run_split(split, reverse, params, prepare_all(split, params, xs), state, start, at)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -77,14 +78,16 @@ def _run_blocks(
         for part in (slice(rest), slice(rest, None))
     )
     if not rest:
-        return blocks(state, others)
-    if reverse:
-        state, right = blocks(state, others)
-        state, left = block(state, first)
+        result = blocks(state, others)
+    elif reverse:
+        after, right = blocks(state, others)
+        after, left = block(after, first)
+        result = after, jax.tree.map(lambda *parts: jnp.concatenate(parts), left, right)
     else:
-        state, left = block(state, first)
-        state, right = blocks(state, others)
-    return state, jax.tree.map(lambda *parts: jnp.concatenate(parts), left, right)
+        after, left = block(state, first)
+        after, right = blocks(after, others)
+        result = after, jax.tree.map(lambda *parts: jnp.concatenate(parts), left, right)
+    return pinned(result, (params, xs, state, start, at))
 
 
 @functools.partial(_run_blocks.defjvp, symbolic_zeros=True)
@@ -92,4 +95,6 @@ def _run_blocks_jvp(
     split: Split, reverse: bool, steps: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     """That of the sequence in one piece, along what moves."""
-    return jvp_along(functools.partial(_run_whole, split, reverse), primals, tangents)
+    whole = functools.partial(_run_whole, split, reverse)
+    result, dots = jvp_along(whole, primals, tangents)
+    return pinned(result, primals), dots

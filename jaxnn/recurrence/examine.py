@@ -8,20 +8,22 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxnn.recurrence.pointwise import Pointwise, take_apart
-from jaxnn.recurrence.promises import closes_over_traced, inlined, is_linear, is_read
+from jaxnn.recurrence.promises import inlined, is_closed, is_linear, is_read
 from jaxnn.types import State
 
 
 class Recurrence(NamedTuple):
     """A split that keeps its promises, and what the rule knows of it.
 
-    `mix(weights, state)` and `combine(params, projected, mixed, state)` are its functions; the
-    flags say, leaf by leaf, which weights `mix` reads, which states a derivative needs or the
-    output reads, and which the output reads; `bilinear`, whether `mix` is linear in its weights.
+    `mix(weights, state)` and `combine(params, projected, mixed, state)` are its functions, and
+    `mix_all(weights, states)` is mix for the states of all steps at once. The flags say, leaf by
+    leaf, which weights `mix` reads, which states a derivative needs or the output reads, and which
+    the output reads; `bilinear`, whether `mix` is linear in its weights.
     """
 
     name: str
     mix: Callable[[Any, State], Any]
+    mix_all: Callable[[Any, State], Any]
     combine: Callable[[Any, Any, Any, State], State]
     pointwise: Pointwise
     weights: list[bool]
@@ -37,6 +39,7 @@ class Recurrence(NamedTuple):
 def examine(
     name: str,
     mix: Callable[[Any, State], Any],
+    mix_all: Callable[[Any, State], Any],
     combine: Callable[[Any, Any, Any, State], State],
     output: Callable[[State], Any],
     params: tuple[Any, Any],
@@ -48,6 +51,7 @@ def examine(
     Args:
       name: the cell, for errors.
       mix, combine, output: its functions, as they run in the loop.
+      mix_all: mix for all steps at once.
       params: those of mix, and those of combine.
       projected, state: of one step; shapes will do.
     """
@@ -56,7 +60,7 @@ def examine(
     mixing = closed.jaxpr
     count = len(jax.tree.leaves(for_mix))
     weights, states = mixing.invars[:count], mixing.invars[count:]
-    if closes_over_traced(closed) or not is_linear(mixing, states):
+    if not is_closed(closed) or not is_linear(mixing, states):
         return None
     mixed = jax.eval_shape(mix, for_mix, state)
     showing, reads = inlined(output, state).jaxpr, is_read(mixing, weights)
@@ -68,6 +72,7 @@ def examine(
     return Recurrence(
         name,
         mix,
+        mix_all,
         combine,
         pointwise,
         weights=reads,

@@ -5,12 +5,13 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jaxnn.functions.checks import check_key, check_size
+from jaxnn.functions.checks import check_callable, check_size, check_state
 from jaxnn.functions.factory import factory
-from jaxnn.recurrence.run import unroll_by
+from jaxnn.functions.users import call_user
+from jaxnn.recurrence.checked import Plain
 from jaxnn.recurrence.split import Split, hidden
-from jaxnn.recurrence.unroll import Plain, cell_of, init_checked, run_recurrence
-from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State, named
+from jaxnn.recurrence.unroll import cell_of
+from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State
 
 
 @factory
@@ -48,15 +49,13 @@ def cell(
     >>> ys[:, 0].tolist()
     [0.5, 0.75, 0.875]
     """
-    name = getattr(apply, "__name__", "cell")
-    event_ndim = _check_event_ndim("cell", event_ndim)
-    plain = Plain(name, _with_key(apply), initial_state, event_ndim)
-    return Cell(
-        named(f"cell({name})", functools.partial(init_checked, f"cell({name})", init)),
-        functools.partial(_apply_plain, plain),
-        initial_state,
-        unroll_by(run_recurrence, plain),
-    )
+    _check_functions("cell", init=init, apply=apply, initial_state=initial_state)
+    event_ndim = check_event_ndim("cell", event_ndim)
+    name = f"cell({getattr(apply, '__name__', 'apply')})"
+    step = functools.partial(call_user, name, "apply", _with_key(apply))
+    own = functools.partial
+    plain = Plain(name, step, own(_initial_state, name, initial_state), event_ndim)
+    return cell_of(plain, own(call_user, name, "init", init))
 
 
 @factory
@@ -73,10 +72,9 @@ def split_cell(
 
     Args:
       init: `init(key)` gives the parameters, any pytree.
-      project: `project(params, x)`, what depends on the input only; x comes with a time axis in
-        front, or without. Gives an array, or a tuple of one for each gate.
-      mix: `mix(params, state)`, what is linear in the state: the matmul of the loop. The state may
-        have any number of leading dimensions.
+      project: `project(params, x)`, what depends on the input only, for one step. Gives an array,
+        or a tuple of one for each gate.
+      mix: `mix(params, state)`, what is linear in the state: the matmul of the loop.
       combine: `combine(params, projected, mixed, state)` gives the new state, unit by unit; it may
         also multiply by a matrix of the parameters.
       initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
@@ -100,22 +98,48 @@ def split_cell(
     >>> ys.shape
     (5, 3, 2)
     """
+    functions = {"project": project, "mix": mix, "combine": combine, "output": output}
+    _check_functions("split_cell", init=init, initial_state=initial_state, **functions)
+    event_ndim = check_event_ndim("split_cell", event_ndim)
     name = f"split_cell({getattr(combine, '__name__', 'combine')})"
-    event_ndim = _check_event_ndim("split_cell", event_ndim)
-    return cell_of(Split(name, project, mix, combine, initial_state, output, event_ndim), init)
+    own = functools.partial
+    called = {each: own(call_user, name, each, function) for each, function in functions.items()}
+    called["combine"] = own(_combine, name, called["combine"])
+    first = own(_initial_state, name, initial_state)
+    split = Split(name, initial_state=first, event_ndim=event_ndim, **called)
+    return cell_of(split, own(call_user, name, "init", init))
 
 
-def _check_event_ndim(name: str, event_ndim: Any) -> int:
+def _check_functions(name: str, **functions: Any) -> None:
+    for argument, function in functions.items():
+        check_callable(name, argument, function)
+
+
+def _initial_state(
+    name: str, initial_state: InitialState, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    return call_user(name, "initial_state", initial_state, params, batch_shape)
+
+
+def _combine(
+    name: str,
+    combine: Callable[[Params, Any, Any, State], State],
+    params: Params,
+    projected: Any,
+    mixed: Any,
+    state: State,
+) -> State:
+    """The new state, like the old one."""
+    new = combine(params, projected, mixed, state)
+    check_state(name, "the new state", new, state, ": combine must keep its shapes and dtypes")
+    return new
+
+
+def check_event_ndim(name: str, event_ndim: Any) -> int:
+    """0 or a positive integer, as an int."""
     if event_ndim == 0 and not isinstance(event_ndim, bool):
         return 0
     return check_size(name, "event_ndim", event_ndim)
-
-
-def _apply_plain(
-    plain: Plain, params: Params, state: State, x: Any, key: Key | None = None
-) -> tuple[State, Any]:
-    check_key(plain.name, key)
-    return plain.step(params, state, x, key)
 
 
 def _with_key(apply: Callable[..., tuple[State, Any]]) -> CellApply:

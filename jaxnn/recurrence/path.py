@@ -7,9 +7,10 @@ import jax
 
 from jaxnn.functions.mesh import outline_of_step
 from jaxnn.recurrence.examine import examine
+from jaxnn.recurrence.promises import acts_on_each
 from jaxnn.recurrence.rule import recur
 from jaxnn.recurrence.scan import Edges, Step, laid_out, scan
-from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, shown_by
+from jaxnn.recurrence.split import Split, mixed_by, one_step, over_steps, parameters, shown_by
 from jaxnn.recurrence.weights import restore
 from jaxnn.types import Params, State
 
@@ -42,8 +43,12 @@ def run_split(
     state, start = laid_out(step, projected, state, start)
     mix = functools.partial(mixed_by, split)
     one = outline_of_step(projected)
-    recurrence = examine(split.name, mix, split.combine, output, both, one, state)
-    if recurrence is None:
+    mix_all = over_steps(split, mix, (None, 0))
+    recurrence = examine(split.name, mix, mix_all, split.combine, output, both, one, state)
+    # At a masked step the rule shows the state that is kept, the plain scan the one that is not:
+    # both are zeros in the end, unless the output of one sequence reads the state of another.
+    alone = at.valid is None or acts_on_each(output, at.valid.ndim - 1, state)
+    if recurrence is None or not alone:
         return run_plain(split.name, step, projected, state, start, at, reverse)
     final, shown = recur(recurrence, reverse, both, projected, state, start, at)
     time = jax.tree.leaves(projected)[0].shape[0]

@@ -22,7 +22,7 @@ import jax
 from jax.extend.core import Var
 
 from jaxnn.recurrence.fewest import compute, fewest
-from jaxnn.recurrence.promises import closes_over_traced, depending, inlined, is_floating, is_in
+from jaxnn.recurrence.promises import depending, inlined, is_closed, is_floating, is_in
 from jaxnn.recurrence.walk import NotPointwiseError, Product, Row, Source, Walk
 
 
@@ -71,7 +71,7 @@ def take_apart(
     counts = [len(jax.tree.leaves(part)) for part in arguments]
     combined = inlined(combine, *arguments)
     walk = Walk(combined.jaxpr, combined.consts, counts)
-    if closes_over_traced(combined) or not all(map(is_floating, walk.old)):
+    if not is_closed(combined) or not all(map(is_floating, walk.old)):
         return None
     try:
         traced = inlined(walk.step, *jax.tree.leaves(arguments))

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from jaxnn.functions.checks import is_traced
@@ -60,30 +61,36 @@ def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
         return jax.tree.leaves(function(*structure.unflatten(leaves)))
 
     closed = jax.make_jaxpr(flat)(*leaves)
-    done: dict[Any, tuple[list[Any], Any]] = {}
 
-    def run(jaxpr: Jaxpr, consts: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-        env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *values), strict=True))
-        for eqn in jaxpr.eqns:
-            operands = read(env, eqn.invars)
-            if eqn.primitive.name == "jit":
-                called = eqn.params["jaxpr"]
-                results = run(called.jaxpr, called.consts, operands)
-            else:
-                same = _signature(eqn, operands)
-                if same not in done:  # the operands stay beside the results, for their ids' sake
-                    done[same] = run_eqn(eqn, operands), operands
-                results, _ = done[same]
-            env |= zip(eqn.outvars, results, strict=True)
-        return read(env, jaxpr.outvars)
+    def once(*values: Any) -> list[Any]:
+        return _run_once({}, closed.jaxpr, closed.consts, values)
 
-    return jax.make_jaxpr(lambda *values: run(closed.jaxpr, closed.consts, values))(*leaves)
+    return jax.make_jaxpr(once)(*leaves)
+
+
+def _run_once(
+    done: dict[Any, tuple[list[Any], Any]], jaxpr: Jaxpr, consts: Sequence[Any], values: Any
+) -> list[Any]:
+    """The results of a jaxpr; those of equations that compute the same are taken from `done`."""
+    env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *values), strict=True))
+    for eqn in jaxpr.eqns:
+        operands = read(env, eqn.invars)
+        if eqn.primitive.name == "jit":
+            called = eqn.params["jaxpr"]
+            results = _run_once(done, called.jaxpr, called.consts, operands)
+        else:
+            same = _signature(eqn, operands)
+            if same not in done:  # the operands stay beside the results, for their ids' sake
+                done[same] = run_eqn(eqn, operands), operands
+            results, _ = done[same]
+        env |= zip(eqn.outvars, results, strict=True)
+    return read(env, jaxpr.outvars)
 
 
 def _signature(eqn: JaxprEqn, operands: Sequence[Any]) -> Any:
     """Equal for equations that compute the same, as far as can be seen."""
     values = tuple(
-        (atom.aval, str(atom.val)) if isinstance(atom, Literal) else id(value)
+        (atom.aval, np.asarray(atom.val).tobytes()) if isinstance(atom, Literal) else id(value)
         for atom, value in zip(eqn.invars, operands, strict=True)
     )
     try:
@@ -93,15 +100,20 @@ def _signature(eqn: JaxprEqn, operands: Sequence[Any]) -> Any:
     return eqn.primitive, values, params
 
 
-def closes_over_traced(closed: ClosedJaxpr) -> bool:
-    """Whether a function reads a traced array that is no argument: a rule would not see it."""
-    return any(map(is_traced, closed.consts))
+def is_closed(closed: ClosedJaxpr) -> bool:
+    """Whether a function does nothing but compute with its arguments.
+
+    A rule would not see a traced array that is none of them, and would run again, or not at all,
+    what a function does beside (a `jax.debug.print`).
+    """
+    return not closed.effects and not any(map(is_traced, closed.consts))
 
 
 def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
-    """The results of one equation."""
+    """The results of one equation, in the mesh that it was traced in."""
     params = eqn.primitive.get_bind_params(eqn.params)
-    results = eqn.primitive.bind(*operands, **params)
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*operands, **params)
     return list(results) if eqn.primitive.multiple_results else [results]
 
 
@@ -151,22 +163,56 @@ def is_linear(jaxpr: Jaxpr, variables: Iterable[Var]) -> bool:
     return all(is_in(linear, atom) for atom in jaxpr.outvars)
 
 
-def is_pointwise(eqn: JaxprEqn, moving: Sequence[bool], fixed: Sequence[bool]) -> bool:
+def is_pointwise(
+    eqn: JaxprEqn, moving: Sequence[bool], fixed: Sequence[bool], rules: bool = True
+) -> bool:
     """Whether an equation acts place by place on the operands that are marked.
 
-    Those that move have the shape of the result; those that are fixed may be broadcast to it.
+    Those that move have the shape of the result; those that are fixed may be broadcast to it. With
+    `rules`, so does the derivative that a `custom_jvp` function brings along.
     """
     name = eqn.primitive.name
     if name in CALLS:
-        called, marks = eqn.params[CALLS[name]].jaxpr, map(operator.or_, moving, fixed)
-        every = depending(called, itertools.compress(called.invars, marks))
-        steps = ((each, [is_in(every, atom) for atom in each.invars]) for each in called.eqns)
-        return all(
-            is_pointwise(each, which, [False] * len(which)) for each, which in steps if any(which)
-        )
+        marks = list(map(operator.or_, moving, fixed))
+        called = eqn.params[CALLS[name]].jaxpr
+        if not _all_pointwise(called, itertools.compress(called.invars, marks), rules):
+            return False
+        return name != "custom_jvp_call" or not rules or _has_pointwise_rule(eqn, marks)
     shapes = {_shape(atom) for atom in itertools.compress(eqn.invars, moving)}
     shapes |= {_shape(var) for var in eqn.outvars}
     return name in POINTWISE | COMPARISONS and len(shapes) == 1
+
+
+def _all_pointwise(jaxpr: Jaxpr, variables: Iterable[Var], rules: bool) -> bool:
+    """Whether the results of a jaxpr come place by place from some of its variables."""
+    every = depending(jaxpr, variables)
+    needed = {atom for atom in jaxpr.outvars if not isinstance(atom, Literal)}
+    for eqn in reversed(jaxpr.eqns):
+        which = [is_in(every, atom) for atom in eqn.invars]
+        if not any(which) or needed.isdisjoint(eqn.outvars):
+            continue
+        if not is_pointwise(eqn, which, [False] * len(which), rules):
+            return False
+        needed.update(atom for atom in eqn.invars if not isinstance(atom, Literal))
+    return True
+
+
+def _has_pointwise_rule(eqn: JaxprEqn, marks: Sequence[bool]) -> bool:
+    """Whether the derivative that a `custom_jvp` function brings along acts place by place too."""
+    outlines = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in eqn.invars]
+    places = [n for n, marked in enumerate(marks) if marked and is_floating(eqn.invars[n])]
+
+    def tangents(operands: list[Any], dots: list[Any]) -> list[Any]:
+        def along(chosen: list[Any]) -> list[Any]:
+            replaced = dict(zip(places, chosen, strict=True))
+            return run_eqn(eqn, [replaced.get(n, value) for n, value in enumerate(operands)])
+
+        return jax.jvp(along, ([operands[n] for n in places],), (dots,))[1]
+
+    jaxpr = inlined(tangents, outlines, [outlines[n] for n in places]).jaxpr
+    count = len(outlines)
+    operands = [jaxpr.invars[n] for n in places]
+    return _all_pointwise(jaxpr, [*operands, *jaxpr.invars[count:]], rules=False)
 
 
 def is_product(eqn: JaxprEqn) -> bool:
@@ -182,6 +228,21 @@ def is_product(eqn: JaxprEqn) -> bool:
 
 def _shape(atom: Any) -> tuple[Any, ...]:
     return atom.aval.shape
+
+
+def acts_on_each(function: Callable[..., Any], batch_ndim: int, tree: Any) -> bool:
+    """Whether a function is seen to take each entry of the leading dimensions by itself: mapped
+    over them, it is the same program."""
+    mapped = function
+    for _ in range(batch_ndim):
+        mapped = jax.vmap(mapped)
+    programs = (str(jax.make_jaxpr(run)(tree)) for run in (function, mapped))
+    return len(set(programs)) == 1
+
+
+def is_complex(atom: Any) -> bool:
+    """Whether a variable holds complex numbers."""
+    return jnp.issubdtype(atom.aval.dtype, jnp.complexfloating)
 
 
 def is_floating(atom: Any) -> bool:

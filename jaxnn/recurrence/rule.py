@@ -55,6 +55,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.mesh import on_mesh, over_time
+from jaxnn.functions.pinned import pinned
 from jaxnn.functions.tangents import are_zeros, dense, is_zero, jvp_along
 from jaxnn.recurrence.examine import Recurrence
 from jaxnn.recurrence.scan import Edges, scan
@@ -83,7 +84,7 @@ def recur(
 
     run = functools.partial(scan, recurrence.name, step, show=recurrence.shown, late=True)
     final, (shown, _) = run(projected, state, start, at, reverse)
-    return final, shown
+    return pinned((final, shown), (params, projected, state, start, at))
 
 
 @functools.partial(recur.defjvp, symbolic_zeros=True)
@@ -111,7 +112,7 @@ def _recur_jvp(
     dots = Dots(streams, dense(state_dot), dense(start_dot))
     final_dot, shown_dot = run_tangent(recurrence, reverse, given, dots)
     shown = list(itertools.compress(states, recurrence.shows))
-    return (final, shown), (final_dot, shown_dot)
+    return pinned((final, shown), primals), (final_dot, shown_dot)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -138,7 +139,8 @@ def _with_slopes(
 
     show = functools.partial(only, recurrence.kept)
     run = functools.partial(scan, recurrence.name, step, show=show, late=late)
-    return run(projected, state, start, at, reverse)
+    result = run(projected, state, start, at, reverse)
+    return pinned(result, (params, projected, state, start, at))
 
 
 @functools.partial(_with_slopes.defjvp, symbolic_zeros=True)
@@ -151,7 +153,8 @@ def _with_slopes_jvp(
 ) -> tuple[Any, Any]:
     """A second derivative is that of `lax.scan`."""
     plain = functools.partial(_with_slopes.fun, recurrence, reverse, False)
-    return jvp_along(plain, primals, tangents)
+    result, dots = jvp_along(plain, primals, tangents)
+    return pinned(result, primals), dots
 
 
 def _streams(

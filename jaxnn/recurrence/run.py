@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxnn.functions.checks import check_bool, is_traced
+from jaxnn.functions.checks import (
+    check_arguments,
+    check_array,
+    check_bool,
+    check_fits,
+    check_key,
+    is_traced,
+)
 from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll
 
 
@@ -56,13 +63,15 @@ def _unroll(
     start: State | None = None,
 ) -> tuple[State, Any]:
     name = f"{getattr(known[0], 'name', known[0])}.unroll"
+    run = Run(xs, state, mask, reset, reverse, key, start)
+    _check_run(name, params, run)
     if is_traced(reverse):
         raise TypeError(
             f"{name}: reverse must be known when traced: under jit, name it in static_argnames, "
             f"jax.jit(cell.unroll, static_argnames='reverse')"
         )
     check_bool(name, "reverse", reverse)
-    return _jitted(runner, known, params, xs, state, mask, reset, reverse, key, start)
+    return _jitted(runner, known, params, *run)
 
 
 def _unroll_sequence(
@@ -76,7 +85,20 @@ def _unroll_sequence(
     key: Key | None = None,
     start: State | None = None,
 ) -> tuple[State, Any]:
-    return _jitted(runner, known, params, xs, state, mask, reset, False, key, start)
+    name = f"{getattr(known[0], 'name', known[0])}.unroll"
+    run = Run(xs, state, mask, reset, False, key, start)
+    _check_run(name, params, run)
+    return _jitted(runner, known, params, *run)
+
+
+def _check_run(name: str, params: Params, run: Run) -> None:
+    """Raise where something is no array: it stands before the jit, which says less."""
+    check_key(name, run.key)
+    for argument, value in (("xs", run.xs), ("mask", run.mask), ("reset", run.reset)):
+        if value is not None or argument == "xs":
+            check_array(name, argument, value)
+            check_fits(name, argument, value)
+    check_arguments(name, "params", params=params, state=run.state, start=run.start)
 
 
 @functools.partial(jax.jit, static_argnames=("runner", "known", "reverse"))

@@ -8,13 +8,14 @@
 Written so, the inputs of a whole sequence are projected before the loop, by large matmuls.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_dtype_of, check_features, state_dtype
+from jaxnn.functions.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.functions.windows import check_channels_last
 from jaxnn.types import Array, InitialState, Params, State
 
@@ -26,7 +27,10 @@ class Split(NamedTuple):
     under 16-bit arithmetic), and the output is cast to it; the parameters are cast accordingly.
     Without, nothing is cast. `project_both`, if there is one, projects one input for two cells by
     one matmul: `(params, other_params, x)` to the pair of what `project` gives for each.
-    `spatial_shape` are the sizes of x before its features.
+    `spatial_shape` are the sizes of x before its features. `any_rank` says that `project` and `mix`
+    are written for any number of leading dimensions, so that they may be called on all steps at
+    once; a user's functions are written for one step, and never get another rank than its own.
+    What `init` gives is what params must be.
     """
 
     name: str
@@ -37,9 +41,11 @@ class Split(NamedTuple):
     output: Callable[[State], Any]
     event_ndim: int = 1
     dtype: Any = None
-    input_size: Callable[[str, Params], Any] | None = None
+    input_size: Callable[[Params], Any] | None = None
     project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
     spatial_shape: tuple[int, ...] = ()
+    any_rank: bool = False
+    init: Callable[[Any], Params] | None = None
 
 
 def hidden(state: State) -> Array:
@@ -52,16 +58,31 @@ def whole_state(state: State) -> State:
     return state
 
 
+def same_functions(one: Split, other: Split) -> bool:
+    """Whether two splits differ in nothing but how they print and are initialised."""
+    return one._replace(init=None, name="") == other._replace(init=None, name="")
+
+
+def over_steps(split: Split, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
+    """`project` or `mix` for all steps at once; `axes` marks with 0 what has a time axis."""
+    return function if split.any_rank else jax.vmap(function, axes)
+
+
 def prepare(split: Split, params: Params, x: Any) -> Any:
-    """`project` for one step, or for all steps at once, in the dtype of the state."""
+    """`project` for one step, in the dtype of the state."""
     return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
 
 
-def prepare_both(split: Split, left: Params, right: Params, x: Any) -> tuple[Any, Any]:
-    """`prepare` for two cells of one split that read the same input."""
+def prepare_all(split: Split, params: Params, xs: Any) -> Any:
+    """`prepare` for all steps at once."""
+    return over_steps(split, functools.partial(prepare, split), (None, 0))(params, xs)
+
+
+def prepare_both(split: Split, left: Params, right: Params, xs: Any) -> tuple[Any, Any]:
+    """`prepare_all` for two cells of one split that read the same input."""
     if split.project_both is None or jax.tree.map(_outline, left) != jax.tree.map(_outline, right):
-        return prepare(split, left, x), prepare(split, right, x)
-    both = split.project_both(_cast(left, split.dtype), _cast(right, split.dtype), x)
+        return prepare_all(split, left, xs), prepare_all(split, right, xs)
+    both = split.project_both(_cast(left, split.dtype), _cast(right, split.dtype), xs)
     return _cast(both, _state_dtype(split))
 
 
@@ -89,20 +110,13 @@ def shown_by(split: Split, state: State) -> Any:
 
 def before_combine(split: Split, params: Params, state: State, x: Any) -> tuple[Any, Any, Any]:
     """The parameters, projected and mixed as `combine` gets them, for a look at the gates."""
-    check_x(split, params, x, "x")
     for_mix, for_combine = parameters(split, params)
     return for_combine, prepare(split, params, x), mixed_by(split, for_mix, state)
 
 
 def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
     """Raise unless x has the dtype and the features that the split takes."""
-    check_array(split.name, argument, x)
-    if x.ndim < split.event_ndim:
-        raise ValueError(
-            f"{split.name}: {argument} must have at least {split.event_ndim} dimensions, "
-            f"got the shape {tuple(x.shape)}"
-        )
-    size = None if split.input_size is None else split.input_size(split.name, params)
+    size = None if split.input_size is None else split.input_size(params)
     if split.dtype is not None:
         check_dtype_of(split.name, argument, x, split.dtype)
     if size is not None and split.spatial_shape:

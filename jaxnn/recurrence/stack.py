@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import (
+    check_batch_shape,
     check_bool,
     check_fraction,
     check_init_key,
@@ -16,6 +17,7 @@ from jaxnn.functions.checks import (
 )
 from jaxnn.functions.factory import factory
 from jaxnn.functions.sequences import clean
+from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
 from jaxnn.layers.dropout import drop
 from jaxnn.layers.residual import residual as with_residual
 from jaxnn.recurrence.run import Run, unroll_by
@@ -89,11 +91,12 @@ def stack(*cells: Cell | Layer, dropout: float = 0.0, residual: bool = False) ->
     options = [f"dropout={dropout}"] * bool(dropout) + ["residual=True"] * residual
     name = f"stack({', '.join([*map(name_of, cells), *options])})"
     stacked = tuple(parts)
+    event_ndim = event_ndim_of(stacked)
     return Cell(
-        named(name, functools.partial(init_stack, stacked)),
+        named(name, functools.partial(init_stack, stacked), event_ndim),
         functools.partial(apply_stack, name, stacked),
         functools.partial(initial_state_of_stack, name, stacked),
-        unroll_by(run_stack, name, stacked),
+        unroll_by(run_stack, name, event_ndim, stacked),
     )
 
 
@@ -132,8 +135,11 @@ def apply_stack(
     return tuple(states), x
 
 
-def run_stack(name: str, cells: tuple[Cell, ...], params: Params, run: Run) -> tuple[State, Any]:
+def run_stack(
+    name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, run: Run
+) -> tuple[State, Any]:
     """A whole sequence, cell by cell."""
+    check_flags_of(name, event_ndim, run)
     check_tuple(name, "params", params, len(cells))
     for argument, value in (("state", run.state), ("start", run.start)):
         if value is not None:
@@ -173,7 +179,8 @@ def _as_cell(layer: Layer) -> Cell:
 
 
 def _no_state(params: Params, batch_shape: tuple[int, ...] = ()) -> State:
-    del params, batch_shape
+    del params
+    check_batch_shape(batch_shape)
     return ()
 
 
@@ -187,7 +194,7 @@ def _apply_layer(
 def _run_layer(layer: Layer, params: Params, run: Run) -> tuple[State, Any]:
     """All steps at once; masked steps give zeros."""
     name, mask = name_of(layer), run.mask
-    ys = layer.apply(params, clean(name, run.xs, mask, "xs"), mask, run.key)
+    ys = layer.apply(params, clean(name, run.xs, mask, "xs"), mask_for(layer, mask), run.key)
     if ys.shape[0] != run.xs.shape[0]:
         raise ValueError(
             f"{name}: it changes the number of steps, from {run.xs.shape[0]} to {ys.shape[0]}; "

@@ -6,15 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_flags, check_params, check_state
+from jaxnn.functions.checks import check_array, check_flags, check_state
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.parameters import check_kind
 from jaxnn.recurrence.bidirectional import check_cell
-from jaxnn.recurrence.own import cell as own_cell
+from jaxnn.recurrence.checked import Plain, spread
+from jaxnn.recurrence.own import check_event_ndim
 from jaxnn.recurrence.run import Run, unroll_by
 from jaxnn.recurrence.scan import where
 from jaxnn.recurrence.split import Split, whole_state
-from jaxnn.recurrence.unroll import Plain, cell_of, recurrence_of, spread
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, exportable, named
+from jaxnn.recurrence.unroll import cell_of, recurrence_of
+from jaxnn.types import ArrayLike, Cell, Key, Params, State, exportable, facts_of, named
 
 
 @exportable
@@ -51,7 +53,7 @@ def learned_initial_state(cell: Cell) -> Cell:
     check_cell("learned_initial_state", "cell", cell)
     name = call_text("learned_initial_state", cell)
     return Cell(
-        named(name, functools.partial(_init_learned, cell)),
+        named(name, functools.partial(_init_learned, cell), facts_of(cell).event_ndim),
         functools.partial(_apply_learned, name, cell),
         functools.partial(_initial_state_learned, name, cell),
         unroll_by(_run_learned, name, cell),
@@ -63,6 +65,12 @@ def _init_learned(cell: Cell, key: Key) -> LearnedInitialStateParams:
     return LearnedInitialStateParams(params, cell.initial_state(params))
 
 
+def _check_learned(name: str, cell: Cell, params: LearnedInitialStateParams) -> None:
+    check_kind(name, params, LearnedInitialStateParams)
+    first = jax.eval_shape(cell.initial_state, params.cell)
+    check_state(name, "params.start", params.start, first, ": it has no batch dimensions")
+
+
 def _apply_learned(
     name: str,
     cell: Cell,
@@ -71,22 +79,21 @@ def _apply_learned(
     x: Any,
     key: Key | None = None,
 ) -> tuple[State, Any]:
-    check_params(name, params, LearnedInitialStateParams)
+    _check_learned(name, cell, params)
     return cell.apply(params.cell, state, x, key)
 
 
 def _initial_state_learned(
     name: str, cell: Cell, params: LearnedInitialStateParams, batch_shape: tuple[int, ...] = ()
 ) -> State:
-    del cell
-    check_params(name, params, LearnedInitialStateParams)
+    _check_learned(name, cell, params)
     return spread(params.start, batch_shape)
 
 
 def _run_learned(
     name: str, cell: Cell, params: LearnedInitialStateParams, run: Run
 ) -> tuple[State, Any]:
-    check_params(name, params, LearnedInitialStateParams)
+    _check_learned(name, cell, params)
     start = params.start if run.start is None else run.start
     return cell.unroll(params.cell, *run._replace(start=start))
 
@@ -115,14 +122,14 @@ def emit_state(cell: Cell, event_ndim: int = 1) -> Cell:
     """
     check_cell("emit_state", "cell", cell)
     recurrence = recurrence_of(cell)
+    event_ndim = check_event_ndim("emit_state", event_ndim)
     name = call_text("emit_state", cell)
     if isinstance(recurrence, Split):
         return cell_of(recurrence._replace(name=name, output=whole_state), cell.init)
-    if isinstance(recurrence, Plain):
-        event_ndim = recurrence.event_ndim
-    emit = functools.partial(_emit, cell)
-    made = own_cell(cell.init, named(name, emit), cell.initial_state, event_ndim)
-    return made._replace(init=named(name, functools.partial(cell.init)))
+    known = facts_of(cell).event_ndim
+    event_ndim = event_ndim if known is None else known
+    plain = Plain(name, functools.partial(_emit, cell), cell.initial_state, event_ndim)
+    return cell_of(plain, cell.init)
 
 
 def _emit(

@@ -18,6 +18,7 @@ from jaxnn.functions.mesh import on_mesh
 from jaxnn.recurrence.promises import (
     COMPARISONS,
     depending,
+    is_complex,
     is_floating,
     is_in,
     is_pointwise,
@@ -127,7 +128,10 @@ class Walk:
         for leaf, atom in enumerate(jaxpr.outvars):
             if leaf not in done:
                 self._close(leaf, {} if isinstance(atom, Literal) else self._form(atom))
-        return [*read(self.env, jaxpr.outvars), *self.factors, *self.coefficients]
+        results = [*read(self.env, jaxpr.outvars), *self.factors, *self.coefficients]
+        self.env, self.forms = {}, {}  # no traced value outlives the trace
+        self.factors, self.coefficients = [], []
+        return results
 
     def _close(self, leaf: int, form: dict[Source, Any]) -> None:
         """What a leaf of the new state depends on is known."""
@@ -153,6 +157,8 @@ class Walk:
 
     def _derive(self, eqn: JaxprEqn, states: dict[Any, int]) -> None:
         """The forms of the results of an equation, from those of its operands."""
+        if any(map(is_complex, [*eqn.outvars, *filter(self._moves, eqn.invars)])):
+            raise NotPointwiseError  # two numbers a place, of which no coefficient is known
         if eqn.primitive.name in COMPARISONS or not any(map(is_floating, eqn.outvars)):
             return
         if not any(is_in(self.forms, atom) for atom in eqn.invars):
@@ -185,6 +191,9 @@ class Walk:
             for var, slope in zip(eqn.outvars, slopes, strict=True):
                 if is_floating(var):
                     self.forms.setdefault(var, {})[source] = slope
+
+    def _moves(self, atom: Any) -> bool:
+        return is_in(self.moving, atom)
 
     def _multiply(self, eqn: JaxprEqn) -> None:
         """A product begins a source of its own; its left factor is kept as a state is."""

@@ -52,8 +52,11 @@ def dots_of_weights(
         before = _before(states, state, start, at, reverse, when)
         along = dots_structure.unflatten(dots)
         if recurrence.bilinear:
-            return jax.tree.leaves(recurrence.mix(along, before))
-        mix = lambda weights: recurrence.mix(weights, before)  # noqa: E731
+            return jax.tree.leaves(recurrence.mix_all(along, before))
+
+        def mix(weights: Any) -> Any:
+            return recurrence.mix_all(weights, before)
+
         return jax.tree.leaves(jax.jvp(mix, (weights,), (along,))[1])
 
     def transposed(residuals: list[Any], cotangents: list[Any]) -> list[Any]:

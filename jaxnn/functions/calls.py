@@ -1,0 +1,84 @@
+"""The call that made a layer or cell, as a value that can be pickled."""
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+_MODULES = ("jax.nn", "jax.numpy", "jax.lax", "jax.nn.initializers", "jax.scipy.special")
+_made: dict[Any, Callable[..., Any]] = {}
+"""Initialisers of jax's by how they are made, so that one process has one of each."""
+
+
+class Call(NamedTuple):
+    """A factory, and the arguments that are not as by default; calling it gives the same again."""
+
+    factory: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self) -> Any:
+        return self.factory(*self.args, **self.kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args = tuple(map(_packed, self.args))
+        return _restored, (self.factory, args, {k: _packed(v) for k, v in self.kwargs.items()})
+
+
+def _restored(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    unpacked = {name: _unpacked(value) for name, value in kwargs.items()}
+    return Call(factory, tuple(map(_unpacked, args)), unpacked)
+
+
+class _Named(NamedTuple):
+    """A function of jax's that pickle does not find, since it is wrapped: where it stands."""
+
+    module: str
+    name: str
+
+
+class _Initializer(NamedTuple):
+    """An initialiser of jax's, which is a function inside of another: what made it."""
+
+    name: str
+    arguments: tuple[tuple[str, Any], ...]
+
+
+def _packed(value: Any) -> Any:
+    """A value that pickle takes, for a function of jax's; any other value as it is."""
+    if not callable(value) or isinstance(value, tuple):
+        return value
+    name = getattr(value, "__name__", "")
+    for module in _MODULES:
+        if getattr(importlib.import_module(module), name, None) is value:
+            return _Named(module, name)
+    return _initializer(value) or value
+
+
+def _initializer(function: Any) -> _Initializer | None:
+    """How an initialiser was made, if a factory of `jax.nn.initializers` keeps its arguments."""
+    maker = getattr(function, "__qualname__", "").partition(".<locals>.")[0]
+    factory = getattr(jax.nn.initializers, maker, None)
+    code = getattr(factory, "__code__", None)
+    if code is None or getattr(function, "__code__", None) not in code.co_consts:
+        return None
+    kept = inspect.getclosurevars(function).nonlocals
+    names = inspect.signature(factory).parameters.keys() - {"dtype"}  # which init is given anew
+    if not kept.keys() >= names:
+        return None
+    made = _Initializer(maker, tuple((name, kept[name]) for name in sorted(names)))
+    _made.setdefault(made, function)
+    return made
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, _Named):
+        return getattr(importlib.import_module(value.module), value.name)
+    if isinstance(value, _Initializer):
+        if value not in _made:
+            maker = getattr(jax.nn.initializers, value.name)
+            _made[value] = maker(**dict(value.arguments))
+        return _made[value]
+    return value

@@ -1,0 +1,78 @@
+"""How the library's own layers are made: what all of them check stands here, once."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from jaxnn.functions.checks import (
+    check_array,
+    check_fits,
+    check_init_key,
+    check_key,
+    check_mask,
+    check_tuple,
+)
+from jaxnn.functions.parameters import check_params
+from jaxnn.types import ArrayLike, Key, Layer, Params, named
+
+
+def make_layer(
+    name: str,
+    init: Callable[[Key], Params],
+    apply: Callable[..., Any],
+    event_ndim: int | None = None,
+    hint: str = "",
+) -> Layer:
+    """A Layer that acts on each step by itself.
+
+    Args:
+      name: the call that makes it.
+      init: `init(key)` gives its parameters.
+      apply: `apply(params, x, mask, key)` gives y; x is an array, clean at masked steps, and params
+        are what init gives.
+      event_ndim: how many trailing dimensions of x are not batch; None for a layer that takes any
+        array, entry by entry.
+      hint: what to do instead, where a mask covers more than the batch.
+    """
+    return Layer(
+        named(name, functools.partial(init_checked, name, init), event_ndim, each_step=True),
+        functools.partial(apply_layer, name, init, event_ndim, hint, apply),
+    )
+
+
+def init_checked(name: str, init: Callable[[Key], Params], key: Key) -> Params:
+    """`init`, once the key is one."""
+    check_init_key(name, key)
+    return init(key)
+
+
+def apply_layer(
+    name: str,
+    init: Callable[[Key], Params],
+    event_ndim: int | None,
+    hint: str,
+    apply: Callable[..., Any],
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Any:
+    """`apply`, once all that it is given fits."""
+    check_key(name, key)
+    if init is no_params:
+        check_tuple(name, "params", params, 0)
+    else:
+        check_params(name, init, params)
+    check_array(name, "x", x)
+    check_fits(name, "x", x)
+    if mask is not None:
+        # Of a layer that takes any array, the last dimension counts as features.
+        behind = min(1, x.ndim) if event_ndim is None else event_ndim
+        check_mask(name, mask, x, behind, hint=hint)
+    return apply(params, x, mask, key)
+
+
+def no_params(key: Key) -> tuple[()]:
+    """The parameters of a layer that has none."""
+    del key
+    return ()
