@@ -68,7 +68,7 @@ def conv_lstm(
       peephole: the terms in brackets, inside the σ, which the paper has: one weight for each place
         and feature.
       bias: whether there is a b, one number a gate and feature.
-      kernel_init, recurrent_init: of U and W, gate axis included.
+      kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; by default zeros, but 1 at the forget gate.
       peephole_init: of p; by default `uniform_hidden`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.

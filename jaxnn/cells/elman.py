@@ -74,7 +74,7 @@ def elman(
       input_size, hidden_size: features of x and of s.
       activation: f, unit by unit.
       bias: whether there is a b.
-      kernel_init, recurrent_init, bias_init: of U, W and b (zeros), gate axis included.
+      kernel_init, recurrent_init, bias_init: of U, W and b (zeros), gate by gate.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
 

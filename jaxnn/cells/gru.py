@@ -80,7 +80,7 @@ def gru(
       input_size, hidden_size: features of x and of h.
       reset_after: whether the reset gate comes after the recurrent product or before it.
       bias: whether there are b and b_h.
-      kernel_init, recurrent_init: of U and W, gate axis included.
+      kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; zeros by default. b_h starts at zero.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.

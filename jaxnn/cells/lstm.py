@@ -91,7 +91,7 @@ def lstm(
         drawing, Olah 2015, shows full matrices there.)
       coupled: i = 1 − f, and no input gate is computed (the CIFG of Greff 2017).
       bias: whether there is a b.
-      kernel_init, recurrent_init: of U and W, gate axis included.
+      kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; by default zeros, but 1 at the forget gate.
       peephole_init: of p; by default `uniform_hidden`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
