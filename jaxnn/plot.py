@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.functions.checks import check_size
@@ -21,6 +22,7 @@ def learning_curve(axes: Any, losses: Sequence[float], window: int = 25) -> None
 
     Raises:
       ValueError: for no losses, or a window below 1.
+      TypeError: for axes that are none, and losses that are no numbers.
 
     >>> import matplotlib; matplotlib.use("agg")
     >>> import matplotlib.pyplot as plt
@@ -30,7 +32,8 @@ def learning_curve(axes: Any, losses: Sequence[float], window: int = 25) -> None
     2
     >>> plt.close(figure)
     """
-    values = np.asarray(losses, float)
+    _check_axes("learning_curve", axes)
+    values = _numbers("learning_curve", "losses", losses)
     if values.ndim != 1 or not len(values):
         raise ValueError(f"learning_curve: losses must be (steps,), got the shape {values.shape}")
     steps = np.arange(1, len(values) + 1)
@@ -56,7 +59,7 @@ def confusion_matrix(
     Raises:
       ValueError: where the two differ in shape, there is no sample or a negative number, or there
         are fewer names than classes.
-      TypeError: where they are not integers.
+      TypeError: where they are not integers, names are no words, or axes are none.
 
     >>> import matplotlib; matplotlib.use("agg")
     >>> import matplotlib.pyplot as plt
@@ -66,7 +69,9 @@ def confusion_matrix(
     ['1', '1', '1']
     >>> plt.close(figure)
     """
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
+    _check_axes("confusion_matrix", axes)
+    labels = _array("confusion_matrix", "labels", labels)
+    predictions = _array("confusion_matrix", "predictions", predictions)
     if labels.shape != predictions.shape or labels.ndim != 1 or not len(labels):
         raise ValueError(
             f"confusion_matrix: labels and predictions must both be (samples,), "
@@ -79,6 +84,7 @@ def confusion_matrix(
             raise ValueError(f"confusion_matrix: {argument} must not be negative")
     size = int(max(labels.max(), predictions.max())) + 1
     names = [str(k) for k in range(size)] if names is None else names
+    _check_names("confusion_matrix", "names", names)
     if len(names) < size:
         raise ValueError(f"confusion_matrix: {size} classes, but {len(names)} names")
     counts = np.zeros((len(names), len(names)), int)
@@ -120,6 +126,7 @@ def gate_activity(
     Raises:
       ValueError: where values are not `(time, units)`, there are not as many steps, or the limits
         are not a smaller and a larger number.
+      TypeError: for axes that are none, values that are no numbers, and steps that are no words.
 
     >>> import matplotlib; matplotlib.use("agg")
     >>> import matplotlib.pyplot as plt
@@ -129,17 +136,21 @@ def gate_activity(
     ((2, 3), ['c', 'a', 't'])
     >>> plt.close(figure)
     """
-    values = np.asarray(values, float)
+    _check_axes("gate_activity", axes)
+    values = _numbers("gate_activity", "values", values)
     if values.ndim != 2 or not values.size:
         raise ValueError(
             f"gate_activity: values must be (time, units) of one sequence, got the shape "
             f"{values.shape}"
         )
+    if steps is not None:
+        _check_names("gate_activity", "steps", steps)
     if steps is not None and len(steps) != len(values):
         raise ValueError(f"gate_activity: {len(values)} time steps, but {len(steps)} names of them")
-    low, high = limits
-    if not low < high:
+    bounds = _numbers("gate_activity", "limits", limits)
+    if bounds.shape != (2,) or not np.isfinite(bounds).all() or not bounds[0] < bounds[1]:
         raise ValueError(f"gate_activity: limits must be (smaller, larger), got {limits}")
+    low, high = bounds.tolist()
     colors = "PuOr" if low < 0 else "cividis"
     axes.imshow(values.T, cmap=colors, vmin=low, vmax=high, aspect="auto", interpolation="nearest")
     axes.set(xlabel="step", ylabel="unit")
@@ -160,6 +171,7 @@ def gradient_norm(axes: Any, norms: Mapping[str, Any]) -> None:
 
     Raises:
       ValueError: for no network, norms that are not `(distances,)`, or a negative norm.
+      TypeError: for axes that are none, and norms that are no dictionary of numbers.
 
     Source: the picture goes back to Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013
     (arXiv 1211.5063).
@@ -172,10 +184,17 @@ def gradient_norm(axes: Any, norms: Mapping[str, Any]) -> None:
     (['vanishes', 'explodes'], 'log')
     >>> plt.close(figure)
     """
+    _check_axes("gradient_norm", axes)
+    if not isinstance(norms, Mapping):
+        raise TypeError(
+            f"gradient_norm: norms must be a dictionary, from a name to numbers, got "
+            f"{type(norms).__name__}"
+        )
     if not norms:
         raise ValueError("gradient_norm: norms must name at least one network, got none")
-    for (name, given), style in zip(norms.items(), itertools.cycle(["-", "--", "-.", ":"])):
-        values = np.asarray(given, float)
+    rows = {}
+    for name, given in norms.items():
+        values = _numbers("gradient_norm", f"the norms of {name!r}", given)
         if values.ndim != 1 or not len(values):
             raise ValueError(
                 f"gradient_norm: the norms of {name!r} must be (distances,), got the shape "
@@ -183,7 +202,43 @@ def gradient_norm(axes: Any, norms: Mapping[str, Any]) -> None:
             )
         if (values < 0).any():
             raise ValueError(f"gradient_norm: the norms of {name!r} must not be negative")
-        drawn = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-        axes.plot(np.arange(len(values)), drawn, linestyle=style, label=name)
+        rows[name] = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    for (name, drawn), style in zip(rows.items(), itertools.cycle(["-", "--", "-.", ":"])):
+        axes.plot(np.arange(len(drawn)), drawn, linestyle=style, label=name)
     axes.set(xlabel="steps back from the loss", ylabel="norm of the gradient", yscale="log")
     axes.legend(frameon=False)
+
+
+def _check_axes(name: str, axes: Any) -> None:
+    """Raise TypeError unless one can draw on axes: a figure, or an array of several, is none."""
+    if not hasattr(axes, "imshow") or not hasattr(axes, "set_xlabel"):
+        raise TypeError(
+            f"{name}: axes must be the axes of matplotlib, as plt.subplots() gives them beside the "
+            f"figure; got {type(axes).__name__}"
+        )
+
+
+def _array(name: str, argument: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):  # rows of unequal length, or traced
+        raise TypeError(
+            f"{name}: {argument} must be an array of numbers, got {type(value).__name__}"
+        ) from None
+
+
+def _numbers(name: str, argument: str, value: Any) -> np.ndarray:
+    """Real numbers, as float64."""
+    values = _array(name, argument, value)
+    if values.size and not (jnp.issubdtype(values.dtype, np.number) or values.dtype == bool):
+        raise TypeError(f"{name}: {argument} must be numbers, got {values.dtype}")
+    if np.iscomplexobj(values):
+        raise TypeError(f"{name}: {argument} must be real numbers, got {values.dtype}")
+    return values.astype(float)
+
+
+def _check_names(name: str, argument: str, value: Any) -> None:
+    """Raise TypeError unless value is a sequence of words, or a word, for its letters."""
+    words = isinstance(value, (Sequence, np.ndarray))
+    if not words or not all(isinstance(word, str) for word in value):
+        raise TypeError(f"{name}: {argument} must be words, one for each, got {value!r}")

@@ -106,7 +106,7 @@ print(f"by hand  {out_o1:.9f} {out_o2:.9f}  E = {E:.9f}")
 
 def error(params, x, target):
     """E of the network: one sample, or the sum over several."""
-    return jaxnn.half_squared_error(network_of(params).apply(params, x), target)[0]
+    return jaxnn.half_squared_error(*jnp.atleast_2d(network_of(params).apply(params, x), target))[0]
 
 
 def network_of(params):
@@ -174,7 +174,7 @@ dE_db1 = delta_h1 + delta_h2
 
 # %%
 def from_out_o(out_o):
-    return jaxnn.half_squared_error(out_o, target)[0]
+    return jaxnn.half_squared_error(out_o[None], target[None])[0]
 
 
 def from_net_o(net_o):

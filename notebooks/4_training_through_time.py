@@ -81,7 +81,7 @@ target = jnp.array([0.5])
 def error(params, xs):
     """E = ½ (o_3 − target)²."""
     _, outputs = model.unroll(params, xs)
-    return jaxnn.half_squared_error(outputs[-1], target)[0]
+    return jaxnn.half_squared_error(outputs[-1:], target[None])[0]
 
 
 gradients = jax.grad(error)(params, xs)
@@ -123,7 +123,7 @@ identity = params[0]._replace(input_kernel=jnp.eye(3)[:, None], bias=jnp.zeros((
 
 def error_of_weighted_inputs(inputs):
     _, outputs = wide.unroll((identity, params[1]), inputs)
-    return jaxnn.half_squared_error(outputs[-1], target)[0]
+    return jaxnn.half_squared_error(outputs[-1:], target[None])[0]
 
 
 delta_of_jax = jax.grad(error_of_weighted_inputs)(jnp.asarray(x @ U + b, jnp.float32))

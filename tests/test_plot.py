@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn.plot import gate_activity, gradient_norm
+from jaxnn.plot import confusion_matrix, gate_activity, gradient_norm, learning_curve
 
 
 @pytest.fixture
@@ -85,3 +85,67 @@ def test_gradient_norm_errors(axes: Any):
             gradient_norm(axes, {"a": norms})
     with pytest.raises(ValueError, match="norms of 'a' must not be negative"):
         gradient_norm(axes, {"a": [1.0, -1.0]})
+
+
+PICTURES: dict[str, Any] = {
+    "learning_curve": lambda axes: learning_curve(axes, [1.0, 0.5]),
+    "confusion_matrix": lambda axes: confusion_matrix(axes, [0, 1], [0, 1]),
+    "gate_activity": lambda axes: gate_activity(axes, [[0.5]]),
+    "gradient_norm": lambda axes: gradient_norm(axes, {"a": [1.0]}),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_axes_are_those_of_matplotlib(name: str):
+    """Not nothing, not the figure, not a row of axes."""
+    figure, several = plt.subplots(1, 2)
+    for wrong in (None, figure, several, "axes"):
+        with pytest.raises(TypeError, match=f"{name}: axes must be the axes of matplotlib.*got"):
+            PICTURES[name](wrong)
+    PICTURES[name](several[0])
+    plt.close(figure)
+
+
+WRONG: dict[str, Any] = {
+    "text": "abc",
+    "None": None,
+    "words": ["a", "b"],
+    "objects": [None, 1.0],
+    "a ragged list": [[1.0], [1.0, 2.0]],
+    "complex": [1j, 2j],
+    "keys": jax.random.split(jax.random.key(0), 2),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_drawn_are_numbers(axes: Any, what: str):
+    """Each function names itself and its argument."""
+    wrong = WRONG[what]
+    calls: dict[str, Any] = {
+        "learning_curve: losses must": lambda: learning_curve(axes, wrong),
+        "gate_activity: values must": lambda: gate_activity(axes, wrong),
+        "gate_activity: limits must": lambda: gate_activity(axes, [[1.0]], limits=wrong),
+        "gradient_norm: the norms of 'a' must": lambda: gradient_norm(axes, {"a": wrong}),
+        "confusion_matrix: labels": lambda: confusion_matrix(axes, wrong, [0, 1]),
+        "confusion_matrix: (labels|predictions)": lambda: confusion_matrix(axes, [0, 1], wrong),
+    }
+    for text, call in calls.items():
+        with pytest.raises((ValueError, TypeError), match=text):
+            call()
+
+
+def test_names_are_words(axes: Any):
+    """And limits are finite, norms a dictionary; what is refused leaves no half a picture."""
+    with pytest.raises(TypeError, match="confusion_matrix: names must be words"):
+        confusion_matrix(axes, [0, 1], [0, 1], names=2)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="gate_activity: steps must be words"):
+        gate_activity(axes, [[1.0]], steps=1)  # type: ignore[arg-type]
+    for limits in ((0.0, np.inf), (np.nan, 1.0), (0.0, 1.0, 2.0), 1.0):
+        with pytest.raises(ValueError, match="gate_activity: limits must be"):
+            gate_activity(axes, [[1.0]], limits=limits)  # type: ignore[arg-type]
+    for norms in ([1.0], None, "a"):
+        with pytest.raises(TypeError, match="gradient_norm: norms must be a dictionary"):
+            gradient_norm(axes, norms)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="norms of 'b' must not be negative"):
+        gradient_norm(axes, {"a": [1.0], "b": [-1.0]})
+    assert not axes.lines and not axes.images

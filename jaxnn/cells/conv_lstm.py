@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, check_kernels, check_peephole, per_unit
+from jaxnn.cells.gates import check_bias, check_kernels, check_peephole, fill_gates, per_unit
 from jaxnn.cells.lstm import GATES, LSTMState, combine
 from jaxnn.functions.checks import (
     check_dtypes,
@@ -68,7 +68,7 @@ def conv_lstm(
       peephole: the terms in brackets, inside the σ, which the paper has: one weight for each place
         and feature.
       bias: whether there is a b, one number a gate and feature.
-      kernel_init, recurrent_init: of U and W, gate axis included.
+      kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; by default zeros, but 1 at the forget gate.
       peephole_init: of p; by default `uniform_hidden`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
@@ -145,14 +145,18 @@ def init_conv_lstm(
     kernel_key, recurrent_key, bias_key, peephole_key = jax.random.split(key, 4)
     gates = len(GATES)
     rows, features = sizes
+    name = call_text("conv_lstm", rows, features, spatial, windows[0])
     bias, peephole = None, None
     if bias_init is not None:
-        bias = bias_init(bias_key, (gates, features), dtype)
+        bias = fill_gates(f"{name}: bias_init", bias_init, bias_key, (gates, features), dtype)
     if peephole_init is not None:
-        peephole = peephole_init(peephole_key, (gates - 1, *spatial, features), dtype)
+        where, shape = f"{name}: peephole_init", (gates - 1, *spatial, features)
+        peephole = fill_gates(where, peephole_init, peephole_key, shape, dtype, gates_first=True)
+    kernel = (*windows[0], rows, gates, features)
+    recurrent = (*windows[1], features, gates, features)
     return ConvLSTMParams(
-        kernel_init(kernel_key, (*windows[0], rows, gates, features), dtype),
-        recurrent_init(recurrent_key, (*windows[1], features, gates, features), dtype),
+        fill_gates(f"{name}: kernel_init", kernel_init, kernel_key, kernel, dtype),
+        fill_gates(f"{name}: recurrent_init", recurrent_init, recurrent_key, recurrent, dtype),
         bias,
         peephole,
     )

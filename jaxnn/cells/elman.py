@@ -74,7 +74,7 @@ def elman(
       input_size, hidden_size: features of x and of s.
       activation: f, unit by unit.
       bias: whether there is a b.
-      kernel_init, recurrent_init, bias_init: of U, W and b (zeros), gate axis included.
+      kernel_init, recurrent_init, bias_init: of U, W and b (zeros), gate by gate.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
 
@@ -111,7 +111,8 @@ def init_elman(
     input_size: int, hidden_size: int, initializers: Any, dtype: Any, key: Key
 ) -> ElmanParams:
     """The parameters of an Elman cell."""
-    return ElmanParams(*init_gates(key, input_size, hidden_size, 1, initializers, dtype))
+    name = call_text("elman", input_size, hidden_size)
+    return ElmanParams(*init_gates(name, key, input_size, hidden_size, 1, initializers, dtype))
 
 
 def project(params: ElmanParams, x: Array) -> tuple[Array, ...]:

@@ -19,6 +19,7 @@ from jaxnn.functions.checks import (
     outline_text,
 )
 from jaxnn.functions.cut import cut
+from jaxnn.functions.fill import GateInitializer, fill_whole, gate_by_gate, is_per_gate
 from jaxnn.functions.initializers import uniform_hidden
 from jaxnn.functions.mesh import on_mesh, whole_rows
 from jaxnn.functions.parameters import check_params
@@ -27,6 +28,7 @@ from jaxnn.types import Array, Cell, Initializer, Key, State
 
 
 def init_gates(
+    name: str,
     key: Key,
     input_size: int,
     hidden_size: int,
@@ -37,12 +39,40 @@ def init_gates(
     """The input kernel, the recurrent kernel and the bias; no initialiser, no bias."""
     kernel_init, recurrent_init, bias_init = initializers
     kernel_key, recurrent_key, bias_key = jax.random.split(key, 3)
-    bias = None if bias_init is None else bias_init(bias_key, (gates, hidden_size), dtype)
+    kernel, recurrent = (input_size, gates, hidden_size), (hidden_size, gates, hidden_size)
+    bias = None
+    if bias_init is not None:
+        bias = fill_gates(f"{name}: bias_init", bias_init, bias_key, (gates, hidden_size), dtype)
     return (
-        kernel_init(kernel_key, (input_size, gates, hidden_size), dtype),
-        recurrent_init(recurrent_key, (hidden_size, gates, hidden_size), dtype),
+        fill_gates(f"{name}: kernel_init", kernel_init, kernel_key, kernel, dtype),
+        fill_gates(f"{name}: recurrent_init", recurrent_init, recurrent_key, recurrent, dtype),
         bias,
     )
+
+
+def fill_gates(
+    where: str,
+    initializer: Initializer,
+    key: Key,
+    shape: tuple[int, ...],
+    dtype: Any,
+    gates_first: bool = False,
+) -> Array:
+    """A parameter `(..., gates, hidden)`, or `(gates, ..., hidden)`; `where` says whose it is.
+
+    Gate by gate, unless the initialiser knows of gates: then it is given the whole shape.
+    """
+    if initializer is uniform_hidden:  # whose bound is the same with gates and without
+        return fill_whole(where, initializer, key, shape, dtype)
+    if gates_first:
+        shape = (*shape[1:-1], shape[0], shape[-1])
+    if not isinstance(initializer, GateInitializer):
+        filled = gate_by_gate(where, (initializer,), key, shape, dtype)
+    elif is_per_gate(initializer):
+        filled = gate_by_gate(where, initializer.arguments, key, shape, dtype)
+    else:
+        filled = fill_whole(where, initializer, key, shape, dtype)
+    return jnp.moveaxis(filled, -2, 0) if gates_first else filled
 
 
 def check_bias(name: str, bias: Any, bias_init: Initializer | None, default: Initializer) -> Any:

@@ -80,7 +80,7 @@ def gru(
       input_size, hidden_size: features of x and of h.
       reset_after: whether the reset gate comes after the recurrent product or before it.
       bias: whether there are b and b_h.
-      kernel_init, recurrent_init: of U and W, gate axis included.
+      kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; zeros by default. b_h starts at zero.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
@@ -126,7 +126,8 @@ def init_gru(
     key: Key,
 ) -> GRUParams:
     """The parameters of a GRU."""
-    kernels = init_gates(key, input_size, hidden_size, len(GATES), initializers, dtype)
+    name = call_text("gru", input_size, hidden_size)
+    kernels = init_gates(name, key, input_size, hidden_size, len(GATES), initializers, dtype)
     return GRUParams(*kernels, jnp.zeros(hidden_size, dtype) if recurrent_bias else None)
 
 

@@ -11,6 +11,7 @@ from jaxnn.cells.gates import (
     check_gates,
     check_kernels,
     check_peephole,
+    fill_gates,
     init_gates,
     input_size_of,
     per_unit,
@@ -90,7 +91,7 @@ def lstm(
         drawing, Olah 2015, shows full matrices there.)
       coupled: i = 1 − f, and no input gate is computed (the CIFG of Greff 2017).
       bias: whether there is a b.
-      kernel_init, recurrent_init: of U and W, gate axis included.
+      kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; by default zeros, but 1 at the forget gate.
       peephole_init: of p; by default `uniform_hidden`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
@@ -146,10 +147,13 @@ def init_lstm(
 ) -> LSTMParams:
     """The parameters of an LSTM."""
     key, peephole_key = jax.random.split(key)
-    kernels = init_gates(key, input_size, hidden_size, gates, initializers, dtype)
+    options = {"peephole": peephole_init is not None, "coupled": gates == len(COUPLED_GATES)}
+    name = call_text("lstm", input_size, hidden_size, **options)
+    kernels = init_gates(name, key, input_size, hidden_size, gates, initializers, dtype)
     if peephole_init is None:
         return LSTMParams(*kernels, peephole=None)
-    return LSTMParams(*kernels, peephole_init(peephole_key, (gates - 1, hidden_size), dtype))
+    where, shape = f"{name}: peephole_init", (gates - 1, hidden_size)
+    return LSTMParams(*kernels, fill_gates(where, peephole_init, peephole_key, shape, dtype))
 
 
 def project(params: LSTMParams, x: Array) -> tuple[Array, ...]:

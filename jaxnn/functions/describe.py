@@ -14,6 +14,18 @@ def path_text(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
+def array_leaves(name: str, params: Params) -> list[tuple[Any, Any]]:
+    """The leaves of a tree of arrays, with their paths; TypeError for anything else."""
+    if params is None:
+        raise TypeError(f"{name}: params must be a tree of arrays, as init gives them; got None")
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    for path, leaf in leaves:
+        if not is_array(leaf):
+            where = path_text(path) or "params"
+            raise TypeError(f"{name}: {where} is no array but {type(leaf).__name__}")
+    return leaves
+
+
 def describe(params: Params) -> str:
     """A table of paths, shapes, dtypes, counts and bytes, with the total.
 
@@ -24,7 +36,7 @@ def describe(params: Params) -> str:
       The table, as text.
 
     Raises:
-      TypeError: for a leaf that is not an array.
+      TypeError: for None, and for a leaf that is not an array.
 
     >>> import jax, jaxnn
     >>> print(describe(jaxnn.gru(2, 3).init(jax.random.key(0))))
@@ -37,10 +49,8 @@ def describe(params: Params) -> str:
     """
     rows = [("path", "shape", "dtype", "count", "bytes")]
     total_count = total_bytes = 0
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    for path, leaf in array_leaves("describe", params):
         where = path_text(path)
-        if not is_array(leaf):
-            raise TypeError(f"describe: {where or 'params'} is no array but {type(leaf).__name__}")
         count = int(np.prod(leaf.shape, dtype=np.int64))
         size = count * leaf.dtype.itemsize
         total_count, total_bytes = total_count + count, total_bytes + size

@@ -1,12 +1,14 @@
 """Merging the outputs of parts that ran side by side."""
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_option, shape_text
+from jaxnn.functions.checks import check_array, check_option, is_array, shape_text
 from jaxnn.types import Array
 
 Merge = str | Callable[..., Array]
@@ -14,8 +16,8 @@ MERGES = ("concat", "sum", "mean", "product")
 
 
 def check_merge(name: str, merge: Merge) -> None:
-    """Raise ValueError unless merge is one of `MERGES` or a function."""
-    if not callable(merge):
+    """Raise ValueError unless merge is one of `MERGES` or a function, which a class is not."""
+    if isinstance(merge, type) or not callable(merge):
         check_option(name, "merge", merge, MERGES, " or a function of the outputs")
 
 
@@ -24,10 +26,12 @@ def merge_outputs(name: str, merge: Merge, outputs: list[Any]) -> Array:
 
     Raises:
       ValueError: where a sum, mean or product is asked of unequal shapes, or a concatenation of
-        arrays that differ in another axis than the last.
+        arrays that differ in another axis than the last; where a function fails, or loses a leading
+        axis.
+      TypeError: where a function gives no array.
     """
     if callable(merge):
-        return merge(*outputs)
+        return _merged_by_function(name, merge, outputs)
     for y in outputs:
         check_array(name, "an output to be merged", y)
     cut = slice(None, -1) if merge == "concat" else slice(None)
@@ -43,3 +47,30 @@ def merge_outputs(name: str, merge: Merge, outputs: list[Any]) -> Array:
         return functools.reduce(jnp.multiply, outputs)
     total = functools.reduce(jnp.add, outputs)
     return total / len(outputs) if merge == "mean" else total
+
+
+def _merged_by_function(name: str, merge: Callable[..., Array], outputs: list[Any]) -> Array:
+    """What a function makes of the outputs: `(*leading, features)`, as they are."""
+    called = getattr(merge, "__name__", repr(merge))
+    given = ", ".join(shape_text(y) for y in outputs)
+    try:
+        y = merge(*outputs)
+    except Exception as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name}: merge={called} failed for outputs {given}: {error}") from error
+    if not is_array(y):
+        raise TypeError(f"{name}: merge={called} must give one array, got {shape_text(y)}")
+    leading = _common([tuple(leaf.shape[:-1]) for leaf in jax.tree.leaves(outputs)])
+    if tuple(y.shape[: len(leading)]) != leading or y.ndim <= len(leading):
+        kept = ", ".join([*map(str, leading), "features"])
+        raise ValueError(
+            f"{name}: merge={called} must keep the leading axes of the outputs and give ({kept}), "
+            f"got the shape {tuple(y.shape)} from {given}"
+        )
+    return y
+
+
+def _common(shapes: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The first axes, as far as all have them."""
+    same = itertools.takewhile(lambda sizes: len(set(sizes)) == 1, zip(*shapes, strict=False))
+    return tuple(sizes[0] for sizes in same)

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, PartitionSpec
 
+from jaxnn.functions.describe import array_leaves, path_text
+
 
 def varying_axes(tree: Any) -> frozenset[str]:
     """The axes of a `shard_map` along which some leaf differs from device to device."""
@@ -105,6 +107,7 @@ def hidden_specs(params: Any, axis: str) -> Any:
       `in_shardings` of `jax.jit`.
 
     Raises:
+      TypeError: for None, a leaf that is not an array, and an axis that is no name.
       ValueError: for a parameter that is a scalar.
 
     >>> import jax, jaxnn
@@ -112,9 +115,12 @@ def hidden_specs(params: Any, axis: str) -> Any:
     P(None, 'model')
     """
 
-    def spec(leaf: Any) -> PartitionSpec:
+    if not isinstance(axis, str):
+        raise TypeError(f"hidden_specs: axis must be the name of a mesh axis, got {axis!r}")
+    for path, leaf in array_leaves("hidden_specs", params):
         if not leaf.ndim:
-            raise ValueError("hidden_specs: params must be those of cells, got a scalar among them")
-        return PartitionSpec(*[None] * (leaf.ndim - 1), axis)
-
-    return jax.tree.map(spec, params)
+            where = path_text(path) or "params"
+            raise ValueError(
+                f"hidden_specs: params must be those of cells, got a scalar among them, {where}"
+            )
+    return jax.tree.map(lambda leaf: PartitionSpec(*[None] * (leaf.ndim - 1), axis), params)

@@ -1,12 +1,22 @@
 """Masks over time, and pooling over the valid steps of a time-major sequence."""
 
+import operator
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import check_array, check_flags, is_traced, shape_text, state_dtype
+from jaxnn.functions.checks import (
+    check_array,
+    check_fits,
+    check_flags,
+    is_array,
+    is_traced,
+    shape_text,
+    state_dtype,
+)
 from jaxnn.types import Array, ArrayLike
 
 
@@ -14,35 +24,76 @@ def lengths_to_mask(lengths: Any, time: int) -> Array:
     """A mask that is true for the first `lengths` steps of each sequence.
 
     Args:
-      lengths: integers in 0…time, `(*batch)`.
-      time: the number of steps of the padded sequences.
+      lengths: integers in 0…time, `(*batch)`: an array, a number or a list.
+      time: the number of steps of the padded sequences, from 0.
 
     Returns:
       Boolean, `(time, *batch)`.
 
     Raises:
-      TypeError: where lengths are not integers.
-      ValueError: where a length is outside 0…time. Under `jit`, where values are not known, a
-        negative length counts as 0 and one beyond `time` as `time`.
+      TypeError: where lengths or time are not integers.
+      ValueError: where a length is outside 0…time, or time is negative. Under `jit`, where values
+        are not known, a negative length counts as 0 and one beyond `time` as `time`.
 
     >>> lengths_to_mask(jnp.array([0, 2, 3]), 3).astype(int).tolist()
     [[0, 1, 1], [0, 1, 1], [0, 0, 1]]
     """
+    time = _check_time(time)
     if not is_traced(lengths):
-        values = np.asarray(lengths)
-        if values.size and np.issubdtype(values.dtype, np.integer):
-            outside = values[(values < 0) | (values > time)]
-            if outside.size:
-                raise ValueError(
-                    f"lengths_to_mask: lengths must lie in 0…{time}, got {int(outside.flat[0])}"
-                )
-    lengths = jnp.asarray(lengths)
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        lengths = _known_lengths(lengths, time)
+    elif not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise TypeError(f"lengths_to_mask: lengths must be integers, got {lengths.dtype}")
+    lengths = jnp.asarray(lengths)
     if lengths.dtype.itemsize < 4:  # the number of steps may not fit
         lengths = lengths.astype(jnp.int32)
     steps = jnp.arange(time, dtype=lengths.dtype)
     return steps.reshape(-1, *(1,) * lengths.ndim) < jnp.expand_dims(lengths, 0)
+
+
+def _check_time(time: Any) -> Any:
+    """The number of steps, which may be symbolic."""
+    if jax.export.is_symbolic_dim(time):
+        return time
+    try:
+        if isinstance(time, (bool, np.bool_)):
+            raise TypeError
+        steps = operator.index(time)
+    except TypeError:
+        got = shape_text(time) if is_array(time) else repr(time)
+        raise TypeError(
+            f"lengths_to_mask: time must be an integer that is known when it is traced, got {got}"
+        ) from None
+    if steps < 0:
+        raise ValueError(f"lengths_to_mask: time must be at least 0, got {steps}")
+    return steps
+
+
+def _known_lengths(lengths: Any, time: Any) -> Any:
+    """Lengths that are integers, in 0…time where that can be told."""
+    try:
+        values = lengths if isinstance(lengths, jax.Array) else np.asarray(lengths)
+        whole = jnp.issubdtype(values.dtype, jnp.integer)
+    except (TypeError, ValueError):  # rows of unequal length, or nothing that numpy knows
+        raise TypeError(
+            f"lengths_to_mask: lengths must be integers, got {type(lengths).__name__}"
+        ) from None
+    if not whole:
+        got = type(lengths).__name__ if values.dtype == object else values.dtype
+        raise TypeError(f"lengths_to_mask: lengths must be integers, got {got}")
+    if is_known(values) and isinstance(time, int):
+        values = np.asarray(values)
+        outside = values[(values < 0) | (values > time)]
+        if outside.size:
+            raise ValueError(
+                f"lengths_to_mask: lengths must lie in 0…{time}, got {int(outside.flat[0])}"
+            )
+    return values
+
+
+def is_known(x: Any) -> bool:
+    """Whether the values of x can be looked at: not under `jit`, nor in other processes."""
+    known = not is_traced(x) and not isinstance(x, jax.ShapeDtypeStruct)
+    return known and getattr(x, "is_fully_addressable", True)
 
 
 def expand_to(flags: ArrayLike, x: Any) -> Array:
@@ -55,27 +106,58 @@ def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any
 
     It must happen before the first arithmetic on x, since NaN · 0 in a gradient is NaN.
     """
-    check_array(name, argument, x)
+    check_values(name, argument, x)
     if mask is None:
+        return _kept(name, argument, x, None)
+    check_values(name, "mask", mask)
+    check_flags(name, "mask", mask, x.shape[: mask.ndim], argument)
+    x = _kept(name, argument, x, mask)
+    return jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
+
+
+def check_values(name: str, argument: str, x: Any) -> None:
+    """Raise TypeError unless x is an array that has values, or will have."""
+    check_array(name, argument, x)
+    if isinstance(x, jax.ShapeDtypeStruct):
+        raise TypeError(
+            f"{name}: {argument} must be an array, got ShapeDtypeStruct: use jax.eval_shape"
+        )
+
+
+def _kept(name: str, argument: str, x: Any, mask: Any) -> Any:
+    """x in the dtype that jax keeps: without x64, 32 of numpy's 64 bits.
+
+    ValueError for a value at a valid step that they cannot hold: 1e300 would become infinite, and
+    2³² + 1 would become 1.
+    """
+    if not isinstance(x, (np.ndarray, np.generic)):
         return x
-    check_flags(name, "mask", mask, x.shape[: np.ndim(mask)], argument)
-    # Without x64, numpy's 64 bits are 32 to jax, which warns where they are asked for by name.
-    zero = jnp.zeros((), jax.dtypes.canonicalize_dtype(x.dtype))
-    return jnp.where(expand_to(mask, x), x, zero)
+    kept, values = jax.dtypes.canonicalize_dtype(x.dtype), np.asarray(x)
+    if kept == values.dtype:
+        return x
+    if mask is not None and is_known(mask):
+        flags = np.asarray(mask)
+        values = np.where(flags.reshape(flags.shape + (1,) * (x.ndim - flags.ndim)), values, 0)
+    if is_known(mask):
+        check_fits(name, argument, values)
+    with np.errstate(over="ignore"):  # at steps whose mask is traced
+        return values.astype(kept)
 
 
 def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
     """The mean over the valid steps; zeros for a sequence that has none.
 
     Args:
-      xs: `(time, *batch, features)`, floating. Sums of 16-bit numbers are taken in float32.
+      xs: `(time, *batch, features)`, or `(time,)`, floating. Sums of 16-bit numbers are taken in
+        float32.
       mask: boolean `(time, *batch)`, or None where every step is valid.
 
     Returns:
       `(*batch, features)`, of the dtype of xs.
 
     Raises:
-      TypeError: for xs that are not floating.
+      TypeError: for xs that are no array, or not floating, and a mask that is not boolean.
+      ValueError: for a mask of another shape: it is not broadcast.
 
     >>> xs = jnp.array([[1.0], [3.0], [jnp.nan]])
     >>> masked_mean(xs, jnp.array([True, True, False])).tolist()
@@ -94,11 +176,15 @@ def masked_max(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
     """The largest value over the valid steps; zeros for a sequence that has none.
 
     Args:
-      xs: `(time, *batch, features)`.
+      xs: `(time, *batch, features)`, or `(time,)`.
       mask: boolean `(time, *batch)`, or None where every step is valid.
 
     Returns:
       `(*batch, features)`, of the dtype of xs.
+
+    Raises:
+      TypeError: for xs that are no array of real numbers, and a mask that is not boolean.
+      ValueError: for a mask of another shape: it is not broadcast.
 
     >>> xs = jnp.array([[-1.0], [-3.0], [jnp.nan]])
     >>> masked_max(xs, jnp.array([True, True, False])).tolist()
@@ -106,6 +192,8 @@ def masked_max(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
     """
     xs, mask = _valid("masked_max", xs, mask)
     floating = jnp.issubdtype(xs.dtype, jnp.floating)
+    if not floating and not jnp.issubdtype(xs.dtype, jnp.integer):
+        raise TypeError(f"masked_max: xs must be real numbers, got {xs.dtype}")
     lowest = jnp.array(-jnp.inf if floating else jnp.iinfo(xs.dtype).min, xs.dtype)
     largest = jnp.max(jnp.where(expand_to(mask, xs), xs, lowest), axis=0, initial=lowest)
     return jnp.where(expand_to(jnp.any(mask, axis=0), largest), largest, jnp.zeros((), xs.dtype))
@@ -115,11 +203,15 @@ def masked_last(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
     """The value at the last valid step; zeros for a sequence that has none.
 
     Args:
-      xs: `(time, *batch, features)`.
+      xs: `(time, *batch, features)`, or `(time,)`.
       mask: boolean `(time, *batch)`, or None where every step is valid.
 
     Returns:
       `(*batch, features)`, of the dtype of xs.
+
+    Raises:
+      TypeError: for xs that are no array of numbers or flags, and a mask that is not boolean.
+      ValueError: for a mask of another shape: it is not broadcast.
 
     >>> xs = jnp.array([[1.0], [3.0], [jnp.nan]])
     >>> masked_last(xs, jnp.array([True, True, False])).tolist()
@@ -135,14 +227,16 @@ def masked_last(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
 def _valid(name: str, xs: Any, mask: ArrayLike | None) -> tuple[Array, ArrayLike]:
     """xs, clean, and a mask in any case."""
     check_array(name, "xs", xs)
+    if not jnp.issubdtype(xs.dtype, np.number) and xs.dtype != jnp.bool_:
+        raise TypeError(f"{name}: xs must be numbers, got {xs.dtype}")
     if xs.ndim < 1:
         raise ValueError(f"{name}: xs must have a leading time axis, got a scalar")
+    leading = xs.shape if xs.ndim == 1 else xs.shape[:-1]
     if mask is None:
-        mask = jnp.ones(xs.shape[:1] if xs.ndim == 1 else xs.shape[:-1], jnp.bool_)
-    elif getattr(mask, "ndim", 0) == 0:
-        check_array(name, "mask", mask)
-        raise ValueError(f"{name}: mask must have the shape (time, *batch), got a scalar")
-    return clean(name, xs, mask, "xs"), mask
+        mask = jnp.ones(leading, jnp.bool_)
+    check_values(name, "mask", mask)
+    check_flags(name, "mask", mask, leading, "xs")
+    return jnp.asarray(clean(name, xs, mask, "xs")), mask
 
 
 def time_major(x: Any) -> Any:

@@ -17,6 +17,7 @@ from jaxnn.functions.checks import (
     check_size,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
 from jaxnn.functions.mesh import is_explicit
 from jaxnn.functions.windows import (
     ALONG_TIME,
@@ -187,7 +188,7 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
         bias=bias,
     )
     shape = (*windows.sizes, input_size // groups, output_size)
-    init = functools.partial(init_conv, shape, kernel_init, bias_init, param_dtype)
+    init = functools.partial(init_conv, name, shape, kernel_init, bias_init, param_dtype)
     apply = apply_conv if kind == "conv" else apply_conv_transpose
     windows = windows._replace(name=name)
     apply = functools.partial(apply, windows, groups, dtype)
@@ -195,6 +196,7 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
 
 
 def init_conv(
+    name: str,
     shape: tuple[int, ...],
     kernel_init: Initializer,
     bias_init: Initializer | None,
@@ -203,8 +205,10 @@ def init_conv(
 ) -> ConvParams:
     """The parameters of a convolution or of its transpose."""
     kernel_key, bias_key = jax.random.split(key)
-    bias = None if bias_init is None else bias_init(bias_key, shape[-1:], dtype)
-    return ConvParams(kernel_init(kernel_key, shape, dtype), bias)
+    bias = None
+    if bias_init is not None:
+        bias = fill(f"{name}: bias_init", bias_init, bias_key, shape[-1:], dtype)
+    return ConvParams(fill(f"{name}: kernel_init", kernel_init, kernel_key, shape, dtype), bias)
 
 
 def apply_conv(

@@ -18,13 +18,22 @@ from jaxnn.functions.checks import (
     check_size,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.users import call_user
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
-lecun: Initializer = jax.nn.initializers.lecun_normal()
+_lecun_normal = jax.nn.initializers.lecun_normal()
 zeros: Initializer = jax.nn.initializers.zeros
+
+
+def lecun(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+    """Normal with the variance 1/fan-in, cut at two standard deviations (LeCun et al. 1998).
+
+    A function by a name of its own, so that a layer which is filled by it can be pickled.
+    """
+    return _lecun_normal(key, shape, dtype)
 
 
 @exportable
@@ -91,10 +100,12 @@ def init_dense(
 ) -> DenseParams:
     """The parameters of a dense layer."""
     kernel_key, bias_key = jax.random.split(key)
+    options = {"bias": "shared"} if bias_shape == () else {}
+    name = call_text("dense", *sizes, **options)
     bias = None
     if bias_shape is not None and bias_init is not None:
-        bias = bias_init(bias_key, bias_shape, dtype)
-    return DenseParams(kernel_init(kernel_key, sizes, dtype), bias)
+        bias = fill(f"{name}: bias_init", bias_init, bias_key, bias_shape, dtype)
+    return DenseParams(fill(f"{name}: kernel_init", kernel_init, kernel_key, sizes, dtype), bias)
 
 
 def apply_dense(

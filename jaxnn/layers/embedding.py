@@ -14,11 +14,17 @@ from jaxnn.functions.checks import (
     is_traced,
 )
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
-normal: Initializer = jax.nn.initializers.normal(1.0)
+_jax_normal = jax.nn.initializers.normal(1.0)
+
+
+def normal(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+    """Normal with standard deviation 1, by a name of its own, so that it can be pickled."""
+    return _jax_normal(key, shape, dtype)
 
 
 @exportable
@@ -75,7 +81,8 @@ def init_embedding(
     shape: tuple[int, int], table_init: Initializer, dtype: Any, key: Key
 ) -> EmbeddingParams:
     """The table."""
-    return EmbeddingParams(table_init(key, shape, dtype))
+    where = f"{call_text('embedding', *shape)}: table_init"
+    return EmbeddingParams(fill(where, table_init, key, shape, dtype))
 
 
 def apply_embedding(

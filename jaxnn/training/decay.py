@@ -4,9 +4,7 @@ from typing import Any
 
 import jax
 
-from jaxnn.functions.checks import is_array, shape_text
-from jaxnn.functions.describe import path_text
-from jaxnn.training.checks import NUMBERS
+from jaxnn.functions.describe import array_leaves, path_text
 from jaxnn.types import Params
 
 
@@ -23,20 +21,24 @@ def decay_mask(params: Params) -> Any:
       A tree of booleans of the same structure, for `optax.adamw(..., mask=decay_mask)`.
 
     Raises:
-      TypeError: for None, or a leaf that is no array.
+      TypeError: for None, and for a leaf that is not an array.
+      ValueError: where no leaf has a name, so that nothing would decay in silence.
 
     >>> import jax, jaxnn
     >>> decay_mask(jaxnn.dense(2, 3).init(jax.random.key(0)))
     DenseParams(kernel=True, bias=False)
     """
-    if params is None:
-        raise TypeError("decay_mask: params must hold arrays, got None")
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not is_array(leaf) and not isinstance(leaf, NUMBERS):
-            raise TypeError(
-                f"decay_mask: params{jax.tree_util.keystr(path)} must be an array, got "
-                f"{shape_text(leaf)}"
-            )
+    leaves = array_leaves("decay_mask", params)
+    if leaves and not any(_is_name(key) for path, _ in leaves for key in path):
+        raise ValueError(
+            "decay_mask: params must have named fields, since kernels are told by their names; "
+            "there are none"
+        )
     return jax.tree_util.tree_map_with_path(
         lambda path, _: ("_" + path_text(path).rsplit(".", 1)[-1]).endswith("_kernel"), params
     )
+
+
+def _is_name(key: Any) -> bool:
+    """Whether an entry of a path is a field of a NamedTuple or of a class, or a word."""
+    return isinstance(getattr(key, "name", getattr(key, "key", None)), str)
