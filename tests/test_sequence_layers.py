@@ -152,7 +152,7 @@ def test_two_equal_directions_are_two_loops(row: str, flags: str) -> None:
 
 
 def test_the_notes_deep_bidirectional_formula() -> None:
-    """Both directions of a layer read the forward states below, so the lower backward ones are idle.
+    """Both directions of a layer read the forward states below; the lower backward ones are idle.
 
     What is left is a forward network with a bidirectional layer on top: against two loops.
     """
