@@ -56,6 +56,8 @@ def train(
         return jax.lax.scan(lambda c, _: one(c, batch), current, None, length=piece)
 
     current = jax.jit(jax.vmap(start))(*each)
+    # Compiled before the bar starts, whose estimate of the time left would count it for each piece.
+    advance = advance.lower(current, batch).compile()
     seen = []
     with tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True) as bar:
         for _ in range(steps // piece):
