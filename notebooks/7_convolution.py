@@ -762,13 +762,15 @@ together = [np.corrcoef(one, other)[0, 1] for one, other in pairs]
 print(f"correlation of the two middles, rows {together[0]:.2f}, columns {together[1]:.2f}")
 assert min(together) > 0.7
 figure, grid = plt.subplots(2, SHOWN, figsize=(8, 3.6), layout="constrained")
-limit = float(jnp.abs(memories[..., channel]).max())
+drawn = memories[..., channel]
+drawn = drawn - jnp.median(drawn, axis=(1, 2), keepdims=True)  # its level rises from frame to frame
+limit = float(jnp.abs(drawn).max())
 for t in range(SHOWN):
     grid[0, t].imshow(film[t, 0, ..., 0], cmap="gray")
-    grid[1, t].imshow(memories[t, ..., channel], cmap="PuOr", vmin=-limit, vmax=limit)
+    grid[1, t].imshow(drawn[t], cmap="PuOr", vmin=-limit, vmax=limit)
     grid[0, t].set_title(f"frame {t + 1}", fontsize=9)
 for axes in grid.flat:
     axes.set(xticks=[], yticks=[])
 grid[0, 0].set_ylabel("x")
-grid[1, 0].set_ylabel(f"c, channel {channel}")
+grid[1, 0].set_ylabel(f"c of channel {channel},\nless its median")
 _ = figure.colorbar(grid[1, 0].images[0], ax=grid[1])

@@ -97,14 +97,14 @@ def _expanded(markdown: str) -> str:
 
 
 def _section(path: str, heading: str) -> str:
-    """What stands under a heading of the second level."""
+    """What stands under a heading of the second level, with its links into docs/ from there."""
     text = (ROOT / path).read_text(encoding="utf-8")
     found = re.search(
         rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
     )
     if found is None:
         raise ValueError(f"{path} has no section {heading!r}")
-    return found[1].strip()
+    return found[1].strip().replace("](docs/", "](")
 
 
 def _names(package: str) -> str:
