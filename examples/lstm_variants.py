@@ -105,7 +105,7 @@ def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
 def main() -> None:
     """Every task with every cell; the table; the picture."""
     arguments = training_parser(__doc__, steps=600, seeds=5)
-    some = {"nargs": "+", "metavar": "NAME"}
+    some: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
     help = f"which tasks, of {', '.join(PROBLEMS)}"
     arguments.add_argument("--tasks", choices=PROBLEMS, default=list(PROBLEMS), help=help, **some)
     help = f"which cells are compared, of {', '.join(CELLS)}"
