@@ -32,4 +32,4 @@ def test_the_first_model_learns(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(block, str(README), "exec"), names)
     assert names["test_error"] < 0.02 * names["targets"][2048:].var()
-    assert f"mean squared error {names['test_error']:.3f}" in capsys.readouterr().out
+    assert f"test error {names['test_error']:.3f}" in capsys.readouterr().out
