@@ -23,6 +23,7 @@ from jaxnn.types import Array, Key, Layer, Params
 
 STEPS, RATE, SEEDS = 10_000, 0.5, 6
 INPUT, TARGET = [0.05, 0.10], [0.01, 0.99]
+CODE_TARGET = [0.01, 0.09]  # what the teaching notes' code has, where their text has TARGET
 XOR = [([0.0, 0.0], [0.0]), ([0.0, 1.0], [1.0]), ([1.0, 0.0], [1.0]), ([1.0, 1.0], [0.0])]
 UNIFORM = jax.nn.initializers.uniform(1.0)  # one object, so that a network is compiled once
 Row = Sequence[float]
@@ -177,14 +178,21 @@ def picture(path: Path, errors: Array, xor: Params) -> None:
 def main() -> None:
     """Show one step, learn the sample and XOR, and draw."""
     parser = argparse.ArgumentParser(description="Backpropagation, number by number, then XOR.")
-    parser.add_argument("--out", type=Path, help="a directory for the picture; without it, none")
+    parser.add_argument(
+        "--out", type=Path, help="folder for the picture; without it, none is drawn"
+    )
     args = parser.parse_args()
     jax.config.update("jax_enable_x64", True)  # the published digits need float64
     show_step()
     race("2-2-2", learn_sample, lambda: train_plain(mazur_params(), [(INPUT, TARGET)] * STEPS))
     learned, errors = learn_sample()
-    output = network(2, 2, 2).apply(learned, jnp.array(INPUT))
-    print(f"output {output[0]:.9f} {output[1]:.9f}, target {TARGET}\n")
+    net, x = network(2, 2, 2), jnp.array(INPUT)
+    output, last = net.apply(learned, x), error(learned, net, x, jnp.array(TARGET))
+    print(f"output {output[0]:.9f} {output[1]:.9f}, target {TARGET},")
+    print(f"error after {STEPS:,} steps {last:.9e}")
+    other, _ = learn_sample(target=CODE_TARGET)
+    last = error(other, net, x, jnp.array(CODE_TARGET))
+    print(f"error after {STEPS:,} steps towards {CODE_TARGET} {last:.9e}\n")
 
     keys = [jax.random.key(seed) for seed in range(SEEDS)]
     start = network(2, 5, 1).init(keys[0])

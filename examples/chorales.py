@@ -119,10 +119,20 @@ def main() -> None:
     """Train and test each cell, once for each seed; draw."""
     parser = command_line.parser(__doc__)
     parser.add_argument("--data", type=pathlib.Path, default=jsb.PATH, help=jsb.SOURCE)
-    parser.add_argument("--cells", nargs="+", choices=MAKE, default=list(MAKE), help="families")
-    parser.add_argument("--steps", type=command_line.positive, default=1200, help="train steps")
-    parser.add_argument("--seeds", type=command_line.positive, default=1, help="from --seed on")
-    parser.add_argument("--cores", type=command_line.positive, help="CPU cores, to split batches")
+    parser.add_argument(
+        "--cells", nargs="+", choices=MAKE, default=list(MAKE), help="which are trained"
+    )
+    parser.add_argument(
+        "--steps", type=command_line.positive, default=1200, help="updates of the parameters"
+    )
+    parser.add_argument(
+        "--seeds", type=command_line.positive, default=1, help="how many seeds, from --seed on"
+    )
+    parser.add_argument(
+        "--cores",
+        type=command_line.positive,
+        help="CPU cores that share each batch; all by default",
+    )
     args = parser.parse_args()
     mesh = jaxnn.one_device_per_core(args.cores)
     chorales, valid, test = jsb.load(args.data)

@@ -31,8 +31,10 @@ CANDIDATES = [
 def main() -> None:
     """Every candidate, one line each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--cells", nargs="+", choices=MAKE, default=list(MAKE))
-    parser.add_argument("--steps", type=command_line.positive, default=800)
+    parser.add_argument(
+        "--cells", nargs="+", choices=MAKE, default=list(MAKE), help="which are trained"
+    )
+    parser.add_argument("--steps", type=command_line.positive, default=800, help="updates of each")
     parser.add_argument("--data", type=pathlib.Path, default=jsb.PATH, help=jsb.SOURCE)
     args = parser.parse_args()
     chorales, valid, _ = jsb.load(args.data)

@@ -14,16 +14,22 @@ def parser(doc: str | None) -> argparse.ArgumentParser:
         description=(doc or "").split("\n\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("--seed", type=seed, default=0, help="of all random numbers")
-    made.add_argument("--out", type=pathlib.Path, default="results", help="folder of the results")
+    made.add_argument("--seed", type=seed, default=0, help="seed of all random numbers")
+    made.add_argument(
+        "--out", type=pathlib.Path, default="results", help="folder for pictures and results"
+    )
     return made
 
 
 def training_parser(doc: str | None, steps: int, seeds: int) -> argparse.ArgumentParser:
     """A parser for trainings of several seeds: --steps and --seeds too, with these defaults."""
     made = parser(doc)
-    made.add_argument("--steps", type=positive, default=steps, help="updates of each training")
-    made.add_argument("--seeds", type=positive, default=seeds, help="how many, from --seed on")
+    made.add_argument(
+        "--steps", type=positive, default=steps, help="updates of the parameters in each training"
+    )
+    made.add_argument(
+        "--seeds", type=positive, default=seeds, help="how many seeds, from --seed on"
+    )
     return made
 
 

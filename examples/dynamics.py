@@ -87,7 +87,7 @@ def loss(params: Any, state: Any, _: Any, key: Key) -> Any:
 
 
 def share_right(params: Any, key: Key, count: int) -> Array:
-    """How often the answer is "right", for each coherence."""
+    """How often the answer is rightwards, for each coherence."""
     _, logits = model.unroll(params, inputs_of(key, repeated(count)))
     return psychometric(jnp.argmax(logits[-1], axis=-1))
 
@@ -110,7 +110,7 @@ def draw(losses: Any, shares: np.ndarray, found: Portrait, path: Any) -> None:
     axes[0, 1].plot(100 * COHERENCES, shares.T, color=blue, alpha=0.3, linewidth=0.8)
     axes[0, 1].plot(100 * COHERENCES, shares.mean(axis=0), "o-", color=blue, label="mean")
     axes[0, 1].plot(100 * COHERENCES, best(COHERENCES), "k:", label="the best there is")
-    axes[0, 1].set(title="every network, and the mean", ylabel="share of answers “right”")
+    axes[0, 1].set(title="every network, and the mean", ylabel="share of answers rightwards")
     axes[0, 1].set_xlabel("coherence (%), above zero for right")
     axes[0, 1].legend(frameon=False)
     draw_portrait(axes[1, 0], axes[1, 1], found, [orange] * 8 + [blue] * 8)
@@ -121,7 +121,9 @@ def draw(losses: Any, shares: np.ndarray, found: Portrait, path: Any) -> None:
 def main() -> None:
     """Train the ensemble, ask it, look into it."""
     arguments = training_parser(__doc__, steps=800, seeds=6)
-    arguments.add_argument("--trials", type=positive, default=500, help="for each coherence")
+    arguments.add_argument(
+        "--trials", type=positive, default=500, help="test trials for each coherence"
+    )
     args = arguments.parse_args()
     began = time.perf_counter()
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(LEARNING_RATE))
@@ -138,7 +140,7 @@ def main() -> None:
     found = [look_into(network, test_key) for network in networks]
     for coherence, share in zip(COHERENCES, shares.T, strict=True):
         each = f"networks {share.min():.3f} to {share.max():.3f}, best {best(coherence):.3f}"
-        print(f"coherence {coherence:+6.1%}: {share.mean():.3f} answer right, {each}")
+        print(f"coherence {coherence:+6.1%}: {share.mean():.3f} answer rightwards, {each}")
     for k, each in enumerate(found):
         largest = ", ".join(f"{abs(values[0]):.3f}" for values in each.eigenvalues)
         print(f"seed {args.seed + k}: fixed points with largest |eigenvalue| {largest or 'none'}")

@@ -56,10 +56,12 @@ def train(
         return jax.lax.scan(lambda c, _: one(c, batch), current, None, length=piece)
 
     current = jax.jit(jax.vmap(start))(*each)
+    # Compiled before the bar starts, whose estimate of the time left would count it for each piece.
+    compiled = advance.lower(current, batch).compile()
     seen = []
     with tqdm(total=steps, desc=title, unit="step", dynamic_ncols=True) as bar:
         for _ in range(steps // piece):
-            current, piece_seen = advance(current, batch)
+            current, piece_seen = compiled(current, batch)
             seen.append(jax.device_get(piece_seen))
             bar.set_postfix_str(f"loss {seen[-1][0].loss[-1].mean():.4f}", refresh=False)
             bar.update(piece)

@@ -119,10 +119,18 @@ def draw(axes: Any, series: data.Series, result: tuple[np.ndarray, ...]) -> None
 def main() -> None:
     """Forecast both series, tell the errors, draw."""
     parser = command_line.parser(__doc__)
-    parser.add_argument("--steps", type=command_line.positive, default=600, help="train steps")
-    parser.add_argument("--hidden", type=command_line.positive, default=16, help="units")
-    parser.add_argument("--members", type=command_line.positive, default=10, help="of the ensemble")
-    parser.add_argument("--validate", action="store_true", help="leave the test years alone")
+    parser.add_argument(
+        "--steps", type=command_line.positive, default=600, help="updates of the parameters"
+    )
+    parser.add_argument("--hidden", type=command_line.positive, default=16, help="units of the GRU")
+    parser.add_argument(
+        "--members", type=command_line.positive, default=10, help="networks in the ensemble"
+    )
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="measure on the validation years, not the test years",
+    )
     args = parser.parse_args()
     figure, axes = drawing.panels(2, rows=2)
     for series, pair in zip(data.load(), (axes[:2], axes[2:]), strict=True):

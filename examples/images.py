@@ -119,9 +119,13 @@ def main() -> None:
         "--steps",
         type=command_line.positive,
         default=argparse.SUPPRESS,
-        help="train steps (default: 9000 on clothes, 1500 on digits)",
+        help="updates of the parameters (default: 9000 on clothes, 1500 on digits)",
     )
-    parser.add_argument("--validate", action="store_true", help="leave the test set alone")
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="measure on a part of the training set, not on the test set",
+    )
     args = parser.parse_args()
     command_line.need("matplotlib", "tqdm")
     name, names, training, test = image_data.load(args.data)

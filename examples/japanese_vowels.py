@@ -160,13 +160,24 @@ def main() -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     defaults = Settings()
-    parser.add_argument("--cell", choices=CELLS, default=defaults.cell, help="family")
-    parser.add_argument("--hidden", type=int, default=defaults.hidden, help="units a direction")
-    parser.add_argument("--layers", type=int, default=defaults.layers, help="layers")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="train steps")
-    parser.add_argument("--cores", type=int, help="CPU cores, among which batches are split")
-    parser.add_argument("--seed", type=int, nargs="+", default=[0], help="one or several")
-    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results"), help="folder")
+    parser.add_argument("--cell", choices=CELLS, default=defaults.cell, help="recurrent cell")
+    parser.add_argument(
+        "--hidden", type=int, default=defaults.hidden, help="units in each direction"
+    )
+    parser.add_argument("--layers", type=int, default=defaults.layers, help="bidirectional layers")
+    parser.add_argument(
+        "--steps", type=int, default=defaults.steps, help="updates of the parameters"
+    )
+    parser.add_argument("--cores", type=int, help="CPU cores that share each batch; all by default")
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="one or more seeds, a training each"
+    )
+    parser.add_argument(
+        "--out",
+        type=pathlib.Path,
+        default=pathlib.Path("results"),
+        help="folder for weights and pictures",
+    )
     parser.add_argument("--data", type=pathlib.Path, help="another copy of japanese_vowels.npz")
     args = parser.parse_args()
     mesh = jaxnn.one_device_per_core(args.cores)

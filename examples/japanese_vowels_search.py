@@ -64,8 +64,8 @@ def cross_validate(settings: Settings, data: tuple, count: int, seeds: int) -> l
 def main() -> None:
     """Every candidate, one line each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--folds", type=int, default=5, help="parts of the training set")
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each part")
     args = parser.parse_args()
     data, _ = vowels.load()
     for settings in CANDIDATES:

@@ -104,10 +104,16 @@ def main() -> None:
     """Train, label both tests in both ways, draw."""
     parser = command_line.parser(__doc__)
     parser.add_argument("--data", type=pathlib.Path, default=occupancy.PATH, help=occupancy.SOURCE)
-    parser.add_argument("--steps", type=command_line.positive, default=300, help="train steps")
-    parser.add_argument("--hidden", type=command_line.positive, default=16, help="units")
+    parser.add_argument(
+        "--steps", type=command_line.positive, default=300, help="updates of the parameters"
+    )
+    parser.add_argument(
+        "--hidden", type=command_line.positive, default=16, help="units of the recurrent layer"
+    )
     sensors, default = occupancy.SENSORS, ["temperature", "light"]
-    parser.add_argument("--sensors", nargs="+", choices=sensors, default=default, help="inputs")
+    parser.add_argument(
+        "--sensors", nargs="+", choices=sensors, default=default, help="sensors that are read"
+    )
     args = parser.parse_args()
     began = time.perf_counter()
     training, valid, *tests = occupancy.load(args.data, args.sensors)

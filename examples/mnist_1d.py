@@ -109,14 +109,20 @@ def train(settings: Settings, data: Any, steps: int, seed: int) -> tuple[Layer, 
 def main() -> None:
     """Train every model in both orders, test, draw."""
     parser = command_line.parser(__doc__)
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="which")
+    parser.add_argument(
+        "--models", nargs="+", choices=MODELS, default=list(MODELS), help="which are trained"
+    )
     parser.add_argument(
         "--steps",
         type=command_line.positive,
         default=argparse.SUPPRESS,
-        help="train steps (default: each model's own)",
+        help="updates of the parameters (default: each model's own number)",
     )
-    parser.add_argument("--validate", action="store_true", help="leave the test set alone")
+    parser.add_argument(
+        "--validate",
+        action="store_true",
+        help="measure on a part of the training set, not on the test set",
+    )
     args = parser.parse_args()
     command_line.need("matplotlib", "tqdm")
     part = "validation" if args.validate else "test"

@@ -93,14 +93,23 @@ def main() -> None:
     parser, whole = command_line.parser(__doc__), command_line.positive
     source = "any text, .gz or not; War and Peace: cs.stanford.edu/people/karpathy/char-rnn"
     parser.add_argument("--data", type=pathlib.Path, help=source)
-    parser.add_argument("--cell", choices=MAKE, default="lstm", help="family")
-    parser.add_argument("--hidden", type=whole, default=128, help="units a layer")
-    parser.add_argument("--layers", type=whole, default=2, help="layers")
-    parser.add_argument("--steps", type=whole, default=1500, help="train steps")
-    parser.add_argument("--streams", type=whole, default=64, help="of the text, side by side")
-    parser.add_argument("--temperature", type=command_line.above_zero, default=0.7, help="of text")
-    parser.add_argument("--characters", type=whole, default=600, help="how many to write")
-    parser.add_argument("--cores", type=whole, help="CPU cores to use")
+    parser.add_argument("--cell", choices=MAKE, default="lstm", help="recurrent cell")
+    parser.add_argument("--hidden", type=whole, default=128, help="units in each layer")
+    parser.add_argument("--layers", type=whole, default=2, help="recurrent layers")
+    parser.add_argument("--steps", type=whole, default=1500, help="updates of the parameters")
+    parser.add_argument(
+        "--streams", type=whole, default=64, help="pieces of the text that are read side by side"
+    )
+    parser.add_argument(
+        "--temperature",
+        type=command_line.above_zero,
+        default=0.7,
+        help="of the written text: lower is safer",
+    )
+    parser.add_argument("--characters", type=whole, default=600, help="length of the written text")
+    parser.add_argument(
+        "--cores", type=whole, help="CPU cores that share each batch; all by default"
+    )
     args = parser.parse_args()
     mesh = jaxnn.one_device_per_core(args.cores)
     if args.streams % mesh.size:

@@ -125,7 +125,9 @@ def learn(name: str, length: int, steps: int, seed: int, seeds: int) -> np.ndarr
 def main() -> None:
     """Train both, print how often each is right, draw the curves."""
     arguments = training_parser(__doc__, steps=600, seeds=6)
-    arguments.add_argument("--length", type=positive, default=10, help="of the corridor")
+    arguments.add_argument(
+        "--length", type=positive, default=10, help="steps of the corridor before the junction"
+    )
     args = arguments.parse_args()
     figure, ((axes,),) = spread.grid(1, 1, (7, 4))
     for name, color in zip(POLICIES, spread.COLORS, strict=False):

@@ -39,7 +39,7 @@ keys = iter(jax.random.split(jax.random.key(0), 16))
 # ## The neuron
 #
 # A neuron (神经元) takes some numbers $x_1, \dots, x_n$, multiplies each by a weight (权重) $w_i$
-# of its own, adds a bias (偏置) $b$, and sends the sum through an activation function (激活函数)
+# of its own, adds a bias (偏差) $b$, and sends the sum through an activation function (激活函数)
 # $f$:
 #
 # $$z = \sum_i w_i x_i + b, \qquad a = f(z).$$
@@ -73,6 +73,7 @@ x = jnp.array([1.0, 2.0, 0.5])
 z = neuron.apply(params, x)
 print("z by jaxnn:", z[0], "  by hand:", 0.5 * 1 + -1 * 2 + 2 * 0.5 + 0.25)
 print("a:", jax.nn.sigmoid(z)[0])
+assert jnp.allclose(z, 0.5 * 1 + -1 * 2 + 2 * 0.5 + 0.25, atol=1e-6)
 
 # %% [markdown]
 # What the two kinds of numbers do shows best with one input. The weight makes the neuron's answer
@@ -104,6 +105,11 @@ for axes in (left, right):
 # Learning will need the derivatives (dashed). The sigmoid's is $\sigma' = \sigma (1 - \sigma)$, and
 # **never above ¼**: that is the largest value of $p (1 - p)$, at $p = \tfrac12$. The slope of tanh
 # reaches 1; that of ReLU is 0 or 1. Softmax's own slope, $p (1 - p)$, is the sigmoid's again.
+#
+# Away from the middle the sigmoid **saturates** (饱和): its output is close to 0 or to 1, and
+# hardly moves however far $z$ does. There the slope is nearly nothing, and so is every gradient
+# that has to pass it. A saturated neuron hardly learns, even where it is quite wrong. Tanh
+# saturates in the same way at −1 and 1; ReLU does on one side only.
 
 
 # %%
@@ -127,8 +133,14 @@ for axes, (name, f) in zip(grid.flat, activations.items(), strict=True):
     axes.text(-4.9, 0.27, "¼", fontsize=9)
     axes.set(title=name, xlabel="z", ylim=(-1.1 if name == "tanh" else -0.1, 1.25))
     axes.grid(alpha=0.3)
+    largest = 1.0 if name in ("tanh", "ReLU") else 0.25
     print(f"{name}: largest slope {slope.max():.4f}")
+    assert jnp.isclose(slope.max(), largest, atol=1e-4)
 _ = grid[0, 0].legend(frameon=False)
+for at in (0.0, 5.0, 10.0):
+    p, slope = jax.value_and_grad(jax.nn.sigmoid)(at)
+    print(f"sigmoid at z = {at:g}: output {p:.5f}, slope {slope:.5f}")
+    assert jnp.isclose(slope, p * (1 - p))
 
 # %% [markdown]
 # Why an activation at all? Without one, two layers are one: $(x W_1) W_2 = x (W_1 W_2)$. What a
@@ -141,13 +153,14 @@ two = second.apply(q, first.apply(p, x))
 product = jaxnn.DenseParams(p.kernel @ q.kernel, p.bias @ q.kernel + q.bias)
 one = jaxnn.dense(3, 2).apply(product, x)
 print("two layers without activation:", two, " one layer:", one)
+assert jnp.allclose(two, one, atol=1e-6)
 
 # %% [markdown]
 # ## Layers
 #
 # Neurons that read the same inputs make a layer (层). The numbers that come in are the input layer
 # (输入层), what goes out is the output layer (输出层), all between are hidden layers (隐藏层). The
-# whole is a multi-layer perceptron, MLP (多层感知机). Every neuron is joined to every neuron of the
+# whole is a multi-layer perceptron, MLP (多层感知器). Every neuron is joined to every neuron of the
 # layer before: fully connected (全连接).
 
 # %%
@@ -193,6 +206,7 @@ a1 = jax.nn.sigmoid(x @ W1 + b1)
 a2 = jax.nn.sigmoid(a1 @ W2 + b2)
 params = jaxnn.DenseParams(W1, b1), jaxnn.DenseParams(W2, b2)
 print("layer by layer:", a2, " network.apply:", network.apply(params, x))
+assert jnp.allclose(a2, network.apply(params, x), atol=1e-6)
 
 figure, axes = drawing.canvas(7.4, 5.2)
 texts = [[f"{value:.2f}" for value in values] for values in (x, a1, a2)]
@@ -223,7 +237,9 @@ print(network.apply(params, jax.random.normal(next(keys), (1000, 2))).shape)
 logits = jnp.array([2.0, 1.0, -1.0])
 print("softmax", jax.nn.softmax(logits), "sum", jax.nn.softmax(logits).sum())
 print("sigmoid", jax.nn.sigmoid(logits), "sum", jax.nn.sigmoid(logits).sum())
-print("two classes:", jax.nn.softmax(logits[:2])[0], jax.nn.sigmoid(logits[0] - logits[1]))
+two_classes = jax.nn.softmax(logits[:2])[0], jax.nn.sigmoid(logits[0] - logits[1])
+print("two classes:", *two_classes)
+assert jnp.isclose(jax.nn.softmax(logits).sum(), 1.0) and jnp.isclose(*two_classes)
 
 # %% [markdown]
 # Below, one layer learns to tell three clouds of points apart by softmax, and one neuron to tell
@@ -301,7 +317,7 @@ print(f"right: {right3:.0f} of {count3:.0f} by softmax, {right2:.0f} of {count2:
 # %% [markdown]
 # ## The cost
 #
-# How wrong is a network on $m$ samples? A cost function (代价函数) says it in one number. For
+# How wrong is a network on $m$ samples? A cost function (成本函数) says it in one number. For
 # numbers to be hit, the mean squared error (均方误差),
 #
 # $$C = \frac{1}{m} \sum_{k=1}^{m} \lVert y_k - a_k \rVert^2,$$
@@ -313,6 +329,7 @@ print(f"right: {right3:.0f} of {count3:.0f} by softmax, {right2:.0f} of {count2:
 targets, answers = jnp.array([[1.0], [0.0], [2.0]]), jnp.array([[0.8], [0.5], [1.0]])
 total, samples = jaxnn.mean_squared_error(answers, targets)
 print(f"sum {total:.2f} over {samples:.0f} samples: C = {total / samples:.2f}")
+assert jnp.isclose(total / samples, (0.2**2 + 0.5**2 + 1**2) / 3)
 
 # %% [markdown]
 # ## Gradient descent
@@ -322,11 +339,12 @@ print(f"sum {total:.2f} over {samples:.0f} samples: C = {total / samples:.2f}")
 #
 # $$w \leftarrow w - \eta \, \frac{\partial C}{\partial w},$$
 #
-# again and again. $\eta$ is the learning rate (学习率), and everything hangs on it. The picture
-# shows a neuron with one weight, no bias and no activation, on data that lie near $y = 2 x$. Its
-# cost is a parabola of curvature $C'' = \tfrac{2}{m} \sum x^2$. A step of rate $\eta$ multiplies
-# the distance to the lowest point by $1 - \eta C''$: slow where $\eta C''$ is small, to and fro
-# above 1, and away for ever above 2.
+# again and again. $\eta$ is the learning rate (学习率): the factor by which the derivative is
+# multiplied before it is taken off the weight, so it says how long a step is. Everything hangs on
+# it. The picture shows a neuron with one weight, no bias and no activation, on data that lie near
+# $y = 2 x$. Its cost is a parabola of curvature $C'' = \tfrac{2}{m} \sum x^2$. A step of rate
+# $\eta$ multiplies the distance to the lowest point by $1 - \eta C''$: slow where $\eta C''$ is
+# small, to and fro above 1, and away for ever above 2.
 
 # %%
 neuron = jaxnn.dense(1, 1, bias=False)
@@ -355,6 +373,8 @@ for (name, (rate, style)), color in zip(rates.items(), COLORS, strict=True):
     left.plot([float(w[0, 0]) for w in path], costs, style, linewidth=0.8, **look)
     right.semilogy(costs, style, **look)
     print(f"{name}: cost {costs[0]:.3f} -> {costs[-1]:.3f}, w = {path[-1][0, 0]:.3f}")
+    left_over = (path[-1][0, 0] - best) / (path[0][0, 0] - best)
+    assert jnp.isclose(left_over, (1 - rate * curvature) ** 12, rtol=1e-3, atol=1e-5)
 left.set(title="the way down, and up", xlabel="w", ylabel="C", xlim=(-2.5, 6.5), ylim=(-0.5, 22))
 right.set(title="the cost after each step", xlabel="step", ylabel="C")
 right.legend(frameon=False)
@@ -401,12 +421,13 @@ def separate(axes, name, sizes):
     right, count = jaxnn.binary_accuracy(model.apply(params, ring), answers)
     axes.set(title=f"{name}: {right / count:.0%} right", aspect=1, xlabel="$x_1$", ylabel="$x_2$")
     print(f"{name}: {right:.0f} of {count:.0f}")
-    return params, filled
+    return params, filled, right / count
 
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-separate(left, "one neuron", (2, 1))
-(hidden, _), filled = separate(right, "four hidden neurons and one more", (2, 4, 1))
+_, _, one_alone = separate(left, "one neuron", (2, 1))
+(hidden, _), filled, layer_of_four = separate(right, "four hidden neurons and one more", (2, 4, 1))
+assert one_alone < 0.6 and layer_of_four == 1
 for (w1, w2), b in zip(hidden.kernel.T, hidden.bias, strict=True):
     right.plot(span, -(w1 * span + b) / w2, "k--", linewidth=0.8)
 right.set(xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
@@ -452,16 +473,20 @@ right.text(1.1, 0.0108, "the noise's own variance", fontsize=9)
 right.set(xlabel="step", ylabel="C")
 right.grid(alpha=0.3)
 print(f"C {costs[0]:.3f} -> {costs[-1]:.4f}")
+assert costs[-1] < 0.1**2  # below the variance of the noise
 
 # %% [markdown]
 # A cost below the variance of the noise means that the network has begun to learn the noise as
-# well: overfitting (过拟合). What it is worth, fresh samples must tell.
+# well: overfitting (过拟合). Whether that has done harm is not seen in this cost. Fresh points
+# tell: here the distance to the function itself still falls.
 
 # %%
-fresh = jnp.linspace(-2.0, 2.0, 200)[:, None]
+fresh, distances = jnp.linspace(-2.0, 2.0, 200)[:, None], []
 for step in (30, 300, 3000):
     total, count = jaxnn.mean_squared_error(model.apply(snapshots[step], fresh), unknown(fresh))
-    print(f"after {step} steps: mean squared distance to the function {total / count:.4f}")
+    distances.append(total / count)
+    print(f"after {step} steps: mean squared distance to the function {distances[-1]:.4f}")
+assert distances[0] > distances[1] > distances[2]
 
 # %% [markdown]
 # ## The gradient that fades
@@ -508,6 +533,7 @@ for (name, (f, init, style)), color in zip(choices.items(), COLORS, strict=True)
         axes.semilogy(layer_numbers[:-1], quarter, "k:", label="¼ a layer")
     ratio = jnp.median(norms[:, 0] / norms[:, -2])
     print(f"{name}: first layer's gradient / last hidden layer's = {ratio:.1e}")
+    assert (ratio < 0.25 ** (DEPTH - 2)) if name == "sigmoid" else (ratio > 0.1)
 axes.set(xlabel="layer, from the input", ylabel="norm of ∂C/∂W", xticks=layer_numbers)
 axes.legend(frameon=False, loc="lower right")
 axes.grid(alpha=0.3)

@@ -13,10 +13,11 @@
 # %% [markdown]
 # # 3. Recurrent networks
 #
-# The networks so far take one input and forget it. Words of a sentence or frames of a film come one
-# after the other, and what one means depends on the others. A recurrent neural network, RNN
-# (循环神经网络), reads such a sequence (序列) step by step, and keeps a state (状态) between the
-# steps.
+# The networks so far take one input and forget it. Nobody reads like that: we understand each word
+# from the words before it. We do not throw everything away and begin to think anew; thoughts
+# persist. Or take a film in which every moment is to be labelled with what is happening: that
+# depends on what happened earlier. A recurrent neural network, RNN (循环神经网络), reads such a
+# sequence (序列) step by step, and keeps a state (状态) between the steps.
 
 # %%
 import itertools
@@ -76,7 +77,7 @@ drawing.arrow(axes, before, (12.4, 2.2), "$W$", color=drawing.BLUE, **look)
 #
 # In `jaxnn` the loop is a cell. `elman` is $s = f(x U + s_{-1} W + b)$, with samples as rows, and
 # $g(V s)$ is a `dense` layer and an activation on top. The notes write no bias; `bias=False` leaves
-# it away. `unroll` runs over a whole sequence, with time first.
+# it out. `unroll` runs over a whole sequence, with time first.
 
 # %%
 cell = jaxnn.elman(2, 3, bias=False)
@@ -100,6 +101,8 @@ for x in xs:
     state, y = model.apply(params, state, x)
     streamed.append(y[0])
 print("step by step:", jnp.array(streamed))
+assert jnp.allclose(ys[:, 0], jnp.array(by_hand), atol=1e-6)
+assert jnp.allclose(ys[:, 0], jnp.array(streamed), atol=1e-6)
 
 # %% [markdown]
 # The three agree. The last form is a stream: each output is there as soon as its input is, from a
@@ -108,6 +111,76 @@ print("step by step:", jnp.array(streamed))
 
 # %%
 print(jaxnn.describe(params))
+
+# %% [markdown]
+# ## The moments of a film, labelled
+#
+# A film of a room, as simple as can be: at each moment someone enters, someone leaves, a cat walks
+# by, or nothing happens. The label (标签) of each moment says whether somebody is in the room.
+# Where nothing happens, the picture of that moment alone cannot tell; one has to remember who came
+# and went. Two models learn it by plain stochastic gradient descent, `optax.sgd`: one layer that
+# sees each moment by itself, and an Elman network.
+
+# %%
+NOTHING, CAT, ENTERS, LEAVES = range(4)
+
+
+def room(key, time=30, count=32):
+    """One-hot moments `(time, count, 4)`, and whether somebody is inside `(time, count, 1)`."""
+    moves_key, quiet_key = jax.random.split(key)
+    moves = jax.random.bernoulli(moves_key, 0.2, (time, count))
+    quiet = jnp.where(jax.random.bernoulli(quiet_key, 0.5, (time, count)), NOTHING, CAT)
+
+    def moment(inside, now):
+        moves, quiet = now
+        event = jnp.where(moves, jnp.where(inside, LEAVES, ENTERS), quiet)
+        inside = inside ^ moves
+        return inside, (event, inside)
+
+    _, (events, inside) = jax.lax.scan(moment, jnp.zeros(count, bool), (moves, quiet))
+    return jax.nn.one_hot(events, 4), inside.astype(int)[..., None]
+
+
+def descend(model, rate, steps, key):
+    """Plain gradient descent, a fresh batch of films a step: the parameters and the losses."""
+
+    def loss(params, state, batch, key):
+        xs, labels = room(key)
+        return *jaxnn.binary_cross_entropy(model.apply(params, xs), labels), state
+
+    optimizer = optax.sgd(rate)
+    step = jaxnn.train_step(loss, optimizer)
+    first = jaxnn.train_state(model.init(key), optimizer, key)
+    last, metrics = jax.jit(lambda first: jax.lax.scan(step, first, length=steps))(first)
+    return last.params, metrics.loss
+
+
+watchers = {
+    "each moment by itself": jaxnn.dense(4, 1),
+    "Elman": jaxnn.serial(jaxnn.recurrent(jaxnn.elman(4, 8)), jaxnn.dense(8, 1)),
+}
+film_keys = jax.random.split(jax.random.key(3))  # of its own, so that the rest stays as it was
+many, many_labels = room(film_keys[0], count=500)
+one, one_labels = room(film_keys[1], count=1)
+names = ("nothing", "cat", "enters", "leaves")
+figure, (above, below) = plt.subplots(
+    2, 1, figsize=(10, 4.4), layout="constrained", sharex=True, height_ratios=(1, 1.4)
+)
+above.imshow(one[:, 0].T, cmap="Greys", aspect="auto", vmax=1.4)
+above.set_yticks(range(4), names)
+above.set_title("one film: what is seen at each moment")
+below.step(range(30), one_labels[:, 0, 0], where="mid", color="black", label="the label")
+right_share = {}
+for (name, model), color in zip(watchers.items(), (drawing.ORANGE, drawing.BLUE), strict=True):
+    params, losses = descend(model, 0.3, 500, jax.random.key(0))
+    right, count = jaxnn.binary_accuracy(model.apply(params, many), many_labels)
+    right_share[name] = right / count
+    print(f"{name}: loss {losses[0]:.3f} -> {losses[-1]:.3f}, {right / count:.1%} of labels right")
+    guess = jax.nn.sigmoid(model.apply(params, one))[:, 0, 0]
+    below.plot(range(30), guess, "o-", color=color, markersize=4, label=name)
+below.set(xlabel="moment", ylabel="P(somebody inside)", ylim=(-0.08, 1.3))
+below.legend(frameon=False, ncols=3, loc="upper center")
+assert right_share["each moment by itself"] < 0.75 and right_share["Elman"] > 0.98
 
 # %% [markdown]
 # ## What an output depends on
@@ -165,17 +238,27 @@ elman = jaxnn.serial(jaxnn.recurrent(jaxnn.elman(1, HIDDEN)), jaxnn.dense(HIDDEN
 untrained = elman.init(next(keys))
 trained, losses = train(elman, repeat_after_three, 1000, next(keys))
 print(f"mean squared error {losses[0]:.3f} -> {losses[-1]:.4f}")
+assert losses[-1] < 0.01
 
 some = 0.3 * jax.random.normal(next(keys), (TIME, 1))
+before, after = (dependence(elman, params, some) for params in (untrained, trained))
 figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-heat(panels[0], dependence(elman, untrained, some), "untrained")
-picture = heat(panels[1], dependence(elman, trained, some), "trained to give $x_{t-3}$")
+heat(panels[0], before, "untrained")
+picture = heat(panels[1], after, "trained to give $x_{t-3}$")
 for axes in panels:
     axes.set(xlabel="k, the input's time", ylabel="t, the output's time")
 _ = figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="min")
+for matrix in (before, after):
+    assert not matrix[np.triu_indices(TIME, 1)].any()  # nothing that comes later
+size = jnp.abs(after)[DELAY:]
+assert (size.argmax(axis=1) == jnp.arange(TIME - DELAY)).all()  # x_{t-3} it is
+last_row = jnp.abs(before[-1])
+fading = last_row[: TIME // 2].mean() / last_row[TIME // 2 :].mean()
+print(f"untrained, last output: the first eight inputs count {fading:.2f} times the last eight")
+assert fading > 0.2
 
 # %% [markdown]
-# Along a row of the left one, nothing fades: $W$ starts as an orthogonal matrix, which keeps
+# Along a row of the left one, little fades: $W$ starts as an orthogonal matrix, which keeps
 # lengths, and sixteen steps are few. When it fades, and how fast, is the question of chapter 4.
 #
 # ## Deep
@@ -214,13 +297,15 @@ xs = jax.random.normal(next(keys), (6, 4, 1))  # 6 steps of 4 sequences
 state, ys = deep.unroll(params, xs)
 _, s1 = lower.unroll(params[0], xs)
 _, s2 = upper.unroll(params[1], s1)
-print("layer by layer gives the same:", bool(jnp.allclose(head.apply(params[2], s2), ys)))
+apart = jnp.abs(head.apply(params[2], s2) - ys).max()
+print(f"layer by layer and whole: at most {apart:.0e} apart")
+assert apart < 1e-5
 print("state:", [jax.tree.map(jnp.shape, part) for part in state])
 
 # %% [markdown]
 # ## Bidirectional
 #
-# "I ___ hungry, so I had two bowls." What belongs into the gap is settled by what comes after it. A
+# "I ___ hungry, so I had two bowls." What belongs in the gap is settled by what comes after it. A
 # bidirectional RNN (双向循环神经网络) has two states: one comes from the left, one from the right,
 # and the output reads both,
 #
@@ -254,10 +339,12 @@ for end, start in itertools.pairwise(((0.5, 3.4), *backward, (9.9, 3.4))):
 #    layers read backward layers. Only the output sees both.
 # 2. **Layers that merge before the next.** Each layer of both directions reads both directions of
 #    the layer below it. This is what most libraries mean, such as torch by `bidirectional=True`.
-# 3. **The notes' formula to the letter.** Both directions of layer $i$ read the *forward*
-#    $s^{(i-1)}$.
+# 3. **The notes' formula.** Both directions of layer $i$ read the *forward* $s^{(i-1)}$.
 #
-# That formula is, for the layers $i = 1, \dots, I$,
+# That formula, for the layers $i = 1, \dots, I$, stands here with an index and a prime on
+# everything that has a value of its own: the layer's index on the states of the step before and
+# after too, and a prime on the $V$ of the backward states. So it is the notes' formula in what it
+# says, and not to the letter.
 #
 # $$s_t^{(i)} = f(U^{(i)} s_t^{(i-1)} + W^{(i)} s_{t-1}^{(i)}), \qquad
 # s_t'^{(i)} = f(U'^{(i)} s_t^{(i-1)} + W'^{(i)} s_{t+1}'^{(i)}), \qquad
@@ -267,7 +354,7 @@ for end, start in itertools.pairwise(((0.5, 3.4), *backward, (9.9, 3.4))):
 READINGS = {
     "1. two stacks": {"f2": ["f1"], "b2": ["b1"]},
     "2. merged layers": {"f2": ["f1", "b1"], "b2": ["f1", "b1"]},
-    "3. to the letter": {"f2": ["f1"], "b2": ["f1"]},
+    "3. the notes' formula": {"f2": ["f1"], "b2": ["f1"]},
 }
 figure, axes = drawing.canvas(17, 8.6, scale=0.65)
 for panel, (name, reads) in enumerate(READINGS.items()):
@@ -302,19 +389,19 @@ for panel, (name, reads) in enumerate(READINGS.items()):
 
 
 # %%
-class LetterParams(NamedTuple):
+class NotesParams(NamedTuple):
     """A (forward, backward) pair for each layer, and the output layer's parameters."""
 
     layers: tuple
     head: jaxnn.DenseParams
 
 
-def to_the_letter(cells, head):
+def notes_formula(cells, head):
     def init(key):
         *layer_keys, head_key = jax.random.split(key, len(cells) + 1)
         pairs = zip(cells, layer_keys, strict=True)
         layers = tuple(tuple(map(cell.init, jax.random.split(k))) for cell, k in pairs)
-        return LetterParams(layers, head.init(head_key))
+        return NotesParams(layers, head.init(head_key))
 
     def apply(params, x, mask=None, key=None):
         s = back = x  # s^(0)
@@ -331,27 +418,56 @@ head = jaxnn.dense(32, 1)
 readings = {
     "1. two stacks": jaxnn.serial(jaxnn.bidirectional(jaxnn.stack(lower, upper)), head),
     "2. merged layers": jaxnn.serial(jaxnn.bidirectional(lower), jaxnn.bidirectional(wide), head),
-    "3. to the letter": to_the_letter((lower, upper), head),
+    "3. the notes' formula": notes_formula((lower, upper), head),
 }
 
 # %% [markdown]
-# **The letter has weights that do nothing.** Since no layer reads a lower layer's backward states,
+# That the third is the formula above, a loop over its indices shows.
+
+# %%
+by_notes = readings["3. the notes' formula"]
+params = by_notes.init(next(keys))
+some = jax.random.normal(next(keys), (TIME, 1))
+
+
+def by_the_formula(params, xs):
+    """$o_t$ of every step, one state after the other, as the formula has it."""
+    s = xs
+    for forward, backward in params.layers:
+        below, s, back = s, [jnp.zeros(16)], [jnp.zeros(16)]
+        for t in range(TIME):  # s_t from s_{t-1}
+            U, W = forward.input_kernel[:, 0], forward.recurrent_kernel[:, 0]
+            s.append(jnp.tanh(below[t] @ U + s[-1] @ W + forward.bias[0]))
+        for t in reversed(range(TIME)):  # s'_t from s'_{t+1}; both read the forward states below
+            U, W = backward.input_kernel[:, 0], backward.recurrent_kernel[:, 0]
+            back.append(jnp.tanh(below[t] @ U + back[-1] @ W + backward.bias[0]))
+        s, back = jnp.stack(s[1:]), jnp.stack(back[:0:-1])
+    V, V_primed = params.head.kernel[:16], params.head.kernel[16:]
+    return s @ V + back @ V_primed + params.head.bias
+
+
+apart = jnp.abs(jax.jit(by_the_formula)(params, some) - by_notes.apply(params, some)).max()
+print(f"the formula's loop and the layer: at most {apart:.0e} apart")
+assert apart < 1e-5
+
+# %% [markdown]
+# **It has weights that do nothing.** Since no layer reads a lower layer's backward states,
 # their gradient is zero, and they are never learned. Without them it is a forward network with one
 # bidirectional layer on top.
 
 # %%
-letter = readings["3. to the letter"]
-params = letter.init(next(keys))
-some = jax.random.normal(next(keys), (TIME, 1))
-gradient = jax.jit(jax.grad(lambda p: jnp.sum(letter.apply(p, some) ** 2)))(params)
+gradient = jax.jit(jax.grad(lambda p: jnp.sum(by_notes.apply(p, some) ** 2)))(params)
 for i, pair in enumerate(gradient.layers, 1):
     for direction, part in zip(("forward", "backward"), pair, strict=True):
         print(f"layer {i} {direction:8}: gradient norm {optax.tree.norm(part):.4f}")
+        assert (optax.tree.norm(part) == 0) == ((i, direction) == (1, "backward"))
 
 without = jaxnn.serial(jaxnn.recurrent(lower), jaxnn.bidirectional(upper), head)
 (forward, _), top = params.layers
 same = without.apply((forward, jaxnn.BidirectionalParams(*top), params.head), some)
-print("the same without them:", bool(jnp.allclose(same, letter.apply(params, some))))
+apart = jnp.abs(same - by_notes.apply(params, some)).max()
+print(f"with and without them: at most {apart:.0e} apart")
+assert apart < 1e-5
 
 # %% [markdown]
 # **What they depend on.** All three see the whole sequence: the heat maps have no grey any more.
@@ -367,7 +483,9 @@ ticks = (0, middle, TIME - 1)
 figure, grid = plt.subplots(2, 3, figsize=(11, 7.4), layout="constrained")
 for (name, model), (above, under) in zip(readings.items(), grid.T, strict=True):
     params = model.init(jax.random.key(1))
-    picture = heat(above, dependence(model, params, some), name)
+    whole = dependence(model, params, some)
+    picture = heat(above, whole, name)
+    assert (whole != 0).all()
 
     def output(xs, model=model, params=params):
         return model.apply(params, xs)[middle, 0]
@@ -378,6 +496,7 @@ for (name, model), (above, under) in zip(readings.items(), grid.T, strict=True):
     above.set(xlabel="k", ylabel="t")
     under.set(xlabel="k", ylabel="j", xticks=ticks, yticks=ticks)
     print(f"{name}: largest |∂²o/∂x_j∂x_k|, j before and k after: {jnp.abs(past_future).max():.4f}")
+    assert past_future.any() != (name == "1. two stacks")
 figure.colorbar(picture, ax=grid[0], label=r"$|\partial o_t / \partial x_k|$", extend="min")
 second_label = r"$|\partial^2 o_t / \partial x_j\, \partial x_k|$"
 _ = figure.colorbar(picture, ax=grid[1], label=second_label, extend="min")
@@ -410,19 +529,29 @@ for (name, model), (color, style) in zip(readings.items(), looks, strict=True):
     smooth = np.convolve(losses, np.full(10, 0.1), mode="valid")
     axes.semilogy(np.arange(10, 601), smooth, style, color=color, label=name)
     print(f"{name}: mean squared error of the last 100 steps {losses[-100:].mean():.4f}")
+    assert (losses[-100:].mean() > 0.9) if name == "1. two stacks" else (losses[-100:].mean() < 0.1)
 axes.set(xlabel="step", ylabel="mean squared error")
 axes.legend(frameon=False)
 axes.grid(alpha=0.3)
 
 # %% [markdown]
-# And the heat maps of the trained ones: the second and third look two steps back and two steps
-# ahead, and hardly anywhere else; the first has found next to nothing to look at.
+# And the heat maps of the trained ones: the second and third look mostly two steps back and two
+# steps ahead; the first has found next to nothing to look at. In all three, each row is one $t$.
 
 # %%
 fresh, _, _ = product_of_both_sides(next(keys))
 figure, panels = plt.subplots(1, 3, figsize=(11, 3.7), layout="constrained")
 for (name, model), axes in zip(readings.items(), panels, strict=True):
-    picture = heat(axes, dependence(model, learned[name], fresh[:, 0]), name, smallest=1e-2)
+    size = dependence(model, learned[name], fresh[:, 0])
+    picture = heat(axes, size, name, smallest=1e-2)
+    inner = np.abs(np.asarray(size))[APART:-APART]  # rows with both inputs: row i asks for i, i + 4
+    there = np.zeros(inner.shape, bool)
+    there[range(len(inner)), range(len(inner))] = True
+    there[range(len(inner)), range(2 * APART, TIME)] = True
+    share = inner[there].sum() / inner.sum()
+    print(f"{name}: {share:.0%} of what an output depends on lies at t − 2 and t + 2; ", end="")
+    print(f"largest entry {inner.max():.2f}")
+    assert (inner.max() < 0.3) if name == "1. two stacks" else (share > 0.6)
     axes.set(xlabel="k, the input's time", ylabel="t, the output's time")
 _ = figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$", extend="both")
 
@@ -432,6 +561,8 @@ _ = figure.colorbar(picture, ax=panels, label=r"$|\partial o_t / \partial x_k|$"
 # and of the third's weights some do nothing.
 
 # %%
+counts = {}
 for name, model in readings.items():
-    count = sum(leaf.size for leaf in jax.tree.leaves(model.init(jax.random.key(0))))
+    count = counts[name] = sum(leaf.size for leaf in jax.tree.leaves(model.init(jax.random.key(0))))
     print(f"{name}: {count} parameters")
+assert max(counts, key=counts.get) == "2. merged layers"

@@ -12,9 +12,9 @@
 # # 4. Training through time
 #
 # A recurrent network (循环神经网络) is trained like any other: a forward pass, an error, the
-# derivative of the error with respect to every weight, a step downhill. The only news is that the
-# same weights work at every time step, so the error flows back along the steps. This chapter does
-# that by hand for three steps, watches what happens over a hundred, and shows two remedies.
+# derivative of the error with respect to every weight, a step downhill. One thing is new: the same
+# weights work at every time step, so the error flows back along the steps. This chapter does that
+# by hand for three steps, watches what happens over a hundred, and shows two remedies.
 #
 # $$s_t = f(\mathrm{net}_t),\qquad \mathrm{net}_t = x_t U + s_{t-1} W + b,\qquad o_t = g(s_t V)$$
 #
@@ -166,6 +166,30 @@ figure.colorbar(image, ax=row, label="dE/dW")
 plt.show()
 
 # %% [markdown]
+# Now downhill, by plain gradient descent (`optax.sgd`): every step takes $\eta$ times these
+# derivatives off the weights. The first step is done by hand too.
+
+# %%
+RATE = 0.2
+optimizer = optax.sgd(RATE)
+
+
+def loss(params, state, batch, key):
+    return error(params, batch), 1.0, state
+
+
+step = jaxnn.train_step(loss, optimizer)
+first = jaxnn.train_state(params, optimizer, jax.random.key(0))
+once, _ = step(jax.tree.map(jnp.copy, first), xs)  # a step donates what it is given
+after_by_hand = W - RATE * by_hand["W"]
+np.testing.assert_allclose(once.params[0].recurrent_kernel[:, 0], after_by_hand, atol=1e-6)
+last, metrics = jax.jit(lambda first: jax.lax.scan(step, first, jnp.tile(xs, (50, 1, 1))))(first)
+_, outputs = model.unroll(last.params, xs)
+print(f"E {metrics.loss[0]:.6f} -> {metrics.loss[-1]:.2e} in 50 steps, ", end="")
+print(f"output {outputs[-1, 0]:.5f}, target {target[0]}")
+assert metrics.loss[-1] < 1e-6 < metrics.loss[0] == metrics.loss.max()
+
+# %% [markdown]
 # ## A hundred steps: it vanishes, explodes, or stays
 #
 # Apply the rule $n$ times, and $\delta$ has been multiplied $n$ times by $W^{\mathsf T}$ and by
@@ -246,6 +270,17 @@ right.set(title="the same W, made smaller or larger", ylabel="")
 plt.show()
 for name, norms in (as_made | scaled).items():
     print(f"{name:22s} 100 steps back: {float(norms[-1]):.1e} of {float(norms[0]):.1e}")
+remaining = {name: float(norms[-1] / norms[0]) for name, norms in (as_made | scaled).items()}
+assert remaining["sigmoid"] < 1e-30 < remaining["tanh"] < 1e-6 and remaining["ReLU"] < 1e-6
+assert 1e-6 < remaining["LSTM, forget bias 1"] < 1e-3 and remaining["LSTM, lasting biases"] > 0.05
+assert (
+    remaining["tanh, 0.8 W"] < remaining["tanh, 1.0 W"] < 1e-6
+    and 0.1 < remaining["tanh, 1.6 W"] < 1e3
+)
+assert remaining["ReLU, 0.8 W"] < remaining["ReLU, 1.0 W"] < 1e-6 and remaining["ReLU, 1.6 W"] > 1e6
+gate = float(jax.nn.sigmoid(1.0))
+print(f"a forget gate at σ(1) = {gate:.2f} throughout: {gate**100:.1e} after 100 steps")
+assert 1e-14 < gate**100 < 1e-13
 
 # %% [markdown]
 # Left, networks as they are made here, with an orthogonal $W$, whose norm is 1: what vanishes does
@@ -253,12 +288,12 @@ for name, norms in (as_made | scaled).items():
 # a ReLU with a large $W$ explodes; a tanh saturates, which keeps its gradient in bounds. Only one
 # factor in between would be right, and training moves it away.
 #
-# The LSTM vanishes too, if slowly, when its forget gates start around $\sigma(1) \approx 0.73$:
-# five orders of magnitude in a hundred steps. (A gate at exactly 0.73 would make it fourteen; the
-# norm is that of the units whose gates are open widest.) With biases that spread the gates' time
-# constants over the length of the sequence (`jaxnn.chrono`, Tallec & Ollivier 2018) it stays. "The
-# LSTM cures vanishing gradients" means that it *can* hold its gates open, not that it does so at
-# once.
+# The LSTM's gradient vanishes too, if slowly, when its forget gates start around $\sigma(1) \approx
+# 0.73$: by four to five orders of magnitude in a hundred steps. (Gates at exactly 0.73 would make
+# it nearly fourteen; the norm is that of the units whose gates are open widest.) With biases that
+# spread the gates' time constants over the length of the sequence (`jaxnn.chrono`, Tallec &
+# Ollivier 2018) it stays. "The LSTM cures vanishing gradients" means that it *can* hold its gates
+# open, not that it does so at once.
 #
 # ## Clipping (梯度裁剪)
 #
@@ -331,13 +366,16 @@ for name, path, norms in (("plain", plain, plain_norms), ("clipped", clipped, cl
     w, b = path[-1]
     final = float(cliff(jnp.asarray(path[-1])))
     print(
-        f"{name:8s} largest gradient {max(norms):5.1f}, ends at w {w:.2f}, b {b:.2f}, E {final:.4f}"
+        f"{name:8s} gradient {norms[0]:.3f} at the start, {max(norms):5.1f} at most; "
+        f"ends at w {w:.2f}, b {b:.2f}, E {final:.4f}"
     )
+assert max(plain_norms) > 50 * plain_norms[0]
+assert float(cliff(jnp.asarray(clipped[-1]))) < 0.1 * float(cliff(jnp.asarray(plain[-1])))
 
 # %% [markdown]
 # Both set out the same way, down to the edge, the clipped one more slowly. Where a step of the
-# plain one lands on the edge itself, the gradient is a hundred times what it was at the start: it
-# is thrown onto a plateau, with next to no gradient to bring it back. The clipped one meets the
+# plain one lands on the edge itself, the gradient is many times what it was at the start: it is
+# thrown onto a plateau, with next to no gradient to bring it back. The clipped one meets the
 # edge too, takes a step of the usual length, and stays. In the library it is one line in front of
 # the optimiser, `optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))`, and `train_step`
 # reports `metrics.gradient_norm`, as it is before clipping. Clipping is a remedy for explosion
@@ -408,6 +446,10 @@ LENGTHS = (4, 8, 12, 16, 32, 64)
 learned = {length: learn(length) for length in LENGTHS}
 for length, (share, updates) in learned.items():
     print(f"chunks of {length:2d}: {share:6.1%} of the answers right after {updates} updates")
+    assert (share < 0.7) if length <= GAP else (share > 0.9)
+together = np.mean([start % 16 + GAP < 16 for start in range(PERIOD)])
+print(f"chunks of 16 hold a symbol and its question together in {together:.0%} of the streams")
+assert together == 0.25 and round(learned[4][1] / learned[64][1]) == 16
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")

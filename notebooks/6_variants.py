@@ -11,9 +11,10 @@
 # %% [markdown]
 # # 6. Variants
 #
-# "Almost every paper uses a slightly different LSTM." This chapter sets the best known variants
-# (变体) side by side, as drawings, equations and parameter counts, and then measures what the
-# notes say of them: that they perform about the same, and that some win on some tasks.
+# Almost every paper that uses an LSTM uses a slightly different one, as Olah remarks (2015,
+# "Understanding LSTM Networks"). This chapter sets the best known variants (变体) side by side, as
+# drawings, equations and parameter counts, and then measures what the notes say of them: that they
+# perform about the same, and that some win on some tasks.
 
 # %%
 import functools
@@ -72,18 +73,21 @@ plt.show()
 #
 # with $a_n' = x U_n + (r \circ h) W_n + b_n$.
 #
-# Where the notes and the papers differ, this is what is shown:
+# The notes' text describes the variants and gives no formulas for them; those stood in its
+# pictures, which are lost and whose names are those of Olah's drawings. Where Olah's formulas and
+# the papers differ, this is what is shown:
 #
-# - **Peepholes.** The notes follow Olah's drawing, which puts $C$ into the joined vector,
+# - **Peepholes.** Olah's drawing puts $C$ into the joined vector,
 #   $W_f \cdot [C_{t-1}, h_{t-1}, x_t]$: full matrices. The paper's are diagonal, one weight a
 #   unit: $p \circ c$. Shown, drawn and built here: the paper's.
-# - **The GRU's reset.** The notes and Cho 2014 have the reset before the product,
-#   $(r \circ h) W_n$; it is drawn above, and is `reset_after=False` here. The library's default is
-#   cuDNN's form, $n = \tanh(x U_n + b_n + r \circ (h W_n + b_h))$, which needs one matrix product
-#   a step less. Both take part below.
-# - **Which way $z$ points.** The notes have $h' = (1 - z) \circ h + z \circ \tilde h$: their $z$
-#   is $1 - z$ of Cho's paper and of the library, where $z = 1$ keeps the old state.
-# - **The bias.** The notes' GRU and Olah's drawing leave it out. Here every gate has one.
+# - **The GRU's reset.** Olah and Cho 2014 have the reset before the product, $(r \circ h) W_n$; it
+#   is drawn above, and is `reset_after=False` here. The library's default is cuDNN's form, $n =
+#   \tanh(x U_n + b_n + r \circ (h W_n + b_h))$, whose products of a step are one. Both take part
+#   below.
+# - **Which way $z$ points.** In Cho's paper and in the library $z = 1$ keeps the old state,
+#   $h' = z \circ h + (1 - z) \circ n$. Olah's drawing, and Chung et al. 2014, have it the other way
+#   round, $h' = (1 - z) \circ h + z \circ \tilde h$.
+# - **The bias.** Olah's GRU leaves it out. Here every gate has one.
 #
 # ## How many parameters
 #
@@ -277,14 +281,37 @@ panels[0].set_yticks(range(len(VARIANTS)), list(VARIANTS))
 panels[0].invert_yaxis()
 plt.show()
 
+intervals = {key: interval(errors) for key, errors in results.items()}
+
+
+def overlap(task, *names):
+    """Whether the intervals of these all have a value in common."""
+    lows, highs = zip(*(intervals[name, task][1:] for name in names), strict=True)
+    return max(lows) < min(highs)
+
+
+sparing = ("coupled", "GRU", "GRU, reset before")  # one gate writes and forgets
+for task in ("adding", "holding"):
+    for name in sparing:
+        ratio = intervals[name, task][0] / intervals["LSTM", task][0]
+        print(f"{task}: the error of {name} is {ratio:.2f} times the LSTM's")
+        assert ratio < 0.7
+assert overlap("counting", *VARIANTS) and not any(overlap("adding", "LSTM", n) for n in sparing)
+assert all(overlap(task, "LSTM", "peephole") for task in tasks)
+assert all(overlap(task, "GRU", "GRU, reset before") for task in tasks)
+assert sum(rate == max(RATES) for rate in best_rates.values()) > 1
+
 # %% [markdown]
-# Read it with care. Where two intervals overlap widely, the seeds decide more than the variant
-# does: that is *counting*, where all five are about the same. On *adding*, coupled gates and
-# both GRUs end with a third to a quarter of the error of the LSTM and the peephole LSTM,
-# and their intervals lie apart; *holding* shows the same order, but there the intervals
-# all but touch. Both tasks ask to keep a number unchanged until a flag says otherwise, and
-# there "write where you forget" is the right habit; an LSTM has to learn two gates to do
-# one thing. Peepholes make no clear difference on any of the three. Nor do the GRU's two forms.
+# The blue dot is the mean of a variant with its interval; the grey ticks above it are its six
+# seeds, one tick each.
+#
+# Read it with care. Where intervals overlap, the seeds decide more than the variant does: that is
+# *counting*, where all five are about the same. On *adding*, coupled gates and both GRUs end with
+# less than half of the LSTM's error, and their intervals lie below its interval; *holding* shows
+# the same order. Both tasks ask to keep a number unchanged until a flag says otherwise, and there
+# "write where you forget" is the right habit; an LSTM has to learn two gates to do one thing.
+# Peepholes make no difference that the intervals could show on any of the three. Nor do the GRU's
+# two forms.
 #
 # So the notes are right on both counts: about the same on one task, a winner on another. Two
 # limits belong to the answer. Training was short, so this measures how fast a variant learns

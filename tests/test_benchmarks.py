@@ -1,9 +1,11 @@
 """The benchmarks: their arithmetic on made-up numbers, and one contestant on a tiny shape."""
 
+import json
 import math
 
 import pytest
 
+from benchmarks.__main__ import as_json
 from benchmarks.contestants import (
     CONTESTANTS,
     DEVICES,
@@ -25,6 +27,7 @@ from benchmarks.ratios import (
     ratio_of_medians,
 )
 from benchmarks.report import families, family_table, number, share_table, shares
+from benchmarks.summary import table
 from benchmarks.worker import first_answer
 from benchmarks.workloads import (
     Workload,
@@ -105,6 +108,21 @@ def test_the_table():
     assert [number(x) for x in (None, 0.0184, 0.184, 1.84, 18.4, 184.0)] == [
         "–", "0.018", "0.18", "1.84", "18.4", "184",
     ]  # fmt: skip
+
+
+def test_the_readmes_table():
+    """From the file, as it is written and read: who is best, and bold where jaxnn is slower."""
+    stream = Workload("stream", "stream", "stream")
+    alone = {JAXNN: Result((21e-6,) * 3), KERAS: Result((15e-6,) * 3), LINEN: Result((34e-6,) * 3)}
+    measured = [FIRST, SECOND, stream]
+    record = json.loads(json.dumps(as_json(measured, RESULTS | {"stream": alone})))
+    first, *rows = table(record).splitlines()[2:]
+    assert first.split(" | ")[:3] == ["| LSTM, train step (2 shapes)", "", "0.50 (0.50–0.50)"]
+    assert first.endswith(" | keras, flax.linen | 1.00 (0.50–2.00) |")
+    assert rows == [
+        "| LSTM, train step, a device a core (1 shapes) |  | 0.25 | flax.linen | 1.00 |",
+        "| LSTM, one streaming step | 21.0 µs | **1.40** | keras | – |",
+    ]
 
 
 def test_shares_of_the_matmul_rate():

@@ -76,7 +76,7 @@ def test_recurrent_policy(tmp_path: pathlib.Path) -> None:
 
 def test_dynamics(tmp_path: pathlib.Path) -> None:
     printed = answer("dynamics", tmp_path, "--steps", 60, "--trials", 50)
-    shares = [float(share) for share in re.findall(r"%: ([\d.]+) answer right", printed)]
+    shares = [float(share) for share in re.findall(r"%: ([\d.]+) answer rightwards", printed)]
     assert len(shares) == 11 and shares[0] < 0.2 < 0.8 < shares[-1]
     assert printed.count("fixed points") == 2
 
@@ -94,7 +94,7 @@ def test_lstm_variants(tmp_path: pathlib.Path) -> None:
     printed = answer(
         "lstm_variants", tmp_path, "--steps", 2, "--tasks", "adding", "--cells", "elman", "both"
     )
-    assert re.search(r"both +[\d.]+ ± [\d.]+", printed)
+    assert re.search(r"both +[\d.]+ \([\d.]+ to [\d.]+\)", printed)
 
 
 def test_variants_without_data(tmp_path: pathlib.Path) -> None:

@@ -149,3 +149,27 @@ def test_two_equal_directions_are_two_loops(row: str, flags: str) -> None:
 
     arguments = (p.params, other, p.xs, both(p.state, p.start), both(p.start, p.state))
     assert_close(with_gradients(library, *arguments), with_gradients(by_hand, *arguments))
+
+
+def test_the_notes_deep_bidirectional_formula() -> None:
+    """Both directions of a layer read the forward states below; the lower backward ones are idle.
+
+    What is left is a forward network with a bidirectional layer on top: against two loops.
+    """
+    lower, upper = jaxnn.elman(2, 3, dtype=jnp.float64), jaxnn.elman(3, 3, dtype=jnp.float64)
+    model = jaxnn.serial(jaxnn.recurrent(lower), jaxnn.bidirectional(upper))
+    params = model.init(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (5, 2), jnp.float64)
+
+    def states(p: Any, below: Any, steps: Any) -> Any:
+        s, found = jnp.zeros(3, jnp.float64), {}
+        for t in steps:
+            s = jnp.tanh(below[t] @ p.input_kernel[:, 0] + s @ p.recurrent_kernel[:, 0] + p.bias[0])
+            found[t] = s
+        return jnp.stack([found[t] for t in range(5)])
+
+    below = states(params[0], xs, range(5))
+    forward = states(params[1].forward, below, range(5))
+    backward = states(params[1].backward, below, reversed(range(5)))
+    expected = jnp.concatenate([forward, backward], axis=-1)
+    np.testing.assert_allclose(model.apply(params, xs), expected, rtol=1e-12)

@@ -27,6 +27,8 @@ SECTION = re.compile(r"^\{\{ (\S+\.md) # (.+) \}\}$", re.MULTILINE)
 NAMES = re.compile(r"^\{\{ api (\S+) \}\}$", re.MULTILINE)
 ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
 SHOWN = ("result", "published", "seeds", "time on two cores")  # columns of the examples' table
+BESIDE = "\n    options:\n      heading_level: 4"
+"""Of types and constants beside functions: below the depth of the table of contents."""
 WIDE = ("examples/README.md",)  # pages whose tables need the room of the table of contents
 DOCTEST = re.compile(r"^```python$(?=\n>>>)", re.MULTILINE)
 
@@ -95,14 +97,14 @@ def _expanded(markdown: str) -> str:
 
 
 def _section(path: str, heading: str) -> str:
-    """What stands under a heading of the second level."""
+    """What stands under a heading of the second level, with its links into docs/ from there."""
     text = (ROOT / path).read_text(encoding="utf-8")
     found = re.search(
         rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
     )
     if found is None:
         raise ValueError(f"{path} has no section {heading!r}")
-    return found[1].strip()
+    return found[1].strip().replace("](docs/", "](")
 
 
 def _names(package: str) -> str:
@@ -113,18 +115,37 @@ def _names(package: str) -> str:
         parts = ast.parse(module.read_text(encoding="utf-8")).body
         functions = (part.name for part in parts if isinstance(part, ast.FunctionDef))
         names = [f"{package}.{name}" for name in functions if not name.startswith("_")]
-    return "\n\n".join(f"::: {name}" for name in names)
+    functions = any(_kind(name) == 0 for name in names)
+    return "\n\n".join(f"::: {name}{BESIDE if functions and _kind(name) else ''}" for name in names)
 
 
 def _public() -> Iterator[tuple[str, str]]:
-    """The names of `jaxnn` and their modules: functions, then types, then constants of each."""
-    for part in ast.parse((ROOT / "jaxnn/__init__.py").read_text(encoding="utf-8")).body:
-        if isinstance(part, ast.ImportFrom):
-            names = (alias.asname or alias.name for alias in part.names)
-            yield from ((f"jaxnn.{name}", str(part.module)) for name in sorted(names, key=_kind))
+    """The names of `jaxnn` and their modules: functions, then types, then constants of each.
+
+    Cells stand in the order of the README's table, the others in that of `jaxnn/__init__.py`.
+    """
+    imports = [
+        part
+        for part in ast.parse((ROOT / "jaxnn/__init__.py").read_text(encoding="utf-8")).body
+        if isinstance(part, ast.ImportFrom)
+    ]
+    table = _section("README.md", "The cells")
+    for part in sorted(imports, key=lambda part: _place(table, str(part.module))):
+        names = (alias.asname or alias.name for alias in part.names)
+        yield from ((f"jaxnn.{name}", str(part.module)) for name in sorted(names, key=_kind))
+
+
+def _place(table: str, module: str) -> int:
+    """Where a cell's file is first linked in a table; 0 for what is no cell."""
+    if not module.startswith("jaxnn.cells."):
+        return 0
+    found = table.find(f"({module.replace('.', '/')}.py)")
+    return found if found >= 0 else len(table)
 
 
 def _kind(name: str) -> int:
+    """0 for a function, 1 for a type, 2 for a constant; with its module or without."""
+    name = name.rpartition(".")[2]
     return 2 if name.isupper() else 0 if name.islower() else 1
 
 

@@ -92,8 +92,8 @@ def gru(
       ValueError, TypeError: for sizes that are not positive integers, options that are not
         boolean and dtypes that are not floating.
 
-    Source: Cho et al. 2014 (arXiv 1406.1078), with z for its 1 − z, as torch has it. torch.nn.GRU
-    has further, redundant biases for r and z.
+    Source: Cho et al. 2014 (arXiv 1406.1078), whose z keeps the old state, as here and in torch
+    (Chung et al. 2014 turn it round). torch.nn.GRU has further, redundant biases for r and z.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> cell = jaxnn.gru(3, 4)
