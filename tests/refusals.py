@@ -100,13 +100,13 @@ def refuse(
 def _calls(
     make: Callable[[], Callable[..., Any]], right: Any, argument: str, pool: Any
 ) -> dict[str, Callable[[], Any]]:
-    def arguments() -> dict[str, Any]:
+    def arguments() -> Any:
         return right() if callable(right) else right
 
     def call(value: Any) -> Any:
         return make()(**{**arguments(), argument: value})
 
-    values = pool(arguments().get(argument)) if callable(pool) else pool
+    values: Any = pool(arguments().get(argument)) if callable(pool) else pool
     return {what: functools.partial(call, value) for what, value in values.items()}
 
 

@@ -13,9 +13,9 @@ from wrong_values import KEY, ones
 import jaxnn
 
 F, H = FEATURES, HIDDEN
-State = jaxnn.ElmanState
+State: Any = jaxnn.ElmanState
 PARAMS = {"kernel": ones(F, H), "recurrent": ones(H, H)}
-STATE = State(np.zeros((BATCH, H), np.float32))
+STATE: Any = State(np.zeros((BATCH, H), np.float32))
 X, XS = ones(BATCH, F), ones(TIME, BATCH, F)
 Change = Callable[[Any], Any]
 GIVES: dict[str, Change] = {

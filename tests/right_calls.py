@@ -18,7 +18,7 @@ from wrong_values import KEY, ones
 import jaxnn
 
 F, H = FEATURES, HIDDEN
-LEGACY = np.array([0, 7], np.uint32)
+LEGACY: Any = np.array([0, 7], np.uint32)
 LSTM, GRU = jaxnn.lstm(F, H), jaxnn.gru(F, H)
 
 
@@ -105,11 +105,12 @@ def trained() -> Any:
         return *jaxnn.mean_squared_error(model.apply(params, x), y), state
 
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
-    for where in ((), (mesh, (0, 0))):
+    ways: Any = ((), (mesh, (0, 0)))
+    for where in ways:
         step = jaxnn.train_step(loss, optimizer, *where)
         first = jaxnn.train_state(filled(model), optimizer, LEGACY)
         batch = ones(4, F), ones(4, 1)
-        result = jaxnn.fit(step, first, itertools.repeat(batch), np.int64(2), progress=False)
+        result = jaxnn.fit(step, first, itertools.repeat(batch), INT64(2), progress=False)
         assert result.stopped == "done"
 
 
@@ -122,10 +123,9 @@ def saved() -> Any:
             jaxnn.load(path, jax.eval_shape(lambda tree: tree, tree))
 
 
-def in_python(make: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[[], Any]:
-    return functools.partial(make, *args, **kwargs)
-
-
+in_numpy: Any = lambda key, shape, dtype: np.ones(shape, dtype)  # noqa: E731
+INT8: Any = np.int8
+INT64: Any = np.int64  # integers of numpy count as integers
 X = ones(2, 2, F)
 FLAGS = ones(2, 2, dtype=bool)
 RAGGED = [ones(3, 2), ones(0, 2)]
@@ -174,11 +174,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "own cells of any dtype": own_of_any_dtype,
     "tokens": tokens_in_numpy,
     "a dropout of nothing": lambda: jaxnn.dropout(0).apply((), X, None, KEY),
-    "sizes of numpy": lambda: jaxnn.lstm(np.int32(F), np.uint8(H)),
+    "sizes of numpy": lambda: jaxnn.lstm(INT64(F), INT8(H)),
     "a dtype by its name": lambda: jaxnn.gru(F, H, dtype="bfloat16", param_dtype="float32"),
-    "an initialiser in numpy": lambda: jaxnn.dense(
-        F, H, kernel_init=lambda key, shape, dtype: np.ones(shape, dtype)
-    ).init(KEY),
+    "an initialiser in numpy": lambda: jaxnn.dense(F, H, kernel_init=in_numpy).init(KEY),
     "an activation of another size": lambda: jaxnn.activation(lambda x: x[..., :1]).apply((), X),
     "integers through an activation": lambda: jaxnn.activation(abs).apply((), X.astype(int)),
     "a forget bias of an integer": lambda: jaxnn.forget_bias(jaxnn.LSTM_GATES, 2)(
@@ -197,10 +195,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     "lengths in a list": lambda: jaxnn.lengths_to_mask([0, 2], 2),
     "one length": lambda: jaxnn.lengths_to_mask(np.int32(2), 2),
     "no lengths": lambda: jaxnn.lengths_to_mask(np.zeros(0, int), 0),
-    "a sequence of no steps": lambda: jaxnn.pad(RAGGED, np.int64(4)),
+    "a sequence of no steps": lambda: jaxnn.pad(RAGGED, INT64(4)),
     "sequences in lists": lambda: jaxnn.pad([[1, 2], [3]]),
     "batches by lists": lambda: [*jaxnn.batches(RAGGED, [0, 1], 2, (0, 1), [1, 3])],
-    "a seed of numpy": lambda: [*jaxnn.batches(RAGGED, np.arange(2), np.int64(1), np.int64(3))],
+    "a seed of numpy": lambda: [*jaxnn.batches(RAGGED, np.arange(2), INT64(1), INT64(3))],
     "chunks of a tree": lambda: [*jaxnn.chunks({"x": ones(3, 2), "y": jnp.ones((3, 2))}, 2)],
     "shapes for parameters": lambda: jaxnn.describe(jax.eval_shape(LSTM.init, KEY)),
     "no parameters": lambda: jaxnn.describe(()),
