@@ -1,0 +1,206 @@
+"""Wrong calls of what makes batches, and of what keeps parameters in files."""
+
+import atexit
+import functools
+import pathlib
+import shutil
+import tempfile
+from typing import Any
+
+import numpy as np
+import wrong_values as wrong
+from refusals import refuse
+from refusals_functions import NAMED, PARAMS, TREES
+from wrong_values import KEY, Foreign, Pool, ones
+
+import jaxnn
+
+# Data ---------------------------------------------------------------------------------------------
+
+RAGGED = [ones(3, 2), ones(1, 2)]
+SEQUENCES: Pool = {
+    "None": None,
+    "a number": 3,
+    "text": "abc",
+    "nothing": [],
+    "scalars": [np.float32(1), np.float32(2)],
+    "of other features": [ones(2, 3), ones(2, 4)],
+    "of other axes": [ones(2, 3), ones(2)],
+    "of other dtypes": [ones(2), ones(2, dtype=np.int32)],
+    "texts": [np.array(["a"]), np.array(["b"])],
+    "words": ["ab", "cd"],
+    "objects": [np.full(2, None, object)] * 2,
+    "Nones": [None, None],
+    "dates": [np.zeros(2, "datetime64[s]")] * 2,
+    "dicts": [{"x": ones(2)}] * 2,
+    "a dict": {"a": ones(2), "b": ones(2)},
+    "a set": {1.0},
+    "ragged lists": [[[1.0], [1.0, 2.0]], [[1.0]]],
+    "a function": abs,
+}
+refuse(
+    "pad",
+    lambda: jaxnn.pad,
+    {"sequences": RAGGED},
+    sequences=SEQUENCES,
+    time={**wrong.omit(wrong.SIZES, "None"), "less than the longest": 2},
+    words={"sequences": ("sequences", "sequence")},
+)
+TARGETS: Pool = {
+    "None": None,
+    "a number": 3,
+    "text": "ab",
+    "too few": [1],
+    "too many": [1, 2, 3],
+    "of other shapes": [ones(2), ones(3)],
+    "of other dtypes": [1, 2.5],
+    "words": ["yes", "no"],
+    "Nones": [None, None],
+    "objects": [np.full(2, None, object)] * 2,
+    "a dict": {"a": 1, "b": 2},
+    "a set": {1, 2},
+    "a function": abs,
+}
+BOUNDARIES: Pool = {
+    "nothing": (),
+    "falling": (3, 2),
+    "equal": (3, 3),
+    "zero": (0, 3),
+    "negative": (-1, 3),
+    "too short": (1, 2),
+    "floats": (1.0, 3.0),
+    "flags": (True, True),
+    "text": "13",
+    "texts": ("1", "3"),
+    "a number": 3,
+    "nested": ((1, 3),),
+    "a set": {1, 3},
+    "a function": abs,
+}
+SEEDS: Pool = {
+    "negative": -1,
+    "a float": 1.5,
+    "text": "seed",
+    "a flag": True,
+    "a key": KEY,
+    "floats": (0.5, 1),
+    "texts": ("0", "1"),
+    "a dict": {"seed": 1},
+    "a function": abs,
+}
+BATCHES = {"sequences": RAGGED, "targets": [0, 1], "batch_size": 2}
+refuse(
+    "batches",
+    lambda: jaxnn.batches,
+    BATCHES,
+    sequences=SEQUENCES,
+    targets=TARGETS,
+    batch_size=wrong.SIZES,
+    seed=SEEDS,
+    boundaries=BOUNDARIES,
+    each_step=wrong.FLAGS,
+    words={
+        "sequences": ("sequences", "sequence"),
+        "targets": ("targets", "target"),
+        "boundaries": ("boundaries", "boundary"),
+    },
+)
+each_ = functools.partial(jaxnn.batches, RAGGED, batch_size=2, each_step=True)
+refuse(
+    "batches of each step",
+    lambda: each_,
+    {},
+    "batches",
+    {"targets": ("targets", "target")},
+    targets={
+        "numbers": [0, 1],
+        "of other lengths": [ones(3), ones(2)],
+        "of other dtypes": [ones(3), ones(1, dtype=np.int32)],
+        "texts": [np.array(["a"] * 3), np.array(["a"])],
+    },
+)
+CHUNKED: Pool = {
+    "None": None,
+    "nothing": (),
+    "a number": 3,
+    "text": "abc",
+    "time alone": ones(3),
+    "no steps": ones(0, 2),
+    "of other lengths": (ones(3, 2), ones(4, 2)),
+    "of other batches": (ones(3, 2), ones(3, 1)),
+    "a leaf of text": (ones(3, 2), "name"),
+    "nested lists": [[1.0, 2.0], [3.0, 4.0]],
+    "objects": np.full((3, 2), None, object),
+    "texts": np.full((3, 2), "a"),
+    "a function": abs,
+}
+refuse(
+    "chunks",
+    lambda: jaxnn.chunks,
+    {"tree": ones(3, 2), "length": 2},
+    tree=CHUNKED,
+    length=wrong.SIZES,
+    words={"tree": ("tree", "array")},
+)
+refuse(
+    "one_device_per_core",
+    lambda: jaxnn.one_device_per_core,
+    {},
+    cores=wrong.omit(wrong.SIZES, "None"),
+)
+
+
+# Files --------------------------------------------------------------------------------------------
+
+FOLDER = pathlib.Path(tempfile.mkdtemp())
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
+FILE = FOLDER / "file.safetensors"
+PATHS: Pool = {
+    "None": None,
+    "a number": 10**6,
+    "a float": 3.5,
+    "a list": ["file"],
+    "a tuple": ("file",),
+    "an array": ones(2),
+    "a dict": {"path": "file"},
+    "a function": abs,
+}
+LEAVES: Any = {
+    **wrong.omit(TREES, "a foreign array"),
+    "None": None,
+    "nothing": (),
+    "a foreign array": {"kernel": Foreign(ones(2))},
+    "two of one path": {"a": {"b": ones(1)}, "a.b": ones(1)},
+    "dates": np.zeros(2, "datetime64[s]"),
+    "keys that cannot be sorted": {0: ones(2), "a": ones(2)},
+}
+refuse(
+    "save",
+    lambda: jaxnn.save,
+    {"path": FILE, "tree": PARAMS},
+    path=PATHS,
+    tree=LEAVES,
+    words={"tree": ("tree", *NAMED, "value", "a.b")},
+)
+
+
+def saved() -> dict[str, Any]:
+    jaxnn.save(FILE, PARAMS)
+    return {"path": FILE, "like": PARAMS}
+
+
+refuse(
+    "load",
+    lambda: jaxnn.load,
+    saved,
+    path=PATHS,
+    like={
+        **LEAVES,
+        "another shape": {"kernel": ones(3, 2)},
+        "another dtype": {"kernel": ones(2, 3, dtype=np.float16)},
+        "another name": {"weight": ones(2, 3)},
+        "more": {**PARAMS, "bias": ones(3)},
+        "the init": jaxnn.dense(2, 3).init,
+    },
+    words={"like": ("like", "tree", *NAMED, "value", "a.b")},
+)

@@ -1,0 +1,229 @@
+"""Wrong calls of plain functions: gates, losses, pools over steps, and trees of parameters."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import wrong_values as wrong
+from refusals import BATCH, FEATURES, HIDDEN, TIME, add, filled, refuse, zeros
+from wrong_values import HUGE, KEY, NAN, Foreign, Pool, ones
+
+import jaxnn
+
+F, H = FEATURES, HIDDEN
+
+# The gates of a cell ------------------------------------------------------------------------------
+
+GATES: dict[str, tuple[Callable[..., Any], Callable[[], Any]]] = {
+    "elman_gates": (jaxnn.elman_gates, lambda: jaxnn.elman(F, H)),
+    "lstm_gates": (jaxnn.lstm_gates, lambda: jaxnn.lstm(F, H, peephole=True)),
+    "gru_gates": (jaxnn.gru_gates, lambda: jaxnn.gru(F, H)),
+}
+
+
+@functools.cache
+def step_of(make: Callable[[], Any]) -> dict[str, Any]:
+    cell = make()
+    params = filled(cell)
+    return {
+        "params": params,
+        "state": zeros(cell.initial_state(params, (BATCH,))),
+        "x": ones(BATCH, F),
+    }
+
+
+def loose_trees(right: Any) -> Pool:
+    """Wrong whatever the cell is: its form and dtype are not known."""
+    pool = {**wrong.structures(right), **wrong.leaves(right)}
+    optional = (".bias missing", ".peephole missing", "all float16", "all float64")
+    return wrong.omit(pool, *optional)
+
+
+def loose_inputs(right: Any) -> Pool:
+    """The arithmetic is in the dtype of x, whichever floating one it is."""
+    return wrong.omit(wrong.features(right), "float16", "bfloat16", "float64")
+
+
+for name_, (gates_, make_) in GATES.items():
+    refuse(
+        name_,
+        lambda gates_=gates_: gates_,
+        functools.partial(step_of, make_),
+        params=loose_trees,
+        state=lambda right: {**wrong.states(right), "None": None},
+        x=loose_inputs,
+    )
+refuse(
+    "gru_gates",
+    lambda: jaxnn.gru_gates,
+    functools.partial(step_of, GATES["gru_gates"][1]),
+    reset_after={**wrong.FLAGS, "the other form": False},
+    words={"reset_after": ("reset_after", "recurrent_bias")},
+)
+refuse(
+    "elman_gates",
+    lambda: jaxnn.elman_gates,
+    functools.partial(step_of, GATES["elman_gates"][1]),
+    activation=wrong.FUNCTIONS,
+)
+
+
+# Losses and pools over steps ----------------------------------------------------------------------
+
+LOGITS, MASK = ones(TIME, BATCH, F), ones(TIME, BATCH, dtype=bool)
+LABELS, NOTES = ones(TIME, BATCH, dtype=np.int32), ones(TIME, BATCH, F)
+
+
+def outputs(right: Any) -> Pool:
+    """For predictions `(time, batch, outputs)`."""
+    return {**wrong.floats_of_any_size(right), "a scalar": right[0, 0, 0]}
+
+
+def targets(right: Any) -> Pool:
+    """For an array as the predictions are."""
+    return {
+        **wrong.floats(right),
+        "of one": right[..., :1],
+        "without outputs": right[..., 0],
+        "a step": right[:1],
+        "another axis": right[None],
+        "the other way round": np.moveaxis(right, -1, 0),
+    }
+
+
+def labels(right: Any) -> Pool:
+    """For integers in 0…2, `(time, batch)`."""
+    return {
+        **wrong.not_arrays(right),
+        **wrong.of_dtypes(right, "float32", "float16", "bool", "complex64"),
+        **wrong.keys_like(right),
+        "negative": right - 2,
+        "beyond the classes": right + 2,
+        "of one": right[..., None],
+        "one hot": np.repeat(right[..., None], F, -1),
+        "a step": right[:1],
+        "a batch": right[0],
+        "a scalar": np.int32(1),
+    }
+
+
+def notes(right: Any) -> Pool:
+    """For numbers in [0, 1], as the logits are."""
+    pool = wrong.omit(targets(right), "int32", "uint8", "bool")
+    beyond = {"beyond": right + 1, "negative": -right, "NaN": right * np.float32(NAN)}
+    return {
+        **pool,
+        **beyond,
+        "infinite": right * np.float32(np.inf),
+        "integers": right.astype(int) * 2,
+    }
+
+
+Loss = tuple[str, np.ndarray, str, np.ndarray, Any]
+LOSSES: dict[str, Loss] = {
+    "mean_squared_error": ("predictions", LOGITS, "targets", NOTES, targets),
+    "half_squared_error": ("predictions", LOGITS, "targets", NOTES, targets),
+    "cross_entropy": ("logits", LOGITS, "labels", LABELS, labels),
+    "accuracy": ("logits", LOGITS, "labels", LABELS, labels),
+    "binary_cross_entropy": ("logits", LOGITS, "labels", NOTES, notes),
+    "binary_accuracy": ("logits", LOGITS, "labels", NOTES, notes),
+}
+for name_, (first_, given_, second_, wanted_, pool_) in LOSSES.items():
+    right_ = {first_: given_, second_: wanted_}
+    loss_: Any = getattr(jaxnn, name_)
+    pools_: Any = {first_: outputs, second_: pool_, "mask": lambda _: wrong.exact_flags(MASK)}
+    words_: Any = {second_: (second_, "targets", "labels")}
+    refuse(name_, lambda loss_=loss_: loss_, right_, words=words_, **pools_)
+    missing_: Any = {"one argument": functools.partial(loss_, given_)}
+    add(f"{name_}-missing", name_, second_, missing_, ours=False)
+
+for name_ in ("masked_mean", "masked_max", "masked_last"):
+    pool_ = wrong.floats_of_any_size(LOGITS)
+    if name_ != "masked_mean":
+        pool_ = wrong.omit(pool_, "int32", "uint8", "bool", "complex64")
+    pool_ = {**pool_, "a scalar": np.float32(1)}
+    masked_: Any = getattr(jaxnn, name_)
+    pools_ = {"xs": pool_, "mask": lambda _: wrong.exact_flags(MASK)}
+    refuse(name_, lambda masked_=masked_: masked_, {"xs": LOGITS}, **pools_)
+
+LENGTHS: Pool = {
+    "floats": ones(2),
+    "flags": ones(2, dtype=bool),
+    "None": None,
+    "text": "12",
+    "a number": 1.5,
+    "a set": {1, 2},
+    "a dict": {"lengths": 1},
+    "objects": np.array([1, None], object),
+    "texts": np.array(["1", "2"]),
+    "complex": ones(2, dtype=np.complex64),
+    "negative": np.array([-1, 2]),
+    "beyond": np.array([1, 6]),
+    "keys": jax.random.split(KEY, 2),
+    "ragged": [[1], [1, 2]],
+    "a function": abs,
+}
+refuse(
+    "lengths_to_mask",
+    lambda: jaxnn.lengths_to_mask,
+    {"lengths": np.array([0, 1]), "time": 5},
+    lengths=LENGTHS,
+    time={**wrong.omit(wrong.SIZES, "zero"), "huge": HUGE, "infinite": float("inf")},
+)
+
+
+# Trees of parameters ------------------------------------------------------------------------------
+
+NAMED = ("params", "kernel", "name", "rate", "init")
+TREES: Pool = {
+    "text": "params",
+    "a number": 3,
+    "a leaf of text": {"kernel": ones(2), "name": "mine"},
+    "a leaf that is a number": {"kernel": ones(2), "rate": 0.5},
+    "objects": np.full(2, None, object),
+    "texts": np.array(["a"]),
+    "a foreign array": {"kernel": Foreign(ones(2))},
+    "a set": {1.0},
+    "a function": abs,
+    "the layer itself": jaxnn.dense(2, 3),
+    "the cell itself": jaxnn.lstm(2, 3),
+}
+refuse("describe", lambda: jaxnn.describe, {}, params=TREES, words={"params": NAMED})
+PARAMS = {"kernel": ones(2, 3)}
+refuse("decay_mask", lambda: jaxnn.decay_mask, {}, params=TREES, words={"params": NAMED})
+refuse(
+    "hidden_specs",
+    lambda: jaxnn.hidden_specs,
+    {"params": PARAMS, "axis": "model"},
+    params={**TREES, "a scalar": {"kernel": ones()}},
+    axis=wrong.omit({**wrong.FUNCTIONS, "no name": ""}, "text", "a tuple"),
+    words={"params": NAMED},
+)
+
+CELL = jaxnn.gru(F, H)
+
+
+@functools.cache
+def reset_arguments() -> dict[str, Any]:
+    params = filled(CELL)
+    state = zeros(CELL.initial_state(params, (BATCH,)))
+    return {"cell": CELL, "params": params, "state": state, "reset": ones(BATCH, dtype=bool)}
+
+
+def start_pool(_: Any) -> Pool:
+    return wrong.starts(reset_arguments()["state"])
+
+
+refuse(
+    "reset_state",
+    lambda: jaxnn.reset_state,
+    reset_arguments,
+    cell={**wrong.CELLS, "a layer": jaxnn.dense(F, H)},
+    params=wrong.trees,
+    state=lambda right: {**wrong.states(right), "None": None},
+    reset=lambda right: {**wrong.flags(right), "None": None, "a scalar": np.bool_(True)},
+    start=start_pool,
+    words={"reset": ("reset", "state")},
+)

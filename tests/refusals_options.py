@@ -1,0 +1,266 @@
+"""Wrong options of every factory."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import wrong_values as wrong
+from refusals import FEATURES, HIDDEN, refuse
+from refusals_models import OWN, SPLIT
+from wrong_values import Pool, ones
+
+import jaxnn
+
+F, H = FEATURES, HIDDEN
+LSTM = jaxnn.lstm(F, H)
+BOTH: dict[str, Any] = {"dtype": wrong.DTYPES, "param_dtype": wrong.DTYPES_OR_NONE}
+KERNELS: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS, "recurrent_init": wrong.FUNCTIONS}
+BIAS: dict[str, Any] = {"bias": wrong.FLAGS, "bias_init": wrong.FUNCTIONS_OR_NONE}
+CELL_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "hidden_size": wrong.SIZES}
+LAYER_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "output_size": wrong.SIZES}
+SIZES = {"input_size": F, "hidden_size": H}
+BIASES: Pool = {"no word": "both", **wrong.omit(wrong.FLAGS, "yes", "no")}
+MERGES: Pool = {
+    "no word": "add",
+    **wrong.omit(wrong.FUNCTIONS, "text"),
+    "a word in a list": ["sum"],
+}
+EVENT_NDIMS = wrong.omit(wrong.SIZES, "zero")
+MLP_SIZES: Pool = {
+    "one": (3,),
+    "nothing": (),
+    "a number": 3,
+    "a list": [3, 2],
+    "None": None,
+    "text": "32",
+    "a zero": (3, 0, 2),
+    "a negative one": (3, -1),
+    "floats": (3.0, 2.0),
+    "flags": (True, True),
+    "texts": ("3", "2"),
+    "nested": ((3, 2),),
+    "an array": np.array([3, 2]),
+}
+GATE_NAMES: Pool = {
+    "no forget gate": ("i", "g", "o"),
+    "nothing": (),
+    "one word": "ifgo",
+    "None": None,
+    "a list": ["i", "f"],
+    "numbers": (0, 1, "f"),
+    "a number": 4,
+}
+VALUES: Pool = {
+    "NaN": wrong.NAN,
+    "infinite": float("inf"),
+    "text": "1",
+    "None": None,
+    "a flag": True,
+    "a list": [1.0],
+    "an array": ones(4),
+    "complex": 1j,
+}
+POOL_OPTIONS: dict[str, Any] = {
+    "window": wrong.WINDOWS,
+    "stride": wrong.STRIDES,
+    "padding": {**wrong.PADDINGS, "as wide as the window": 2},
+}
+CONV_OPTIONS: dict[str, Any] = {
+    **LAYER_SIZES,
+    "window": wrong.WINDOWS,
+    "stride": {**wrong.STRIDES, "None": None},
+    "padding": wrong.PADDINGS,
+    "dilation": {**wrong.STRIDES, "None": None},
+    "groups": {**wrong.SIZES, "of another size": 2},
+    "bias": {**wrong.FLAGS, "shared": "shared"},
+    "kernel_init": wrong.FUNCTIONS,
+    "bias_init": wrong.FUNCTIONS,
+    **BOTH,
+}
+GROUP_NORM = {"size": 4, "groups": 2, "event_ndim": 2}
+CONV = {"input_size": 3, "output_size": 4, "window": (3,)}
+IMAGES = {"input_size": 3, "hidden_size": 4, "spatial_shape": (5,), "window": (3,)}
+INNER: Pool = {**wrong.CELLS, "a factory": jaxnn.lstm}
+
+Row = tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]
+FACTORIES: dict[str, Row] = {
+    "elman": (
+        jaxnn.elman,
+        SIZES,
+        {**CELL_SIZES, "activation": wrong.FUNCTIONS, **BIAS, **KERNELS, **BOTH},
+    ),
+    "lstm": (
+        jaxnn.lstm,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "peephole": wrong.FLAGS,
+            "coupled": wrong.FLAGS,
+            "peephole_init": wrong.FUNCTIONS,
+            **BIAS,
+            **KERNELS,
+            **BOTH,
+        },
+    ),
+    "gru": (
+        jaxnn.gru,
+        SIZES,
+        {**CELL_SIZES, "reset_after": wrong.FLAGS, **BIAS, **KERNELS, **BOTH},
+    ),
+    "conv_lstm": (
+        jaxnn.conv_lstm,
+        IMAGES,
+        {
+            **CELL_SIZES,
+            "spatial_shape": wrong.WINDOWS,
+            "window": {**wrong.WINDOWS, "two axes": (3, 3)},
+            "recurrent_window": {**wrong.omit(wrong.WINDOWS, "None"), "two axes": (3, 3)},
+            "peephole": wrong.FLAGS,
+            "peephole_init": wrong.FUNCTIONS,
+            **BIAS,
+            **KERNELS,
+            **BOTH,
+        },
+    ),
+    "dense": (
+        jaxnn.dense,
+        {"input_size": F, "output_size": H},
+        {
+            **LAYER_SIZES,
+            "bias": BIASES,
+            "kernel_init": wrong.FUNCTIONS,
+            "bias_init": wrong.FUNCTIONS,
+            **BOTH,
+        },
+    ),
+    "mlp": (
+        jaxnn.mlp,
+        {"sizes": (3, 2)},
+        {
+            "sizes": MLP_SIZES,
+            "activation": wrong.FUNCTIONS,
+            "output_activation": wrong.FUNCTIONS_OR_NONE,
+            "bias": BIASES,
+            "kernel_init": wrong.FUNCTIONS,
+            "bias_init": wrong.FUNCTIONS,
+            **BOTH,
+        },
+    ),
+    "embedding": (
+        jaxnn.embedding,
+        {"vocabulary_size": 9, "output_size": H},
+        {
+            "vocabulary_size": wrong.SIZES,
+            "output_size": wrong.SIZES,
+            "table_init": wrong.FUNCTIONS,
+            **BOTH,
+        },
+    ),
+    "layer_norm": (
+        jaxnn.layer_norm,
+        {"size": F},
+        {"size": wrong.SIZES, "epsilon": wrong.omit(wrong.POSITIVE, "zero"), **BOTH},
+    ),
+    "group_norm": (
+        jaxnn.group_norm,
+        GROUP_NORM,
+        {
+            "size": {**wrong.SIZES, "of another size": 5},
+            "groups": {**wrong.SIZES, "of another size": 3},
+            "event_ndim": wrong.SIZES,
+            "epsilon": wrong.omit(wrong.POSITIVE, "zero"),
+            **BOTH,
+        },
+    ),
+    "dropout": (jaxnn.dropout, {}, {"rate": wrong.FRACTIONS}),
+    "activation": (jaxnn.activation, {}, {"function": wrong.FUNCTIONS}),
+    "conv": (jaxnn.conv, CONV, CONV_OPTIONS),
+    "conv_transpose": (
+        jaxnn.conv_transpose,
+        CONV,
+        {**CONV_OPTIONS, "padding": {**wrong.PADDINGS, "causal": "causal"}},
+    ),
+    "max_pool": (jaxnn.max_pool, {"window": (2,)}, POOL_OPTIONS),
+    "average_pool": (jaxnn.average_pool, {"window": (2,)}, POOL_OPTIONS),
+    "global_average_pool": (
+        jaxnn.global_average_pool,
+        {},
+        {"event_ndim": {**wrong.SIZES, "one": 1}},
+    ),
+    "flatten": (jaxnn.flatten, {}, {"event_ndim": wrong.SIZES}),
+    "along_time": (
+        jaxnn.along_time,
+        {},
+        {"layer": {**INNER, "dense": jaxnn.dense(2, 2), "a cell": LSTM}},
+    ),
+    "pool_over_time": (
+        jaxnn.pool_over_time,
+        {},
+        {"how": {"no word": "sum", **wrong.omit(wrong.FUNCTIONS, "text")}},
+    ),
+    "bidirectional": (
+        jaxnn.bidirectional,
+        {"forward": LSTM},
+        {
+            "forward": {**INNER, "a layer": jaxnn.dense(2, 2)},
+            "backward": wrong.omit(INNER, "None"),
+            "merge": MERGES,
+        },
+    ),
+    "recurrent": (
+        jaxnn.recurrent,
+        {"cell": LSTM},
+        {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "reverse": wrong.FLAGS},
+    ),
+    "residual": (jaxnn.residual, {}, {"inner": INNER}),
+    "learned_initial_state": (
+        jaxnn.learned_initial_state,
+        {},
+        {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}},
+    ),
+    "emit_state": (
+        jaxnn.emit_state,
+        {"cell": LSTM},
+        {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "event_ndim": EVENT_NDIMS},
+    ),
+    "cell": (
+        jaxnn.cell,
+        OWN,
+        {
+            "init": wrong.FUNCTIONS,
+            "apply": {
+                **wrong.FUNCTIONS,
+                "of two arguments": lambda params, state: state,
+                "of five": lambda params, state, x, key, more: state,
+            },
+            "initial_state": wrong.FUNCTIONS,
+            "event_ndim": EVENT_NDIMS,
+        },
+    ),
+    "split_cell": (
+        jaxnn.split_cell,
+        SPLIT,
+        {
+            "init": wrong.FUNCTIONS,
+            "project": wrong.FUNCTIONS,
+            "mix": wrong.FUNCTIONS,
+            "combine": wrong.FUNCTIONS,
+            "initial_state": wrong.FUNCTIONS,
+            "output": wrong.FUNCTIONS,
+            "event_ndim": EVENT_NDIMS,
+        },
+    ),
+    "per_gate": (jaxnn.per_gate, {}, {"initializer": wrong.FUNCTIONS}),
+    "forget_bias": (
+        jaxnn.forget_bias,
+        {"gates": jaxnn.LSTM_GATES},
+        {"gates": GATE_NAMES, "value": wrong.omit(VALUES, "infinite")},
+    ),
+    "chrono": (
+        jaxnn.chrono,
+        {"gates": jaxnn.LSTM_GATES, "longest": 9.0},
+        {"gates": GATE_NAMES, "longest": {**VALUES, "one": 1, "negative": -9.0}},
+    ),
+}
+for name_, (make_, right_, pools_) in FACTORIES.items():
+    refuse(name_, lambda make_=make_: make_, right_, **pools_)
