@@ -4,10 +4,11 @@ They read shapes and dtypes only, so they cost nothing in a compiled program, an
 sizes for equality only, so symbolic sizes (`jax.export.symbolic_shape`) pass them too.
 """
 
+import contextlib
 import functools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -39,18 +40,45 @@ def _is_known(dtype: np.dtype) -> bool:
     return jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_
 
 
+def is_key(x: Any) -> bool:
+    """Whether an array holds keys of `jax.random.key`."""
+    return jnp.issubdtype(x.dtype, jax.dtypes.extended)
+
+
+def dtype_in_jax(x: Any) -> Any:
+    """The dtype that jax has for an array: without x64, numpy's float64 counts as float32."""
+    return x.dtype if is_key(x) else jax.dtypes.canonicalize_dtype(x.dtype)
+
+
 def is_traced(x: Any) -> bool:
     """Whether the values of x are unknown, as under jit."""
     return isinstance(x, Tracer)
 
 
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """What is called within: an error of a part says the whole that was called, too."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError) or name in str(error):
+            raise
+        raise type(error)(f"{name}: {error}") from error
+
+
 def check_array(name: str, argument: str, x: Any) -> None:
     """Raise TypeError unless x is an array of numpy's or jax's, of numbers or flags."""
+    if is_array(x) and is_key(x):
+        raise TypeError(f"{name}: {argument} must be an array of numbers, got keys, {x.dtype}")
     if not is_array(x):
         raise TypeError(
             f"{name}: {argument} must be an array, got {shape_text(x)}"
             + (f": use np.asarray({argument})" if hasattr(x, "__array__") else "")
         )
+
+
+LARGEST = 2**31 - 1
+"""The largest size that an axis can have."""
 
 
 def check_size(name: str, argument: str, value: Any) -> int:
@@ -63,6 +91,8 @@ def check_size(name: str, argument: str, value: Any) -> int:
         raise TypeError(f"{name}: {argument} must be a positive integer, got {value!r}") from None
     if size < 1:
         raise ValueError(f"{name}: {argument} must be a positive integer, got {size}")
+    if size > LARGEST:
+        raise ValueError(f"{name}: {argument} must be at most {LARGEST}, got {size}")
     return size
 
 
@@ -127,6 +157,8 @@ def check_dtypes(name: str, dtype: Any, param_dtype: Any) -> tuple[jnp.dtype, jn
 
     Parameters of 16-bit arithmetic are kept in float32 unless `param_dtype` says otherwise.
     """
+    if dtype is None:
+        raise TypeError(f"{name}: dtype must be a floating dtype, got None")
     dtype = _check_dtype(name, "dtype", dtype)
     if param_dtype is None:
         return dtype, state_dtype(dtype)
@@ -155,7 +187,7 @@ def check_dtype_of(name: str, argument: str, x: Any, dtype: Any) -> None:
     """Raise TypeError unless x is an array of the dtype (as jax sees it: without x64, numpy's
     float64 counts as float32)."""
     check_array(name, argument, x)
-    got = jax.dtypes.canonicalize_dtype(x.dtype)
+    got = dtype_in_jax(x)
     if got != dtype:
         raise TypeError(
             f"{name}: {argument} must be {dtype}, got {got}: cast it with "
@@ -224,16 +256,15 @@ def check_flags(
     )
 
 
-def check_batch_shape(batch_shape: Any) -> None:
+def check_batch_shape(name: str, batch_shape: Any) -> None:
     """Raise unless batch_shape is a tuple of sizes, which may be symbolic."""
     if not isinstance(batch_shape, tuple) or not all(map(_is_size, batch_shape)):
         raise TypeError(
-            f"initial_state: batch_shape must be a tuple of sizes, such as (8,), "
-            f"got {batch_shape!r}"
+            f"{name}: batch_shape must be a tuple of sizes, such as (8,), got {batch_shape!r}"
         )
     for size in batch_shape:
         if isinstance(size, (int, np.integer)) and size < 0:
-            raise ValueError(f"initial_state: batch_shape must be of sizes from 0, got {size}")
+            raise ValueError(f"{name}: batch_shape must be of sizes from 0, got {size}")
 
 
 def _is_size(value: Any) -> bool:
@@ -294,8 +325,9 @@ def check_state(name: str, argument: str, state: State, expected: State, hint: s
     got_leaves = jax.tree_util.tree_leaves_with_path(state)
     for (path, got), want in zip(got_leaves, jax.tree.leaves(expected), strict=True):
         where = argument + jax.tree_util.keystr(path)
-        check_array(name, where, got)
-        got_dtype = jax.dtypes.canonicalize_dtype(got.dtype)
+        if not is_array(got):
+            check_array(name, where, got)
+        got_dtype = dtype_in_jax(got)
         if tuple(got.shape) != tuple(want.shape):
             raise ValueError(
                 f"{name}: {where} must have the shape {tuple(want.shape)}, "
@@ -345,7 +377,8 @@ def check_arguments(name: str, numbers: str = "", **arguments: Any) -> None:
             where = argument + jax.tree_util.keystr(path)
             if argument == numbers and isinstance(leaf, (bool, int, float, complex)):
                 continue
-            check_array(name, where, leaf)
+            if not is_array(leaf):  # keys may stand in params and states
+                check_array(name, where, leaf)
             check_fits(name, where, leaf)
 
 
@@ -382,5 +415,6 @@ def check_mask(
     """Raise unless a mask covers all dimensions of x but the last `event_ndim` ones."""
     if mask is None:
         return
-    leading = x.ndim - event_ndim if event_ndim is not None else min(np.ndim(mask), x.ndim)
+    check_array(name, "mask", mask)
+    leading = x.ndim - event_ndim if event_ndim is not None else min(mask.ndim, x.ndim)
     check_flags(name, "mask", mask, tuple(x.shape[: max(leading, 0)]), argument, hint)

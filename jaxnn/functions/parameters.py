@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from jaxnn.functions.checks import is_array, outline_text, shape_text, type_text
+from jaxnn.functions.checks import dtype_in_jax, is_array, outline_text, shape_text, type_text
 from jaxnn.types import Params
 
 
@@ -65,7 +65,7 @@ def _fits(leaf: Any, like: Any, dtypes: bool) -> bool:
     if not is_array(leaf):
         # A user's own parameters may be plain numbers.
         return not dtypes and like.shape == () and isinstance(leaf, (bool, int, float, complex))
-    same = not dtypes or jax.dtypes.canonicalize_dtype(leaf.dtype) == like.dtype
+    same = not dtypes or dtype_in_jax(leaf) == like.dtype
     return same and tuple(leaf.shape) == like.shape
 
 

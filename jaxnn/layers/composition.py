@@ -10,6 +10,7 @@ from jaxnn.functions.checks import (
     check_array,
     check_flags,
     check_init_key,
+    check_key,
     check_mask,
     check_tuple,
     split_key,
@@ -75,7 +76,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
     name = call_text("serial", *layers)
     event_ndim = event_ndim_of(layers)
     init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
-    return _layer(layers, init, sequence_unroll_by(run_serial, name, event_ndim, layers))
+    return _layer(name, layers, init, sequence_unroll_by(run_serial, name, event_ndim, layers))
 
 
 @overload
@@ -119,14 +120,19 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
     known = [facts_of(layer).event_ndim for layer in layers]
     event_ndim = max((each for each in known if each is not None), default=None)
     init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
-    return _layer(layers, init, sequence_unroll_by(run_parallel, name, event_ndim, layers, merge))
+    return _layer(
+        name, layers, init, sequence_unroll_by(run_parallel, name, event_ndim, layers, merge)
+    )
 
 
 def _layer(
-    layers: tuple[AnyLayer, ...], init: Callable[[Key], Params], unroll: SequenceUnroll
+    name: str,
+    layers: tuple[AnyLayer, ...],
+    init: Callable[[Key], Params],
+    unroll: SequenceUnroll,
 ) -> AnyLayer:
     """A SequenceLayer where one of the layers is one."""
-    apply = functools.partial(apply_layers, unroll)
+    apply = functools.partial(apply_layers, name, unroll)
     if any(isinstance(layer, SequenceLayer) for layer in layers):
         return SequenceLayer(init, apply, unroll, any(map(_pools, layers)))
     return Layer(init, apply)
@@ -141,6 +147,7 @@ def init_layers(name: str, layers: tuple[AnyLayer, ...], key: Key) -> tuple[Para
 
 
 def apply_layers(
+    name: str,
     unroll: SequenceUnroll,
     params: Params,
     x: Any,
@@ -148,6 +155,8 @@ def apply_layers(
     key: Key | None = None,
 ) -> Any:
     """The output alone, from the initial states."""
+    check_array(name, "x", x)
+    check_key(name, key)
     return unroll(params, x, None, mask, None, key)[1]
 
 

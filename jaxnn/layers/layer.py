@@ -11,6 +11,7 @@ from jaxnn.functions.checks import (
     check_key,
     check_mask,
     check_tuple,
+    naming,
 )
 from jaxnn.functions.parameters import check_params
 from jaxnn.types import ArrayLike, Key, Layer, Params, named
@@ -69,7 +70,8 @@ def apply_layer(
         # Of a layer that takes any array, the last dimension counts as features.
         behind = min(1, x.ndim) if event_ndim is None else event_ndim
         check_mask(name, mask, x, behind, hint=hint)
-    return apply(params, x, mask, key)
+    with naming(name):
+        return apply(params, x, mask, key)
 
 
 def no_params(key: Key) -> tuple[()]:

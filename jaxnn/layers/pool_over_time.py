@@ -48,7 +48,7 @@ def pool_over_time(how: str) -> SequenceLayer:
     name = call_text("pool_over_time", how)
     unroll = sequence_unroll_by(run_pool, name, how)
     init = named(name, functools.partial(init_checked, name, no_params), 1)
-    return SequenceLayer(init, functools.partial(apply_layers, unroll), unroll, pools=True)
+    return SequenceLayer(init, functools.partial(apply_layers, name, unroll), unroll, pools=True)
 
 
 def run_pool(name: str, how: str, params: Params, run: Run) -> tuple[State, Array]:

@@ -5,7 +5,7 @@ from typing import Any, overload
 
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_fits, shape_text
+from jaxnn.functions.checks import check_array, check_fits, naming, shape_text
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
 from jaxnn.recurrence.run import Run, sequence_unroll_by, unroll_by
@@ -70,7 +70,7 @@ def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cel
         return Cell(
             init,
             functools.partial(_apply_cell, name, inner),
-            inner.initial_state,
+            functools.partial(_initial_state, name, inner),
             unroll_by(_run, name, inner),
         )
     apply = functools.partial(_apply_layer, name, inner)
@@ -89,15 +89,24 @@ def _apply_layer(
 ) -> Array:
     check_array(name, "x", x)
     check_fits(name, "x", x)
-    y = inner.apply(params, x, mask, key)  # which checks the mask
+    with naming(name):
+        y = inner.apply(params, x, mask, key)  # which checks the mask
     return _add(name, clean(name, x, mask), y)
 
 
 def _apply_cell(
     name: str, cell: Cell, params: Params, state: State, x: Any, key: Key | None = None
 ) -> tuple[State, Array]:
-    state, y = cell.apply(params, state, x, key)
+    with naming(f"{name}.apply"):
+        state, y = cell.apply(params, state, x, key)
     return state, _add(name, x, y)
+
+
+def _initial_state(
+    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    with naming(f"{name}.initial_state"):
+        return cell.initial_state(params, batch_shape)
 
 
 def _run(name: str, inner: Cell | SequenceLayer, params: Params, run: Run) -> tuple[State, Array]:

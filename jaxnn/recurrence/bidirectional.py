@@ -95,7 +95,7 @@ def bidirectional(
     unroll = sequence_unroll_by(run_bidirectional, name, forward, backward, merge)
     return SequenceLayer(
         named(name, functools.partial(init_bidirectional, forward, backward), event_ndim),
-        functools.partial(apply_layers, unroll),
+        functools.partial(apply_layers, name, unroll),
         unroll,
     )
 
@@ -171,7 +171,7 @@ def recurrent(cell: Cell, reverse: bool = False) -> SequenceLayer:
     unroll = sequence_unroll_by(run_recurrent, name, cell, reverse)
     return SequenceLayer(
         named(name, functools.partial(cell.init), facts_of(cell).event_ndim),
-        functools.partial(apply_layers, unroll),
+        functools.partial(apply_layers, name, unroll),
         unroll,
     )
 

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from jaxnn.functions.checks import (
     check_array,
-    check_batch_shape,
     check_fits,
     check_flags,
     check_key,
@@ -124,7 +123,6 @@ def _check_start(
 
 def spread(state: State, batch_shape: tuple[int, ...]) -> State:
     """One state, repeated for a batch; each leaf is a new array, so that it can be donated."""
-    check_batch_shape(batch_shape)
     return jax.tree.map(
         lambda leaf: jnp.array(jnp.broadcast_to(leaf, (*batch_shape, *leaf.shape)), copy=True),
         state,

@@ -13,6 +13,7 @@ from jaxnn.functions.checks import (
     check_fits,
     check_key,
     is_traced,
+    naming,
 )
 from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll
 
@@ -71,7 +72,8 @@ def _unroll(
             f"jax.jit(cell.unroll, static_argnames='reverse')"
         )
     check_bool(name, "reverse", reverse)
-    return _jitted(runner, known, params, *run)
+    with naming(name):
+        return _jitted(runner, known, params, *run)
 
 
 def _unroll_sequence(
@@ -88,7 +90,8 @@ def _unroll_sequence(
     name = f"{getattr(known[0], 'name', known[0])}.unroll"
     run = Run(xs, state, mask, reset, False, key, start)
     _check_run(name, params, run)
-    return _jitted(runner, known, params, *run)
+    with naming(name):
+        return _jitted(runner, known, params, *run)
 
 
 def _check_run(name: str, params: Params, run: Run) -> None:

@@ -13,6 +13,7 @@ from jaxnn.functions.checks import (
     check_fraction,
     check_init_key,
     check_tuple,
+    naming,
     split_key,
 )
 from jaxnn.functions.factory import factory
@@ -111,9 +112,11 @@ def initial_state_of_stack(
     name: str, cells: tuple[Cell, ...], params: Params, batch_shape: tuple[int, ...] = ()
 ) -> tuple[State, ...]:
     """The first state of each cell."""
+    check_batch_shape(f"{name}.initial_state", batch_shape)
     check_tuple(name, "params", params, len(cells))
     pairs = zip(cells, params, strict=True)
-    return tuple(cell.initial_state(p, batch_shape) for cell, p in pairs)
+    with naming(f"{name}.initial_state"):
+        return tuple(cell.initial_state(p, batch_shape) for cell, p in pairs)
 
 
 def apply_stack(
@@ -128,10 +131,11 @@ def apply_stack(
     check_tuple(name, "params", params, len(cells))
     check_tuple(name, "state", state, len(cells))
     states = []
-    for index, k in enumerate(split_key(name, key, len(cells))):
-        run = functools.partial(cells[index].apply, params[index], state[index], x, k)
-        new, x = _meet(cells, index, run)
-        states.append(new)
+    with naming(f"{name}.apply"):
+        for index, k in enumerate(split_key(name, key, len(cells))):
+            run = functools.partial(cells[index].apply, params[index], state[index], x, k)
+            new, x = _meet(cells, index, run)
+            states.append(new)
     return tuple(states), x
 
 
@@ -179,8 +183,7 @@ def _as_cell(layer: Layer) -> Cell:
 
 
 def _no_state(params: Params, batch_shape: tuple[int, ...] = ()) -> State:
-    del params
-    check_batch_shape(batch_shape)
+    del params, batch_shape
     return ()
 
 

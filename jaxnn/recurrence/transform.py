@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_flags, check_state
+from jaxnn.functions.checks import check_array, check_batch_shape, check_flags, check_state, naming
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.parameters import check_kind
 from jaxnn.recurrence.bidirectional import check_cell
@@ -67,7 +67,8 @@ def _init_learned(cell: Cell, key: Key) -> LearnedInitialStateParams:
 
 def _check_learned(name: str, cell: Cell, params: LearnedInitialStateParams) -> None:
     check_kind(name, params, LearnedInitialStateParams)
-    first = jax.eval_shape(cell.initial_state, params.cell)
+    with naming(name):
+        first = jax.eval_shape(cell.initial_state, params.cell)
     check_state(name, "params.start", params.start, first, ": it has no batch dimensions")
 
 
@@ -80,12 +81,14 @@ def _apply_learned(
     key: Key | None = None,
 ) -> tuple[State, Any]:
     _check_learned(name, cell, params)
-    return cell.apply(params.cell, state, x, key)
+    with naming(f"{name}.apply"):
+        return cell.apply(params.cell, state, x, key)
 
 
 def _initial_state_learned(
     name: str, cell: Cell, params: LearnedInitialStateParams, batch_shape: tuple[int, ...] = ()
 ) -> State:
+    check_batch_shape(f"{name}.initial_state", batch_shape)
     _check_learned(name, cell, params)
     return spread(params.start, batch_shape)
 
@@ -168,7 +171,8 @@ def reset_state(
     check_cell("reset_state", "cell", cell)
     check_array("reset_state", "reset", reset)
     check_flags("reset_state", "reset", reset, reset.shape, "the state")
-    first = cell.initial_state(params, reset.shape)
+    with naming("reset_state"):
+        first = cell.initial_state(params, reset.shape)
     if start is not None:
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(start)]
         if shapes == [leaf.shape for leaf in jax.tree.leaves(cell.initial_state(params))]:

@@ -49,7 +49,7 @@ def initial_state_of(
 ) -> State:
     """The first state, for the parameters of this cell."""
     name = f"{recurrence.name}.initial_state"
-    check_batch_shape(batch_shape)
+    check_batch_shape(name, batch_shape)
     check_params_of(name, recurrence, params)
     state = recurrence.initial_state(params, batch_shape)
     check_leading(name, f"initial_state(params, {batch_shape})", state, batch_shape)
