@@ -191,6 +191,16 @@ def named(name: str, function: F, event_ndim: int | None = None, each_step: bool
     return function
 
 
+def appears_as(name: str) -> Callable[[F], F]:
+    """The name that Python gives a function in its own errors, such as that of a wrong argument."""
+
+    def rename(function: F) -> F:
+        function.__qualname__ = name
+        return function
+
+    return rename
+
+
 def facts_of(thing: Layer | SequenceLayer | Cell) -> Facts:
     """What is known of a layer or cell; little of one that no factory made."""
     found = getattr(thing.init, "facts", None)

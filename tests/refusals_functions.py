@@ -51,6 +51,7 @@ for name_, (gates_, make_) in GATES.items():
         name_,
         lambda gates_=gates_: gates_,
         functools.partial(step_of, make_),
+        words={"params": ("params", "x")},  # their sizes are told by x alone
         params=loose_trees,
         state=lambda right: {**wrong.states(right), "None": None},
         x=loose_inputs,

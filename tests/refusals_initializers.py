@@ -75,11 +75,14 @@ def missing(name: str, argument: str) -> dict[str, Callable[[], Any]]:
 
 
 for name_, (_, right_, pools_) in FACTORIES.items():
+    if name_ == "per_gate":  # of any number of arguments, without names
+        add("per_gate-no argument", name_, "initializers", {"none": lambda: jaxnn.per_gate()})
+        continue
     first_ = next(iter({**right_, **pools_}))
     whole_ = right_ or {first_: None}
     add(f"{name_}-an unknown argument", name_, "nonsense", unknown(name_, whole_))
     add(f"{name_}-no argument", name_, first_, missing(name_, first_))
-for name_ in ("stack", "serial", "parallel"):
+for name_ in ("stack", "serial", "parallel", "per_gate"):
     add(f"{name_}-an unknown argument", name_, "nonsense", unknown(name_, {}))
 
 
@@ -155,7 +158,7 @@ add(
 add(
     "per_gate(...)-initializer gives",
     "per_gate",
-    "initializer",
+    ("initializer", "initializers"),
     lambda: {
         what: filled_by(jaxnn.per_gate(result), (3, 4, 2)) for what, result in RESULTS.items()
     },

@@ -227,7 +227,9 @@ def add_signatures(
             for method in methods
         }
 
-    add(f"{label}(...)-an unknown argument", name, "nonsense", calls, ours=False)
+    # Python itself refuses, and names the function that was called, not the model.
+    functions = ("init", "initial_state", "apply", "unroll")
+    add(f"{label}(...)-an unknown argument", functions, "nonsense", calls, ours=False)
 
 
 def others() -> dict[str, Callable[[], Any]]:

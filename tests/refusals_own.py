@@ -109,7 +109,9 @@ INITS: dict[str, Change] = {
     "a leaf of text": lambda right: {**right, "name": "mine"},
 }
 FIRST: dict[str, Change] = {
-    what: change for what, change in STATES.items() if what in GIVES or "batch" in what
+    what: change
+    for what, change in STATES.items()
+    if (what in GIVES and what != "a list") or "batch" in what  # a list may be a state
 }
 FIRST = {
     **FIRST,

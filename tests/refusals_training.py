@@ -89,7 +89,7 @@ def step_of(given: Callable[..., Any] = loss) -> Any:
 
 
 def step_arguments() -> dict[str, Any]:
-    return {"current": first(), "batch": ones(3)}
+    return {"train_state": first(), "batch": ones(3)}
 
 
 STATES: Pool = {
@@ -128,8 +128,8 @@ refuse(
     step_of,
     step_arguments,
     "train_step",
-    {"current": ("train_state", "params", "key", "step"), "batch": "batch"},
-    current=broken,
+    {"train_state": ("train_state", "params", "key", "step"), "batch": "batch"},
+    train_state=broken,
     batch=BATCHES,
 )
 
@@ -174,7 +174,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "the sum alone": lambda p: jnp.sum(p["kernel"]),
     "sum and weight": lambda p: (jnp.sum(p["kernel"]), ONE()),
     "a list": lambda p: [jnp.sum(p["kernel"]), ONE(), ()],
-    "four": lambda p: (jnp.sum(p["kernel"]), ONE(), (), ()),
+    "five": lambda p: (jnp.sum(p["kernel"]), ONE(), (), (), ()),
     "each sample's loss": lambda p: (p["kernel"], ONE(), ()),
     "each sample's weight": lambda p: (jnp.sum(p["kernel"]), p["kernel"], ()),
     "an integer sum": lambda p: (jnp.ones((), jnp.int32), ONE(), ()),
@@ -182,7 +182,7 @@ LOSSES: dict[str, Callable[..., Any]] = {
     "a sum of None": lambda p: (None, ONE(), ()),
     "a weight of None": lambda p: (jnp.sum(p["kernel"]), None, ()),
     "a weight of text": lambda p: (jnp.sum(p["kernel"]), "weight", ()),
-    "a complex sum": lambda p: (jnp.sum(p["kernel"]) + jnp.complex64(0j), ONE(), ()),
+    "a complex sum": lambda p: (jnp.sum(p["kernel"]).astype(jnp.complex64), ONE(), ()),
     "a state of None": lambda p: (jnp.sum(p["kernel"]), ONE(), None),
     "a state of text": lambda p: (jnp.sum(p["kernel"]), ONE(), "state"),
     "a state where there was none": lambda p: (jnp.sum(p["kernel"]), ONE(), (ONE(),)),
@@ -264,5 +264,5 @@ refuse(
     steps=wrong.omit(wrong.SIZES, "None"),
     evaluate=wrong.omit(wrong.FUNCTIONS, "None") | {"of no argument": lambda: 0.0},
     evaluate_every=wrong.SIZES,
-    progress=wrong.FLAGS,
+    progress=wrong.omit(wrong.FLAGS, "None"),
 )

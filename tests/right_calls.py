@@ -186,7 +186,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "binary labels of every kind": lambda: [
         jaxnn.binary_cross_entropy(X, X.astype(dtype)) for dtype in (bool, np.int8, np.float32)
     ],
-    "a loss of one sample": lambda: jaxnn.mean_squared_error(ones(3), ones(3)),
+    "a loss of one sample": lambda: jaxnn.mean_squared_error(ones(1, 3), ones(1, 3)),
     "a loss of no samples": lambda: jaxnn.mean_squared_error(ones(0, 3), ones(0, 3)),
     "labels of 8 bits": lambda: jaxnn.cross_entropy(X, np.zeros((2, 2), np.uint8), FLAGS),
     "wrong labels where masked": lambda: jaxnn.cross_entropy(X, np.full((2, 2), -1), ~FLAGS),

@@ -209,7 +209,7 @@ def gives(value: Any) -> Callable[..., Any]:
 
 
 def fails(key: Any, shape: Any, dtype: Any) -> Any:
-    raise RuntimeError("no file")
+    raise LookupError("no file")
 
 
 def whole(key: Any, shape: Any, dtype: Any) -> Any:
@@ -224,7 +224,7 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
     "a scalar": (gives(jnp.float32(1)), ValueError, r"got float32\[\]"),
     "a list": (gives([[1.0]]), TypeError, "got list"),
     "None": (gives(None), TypeError, "got NoneType"),
-    "one that raises": (fails, ValueError, "no file"),
+    "one that raises": (fails, TypeError, "no file"),
     "two arguments": (lambda key, shape: 0, TypeError, "could not give"),
 }
 

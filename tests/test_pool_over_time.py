@@ -66,7 +66,10 @@ def test_pool_alone(how: str) -> None:
     assert state == () and y.shape == (3, 3)
     images = jnp.arange(48.0, dtype=jnp.bfloat16).reshape(4, 3, 2, 2)
     assert_close(layer.apply((), images), POOLS[how](images))
-    assert layer.apply((), images, MASK).shape == (3, 2, 2)
+    with pytest.raises(ValueError, match="mask must have the shape"):
+        layer.apply((), images, MASK)
+    film = jaxnn.serial(jaxnn.average_pool((1,)), layer)  # which knows that a step is an image
+    assert film.apply(((), ()), images, MASK).shape == (3, 2, 2)
     assert layer.apply((), images[:, 0, 0]).dtype == jnp.bfloat16
 
 

@@ -6,6 +6,7 @@ sizes for equality only, so symbolic sizes (`jax.export.symbolic_shape`) pass th
 
 import contextlib
 import functools
+import inspect
 import math
 import operator
 from collections.abc import Iterator, Sequence
@@ -106,6 +107,19 @@ def check_callable(name: str, argument: str, value: Any, what: str = "a function
     """Raise TypeError unless value can be called."""
     if not callable(value) or isinstance(value, type):
         raise TypeError(f"{name}: {argument} must be {what}, got {value!r}")
+
+
+def check_takes(name: str, argument: str, function: Any, arguments: tuple[str, ...]) -> None:
+    """Raise TypeError where a user's function is seen not to take so many arguments."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a builtin
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        listed = ", ".join(arguments)
+        raise TypeError(f"{name}: {argument} must take ({listed}); it takes {signature}") from None
 
 
 def check_initializer(
@@ -360,6 +374,14 @@ def type_text(tree: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}" + (f" of {parts}" if parts else "")
 
 
+def leaves_by_path(name: str, argument: str, tree: Any) -> list[tuple[Any, Any]]:
+    """The leaves of a tree and their paths; TypeError where jax cannot order them."""
+    try:
+        return jax.tree_util.tree_leaves_with_path(tree)
+    except (ValueError, TypeError) as error:  # keys of a dictionary that cannot be sorted
+        raise TypeError(f"{name}: {argument} must be a tree of arrays: {error}") from None
+
+
 def check_arguments(name: str, numbers: str = "", **arguments: Any) -> None:
     """Raise unless every leaf is an array that jit takes, with values that it keeps.
 
@@ -369,11 +391,7 @@ def check_arguments(name: str, numbers: str = "", **arguments: Any) -> None:
     for argument, tree in arguments.items():
         if tree is None:
             continue
-        try:
-            leaves = jax.tree_util.tree_leaves_with_path(tree)
-        except (ValueError, TypeError) as error:  # keys of a dictionary that cannot be sorted
-            raise TypeError(f"{name}: {argument} must be a tree of arrays: {error}") from None
-        for path, leaf in leaves:
+        for path, leaf in leaves_by_path(name, argument, tree):
             where = argument + jax.tree_util.keystr(path)
             if argument == numbers and isinstance(leaf, (bool, int, float, complex)):
                 continue

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.functions.checks import is_array
+from jaxnn.functions.checks import is_array, leaves_by_path
 from jaxnn.types import Params
 
 
@@ -18,7 +18,7 @@ def array_leaves(name: str, params: Params) -> list[tuple[Any, Any]]:
     """The leaves of a tree of arrays, with their paths; TypeError for anything else."""
     if params is None:
         raise TypeError(f"{name}: params must be a tree of arrays, as init gives them; got None")
-    leaves = jax.tree_util.tree_leaves_with_path(params)
+    leaves = leaves_by_path(name, "params", params)
     for path, leaf in leaves:
         if not is_array(leaf):
             where = path_text(path) or "params"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.functions.calls import Call
 from jaxnn.functions.checks import check_callable, is_array, shape_text, state_dtype
+from jaxnn.functions.users import MISTAKES
 from jaxnn.types import Array, Initializer, Key
 
 Shape = tuple[int, ...]
@@ -131,8 +132,8 @@ def _called(where: str, initializer: Any, key: Key, shape: Shape, dtype: Any, of
     want = f"{jnp.dtype(dtype)}[{', '.join(map(str, shape))}]"
     try:
         given = (one_by_one if _has_qr(initializer) else _call)(initializer, key, shape, dtype)
-    except Exception as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
+    except MISTAKES as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
         hint = (
             ". Initialisers that look at fan-in and fan-out have none to look at here: use zeros, "
             "constant, normal or uniform of jax.nn.initializers"

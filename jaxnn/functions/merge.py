@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_array, check_option, is_array, shape_text
+from jaxnn.functions.users import MISTAKES
 from jaxnn.types import Array
 
 Merge = str | Callable[..., Array]
@@ -55,8 +56,8 @@ def _merged_by_function(name: str, merge: Callable[..., Array], outputs: list[An
     given = ", ".join(shape_text(y) for y in outputs)
     try:
         y = merge(*outputs)
-    except Exception as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
+    except MISTAKES as error:
+        kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(f"{name}: merge={called} failed for outputs {given}: {error}") from error
     if not is_array(y):
         raise TypeError(f"{name}: merge={called} must give one array, got {shape_text(y)}")

@@ -115,7 +115,7 @@ def hidden_specs(params: Any, axis: str) -> Any:
     P(None, 'model')
     """
 
-    if not isinstance(axis, str):
+    if not isinstance(axis, str) or not axis:
         raise TypeError(f"hidden_specs: axis must be the name of a mesh axis, got {axis!r}")
     for path, leaf in array_leaves("hidden_specs", params):
         if not leaf.ndim:

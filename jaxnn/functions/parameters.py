@@ -10,8 +10,16 @@ from typing import Any
 
 import jax
 
-from jaxnn.functions.checks import dtype_in_jax, is_array, outline_text, shape_text, type_text
-from jaxnn.types import Params
+from jaxnn.functions.checks import (
+    check_init_key,
+    dtype_in_jax,
+    is_array,
+    naming,
+    outline_text,
+    shape_text,
+    type_text,
+)
+from jaxnn.types import Key, Params, appears_as
 
 
 def check_params(
@@ -37,6 +45,14 @@ def check_params(
     ):
         return
     raise _difference(name, params, expected, dtypes)
+
+
+@appears_as("init")
+def init_checked(name: str, init: Callable[[Key], Params], key: Key) -> Params:
+    """`init`, once the key is one; an error of a part names the whole."""
+    check_init_key(name, key)
+    with naming(f"{name}.init"):
+        return init(key)
 
 
 def check_kind(name: str, params: Params, kind: type) -> None:

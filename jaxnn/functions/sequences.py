@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.functions.checks import (
+    LARGEST,
     check_array,
     check_fits,
     check_flags,
@@ -63,8 +64,10 @@ def _check_time(time: Any) -> Any:
         raise TypeError(
             f"lengths_to_mask: time must be an integer that is known when it is traced, got {got}"
         ) from None
-    if steps < 0:
-        raise ValueError(f"lengths_to_mask: time must be at least 0, got {steps}")
+    if not 0 <= steps <= LARGEST:
+        raise ValueError(
+            f"lengths_to_mask: time must be at least 0 and at most {LARGEST}, got {steps}"
+        )
     return steps
 
 

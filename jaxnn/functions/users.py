@@ -7,7 +7,7 @@ import jax
 
 from jaxnn.functions.checks import is_array, outline_text, shape_text
 
-_WRONG = (TypeError, ValueError, LookupError, AttributeError, NameError, AssertionError)
+MISTAKES = (TypeError, ValueError, LookupError, AttributeError, NameError, AssertionError)
 """What Python and jax raise for a function that was not written for what it is given."""
 
 
@@ -25,7 +25,7 @@ def call_user(name: str, argument: str, function: Callable[..., Any], *values: A
     """
     try:
         return function(*values)
-    except _WRONG as error:
+    except MISTAKES as error:
         shapes = ", ".join(_text(value) for value in values)
         kind = ValueError if isinstance(error, ValueError) else TypeError
         raise kind(
@@ -34,6 +34,15 @@ def call_user(name: str, argument: str, function: Callable[..., Any], *values: A
     except Exception as error:
         error.add_note(f"raised by {argument}, called by {name}")
         raise
+
+
+def give_arrays(name: str, argument: str, function: Callable[..., Any], *values: Any) -> Any:
+    """`call_user`, of a function that gives an array or a tree of them."""
+    result = call_user(name, argument, function, *values)
+    if result is None:
+        raise TypeError(f"{name}: {argument} must give an array or a tree of them, got None")
+    check_leading(name, argument, result, ())
+    return result
 
 
 def map_user(name: str, argument: str, function: Callable[..., Any], x: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any
 
 from jaxnn.functions.checks import check_tuple
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.parameters import init_checked
 from jaxnn.functions.windows import Windows
 from jaxnn.layers.layer import apply_layer
 from jaxnn.recurrence.run import Run, sequence_unroll_by
@@ -53,7 +54,7 @@ def along_time(layer: Layer) -> SequenceLayer:
     event_ndim = windows.event_ndim()
     checked = functools.partial(apply_layer, name, init, event_ndim, "", slide)
     return SequenceLayer(
-        named(name, functools.partial(layer.init), event_ndim),
+        named(name, functools.partial(init_checked, name, layer.init), event_ndim),
         checked,
         sequence_unroll_by(run_slide, name, checked),
     )

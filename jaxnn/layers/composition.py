@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
 import jax
+import jax.numpy as jnp
 
 from jaxnn.functions.checks import (
     check_array,
@@ -17,7 +18,7 @@ from jaxnn.functions.checks import (
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
-from jaxnn.functions.sequences import clean
+from jaxnn.functions.sequences import clean, expand_to
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.types import (
     ArrayLike,
@@ -28,6 +29,7 @@ from jaxnn.types import (
     SequenceLayer,
     SequenceUnroll,
     State,
+    appears_as,
     facts_of,
     name_of,
     named,
@@ -138,6 +140,7 @@ def _layer(
     return Layer(init, apply)
 
 
+@appears_as("init")
 def init_layers(name: str, layers: tuple[AnyLayer, ...], key: Key) -> tuple[Params, ...]:
     """The parameters of each layer, from a key of its own."""
     check_init_key(name, key)
@@ -146,6 +149,7 @@ def init_layers(name: str, layers: tuple[AnyLayer, ...], key: Key) -> tuple[Para
     )
 
 
+@appears_as("apply")
 def apply_layers(
     name: str,
     unroll: SequenceUnroll,
@@ -172,6 +176,8 @@ def run_serial(
     states, xs, mask, reset = [], run.xs, run.mask, run.reset
     for layer, p, part in _parts(name, layers, params, run):
         part = part._replace(xs=clean(name, xs, mask), mask=mask, reset=reset)
+        if event_ndim is not None:
+            part = _written_out(facts_of(layer).event_ndim, part)
         state, xs = _run_part(layer, p, part)
         states.append(state)
         if _pools(layer):
@@ -254,6 +260,21 @@ def mask_for(layer: AnyLayer, mask: ArrayLike | None) -> ArrayLike | None:
     It could not tell how many dimensions are time and batch where its input has more than features.
     """
     return None if facts_of(layer).each_step else mask
+
+
+def _written_out(event_ndim: int | None, run: Run) -> Run:
+    """With mask and reset, which are known to cover time and batch, for each place of an image too,
+    where the part takes the places of an image as a batch."""
+    if event_ndim is None:
+        return run
+
+    def wide(flags: Any) -> Any:
+        if flags is None or flags.ndim >= run.xs.ndim - event_ndim:
+            return flags
+        leading = run.xs.shape[: run.xs.ndim - event_ndim]
+        return jnp.broadcast_to(expand_to(flags, jnp.zeros(leading)), leading)
+
+    return run._replace(mask=wide(run.mask), reset=wide(run.reset))
 
 
 def _pools(layer: AnyLayer) -> bool:

@@ -16,11 +16,12 @@ from jaxnn.functions.checks import (
     check_initializer,
     check_option,
     check_size,
+    naming,
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
-from jaxnn.functions.users import call_user
+from jaxnn.functions.users import map_user
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
@@ -164,7 +165,9 @@ def mlp(
             f"got {sizes!r}"
         )
     options = (bias, kernel_init, bias_init, dtype, param_dtype)
-    layers = tuple(dense(*pair, *options) for pair in itertools.pairwise(sizes))
+    sizes = tuple(check_size("mlp", "sizes", size) for size in sizes)
+    with naming("mlp"):
+        layers = tuple(dense(*pair, *options) for pair in itertools.pairwise(sizes))
     check_callable("mlp", "activation", activation)
     if output_activation is not None:
         check_callable("mlp", "output_activation", output_activation)
@@ -172,7 +175,7 @@ def mlp(
     activations = (*hidden, ("output_activation", output_activation))
     name = call_text("mlp", sizes)
     activations = tuple(
-        None if f is None else functools.partial(call_user, name, argument, f)
+        None if f is None else functools.partial(map_user, name, argument, f)
         for argument, f in activations
     )
     init = functools.partial(init_mlp, layers)

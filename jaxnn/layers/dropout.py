@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_callable, check_floating, check_fraction
+from jaxnn.functions.checks import check_array, check_callable, check_floating, check_fraction
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.users import call_user, check_leading
@@ -100,5 +100,6 @@ def apply_activation(
     del params, key
     x = clean(name, x, mask)
     y = function(x)
+    check_array(name, "what function gives", y)
     check_leading(name, "function", y, () if mask is None else tuple(mask.shape), "the steps")
     return y

@@ -7,14 +7,13 @@ from typing import Any
 from jaxnn.functions.checks import (
     check_array,
     check_fits,
-    check_init_key,
     check_key,
     check_mask,
     check_tuple,
     naming,
 )
-from jaxnn.functions.parameters import check_params
-from jaxnn.types import ArrayLike, Key, Layer, Params, named
+from jaxnn.functions.parameters import check_params, init_checked
+from jaxnn.types import ArrayLike, Key, Layer, Params, appears_as, named
 
 
 def make_layer(
@@ -41,12 +40,7 @@ def make_layer(
     )
 
 
-def init_checked(name: str, init: Callable[[Key], Params], key: Key) -> Params:
-    """`init`, once the key is one."""
-    check_init_key(name, key)
-    return init(key)
-
-
+@appears_as("apply")
 def apply_layer(
     name: str,
     init: Callable[[Key], Params],

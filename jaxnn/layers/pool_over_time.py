@@ -1,15 +1,13 @@
 """Pooling over the steps of a sequence: what comes after it has no time any more."""
 
 import functools
-from typing import Any
 
-import jax.numpy as jnp
-
-from jaxnn.functions.checks import check_array, check_key, check_option, check_tuple, is_array
+from jaxnn.functions.checks import check_array, check_key, check_mask, check_option, check_tuple
 from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.sequences import expand_to, masked_last, masked_max, masked_mean
+from jaxnn.functions.parameters import init_checked
+from jaxnn.functions.sequences import masked_last, masked_max, masked_mean
 from jaxnn.layers.composition import apply_layers
-from jaxnn.layers.layer import init_checked, no_params
+from jaxnn.layers.layer import no_params
 from jaxnn.recurrence.run import Run, sequence_unroll_by
 from jaxnn.types import Array, Params, SequenceLayer, State, named
 
@@ -67,11 +65,5 @@ def run_pool(name: str, how: str, params: Params, run: Run) -> tuple[State, Arra
         raise ValueError(
             f"{name}: xs must be (time, *batch, features), got the shape {tuple(run.xs.shape)}"
         )
-    return (), POOLS[how](run.xs, _written_out(run.xs, run.mask))
-
-
-def _written_out(xs: Any, mask: Any) -> Any:
-    """The mask of a sequence of images, `(time, *batch)`, for each place of an image."""
-    if not is_array(mask) or not mask.ndim or tuple(mask.shape) != tuple(xs.shape[: mask.ndim]):
-        return mask  # None, or one that the pooling refuses
-    return jnp.broadcast_to(expand_to(mask, xs[..., 0]), xs.shape[:-1])
+    check_mask(name, run.mask, run.xs, 1, "xs")
+    return (), POOLS[how](run.xs, run.mask)

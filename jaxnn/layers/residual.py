@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_array, check_fits, naming, shape_text
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.parameters import init_checked
 from jaxnn.functions.sequences import clean
 from jaxnn.recurrence.run import Run, sequence_unroll_by, unroll_by
 from jaxnn.types import (
@@ -18,6 +19,7 @@ from jaxnn.types import (
     Params,
     SequenceLayer,
     State,
+    appears_as,
     facts_of,
     named,
 )
@@ -65,7 +67,8 @@ def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cel
         raise TypeError(f"residual: inner must be a Layer or a Cell, got {inner!r}")
     name = call_text("residual", inner)
     facts = facts_of(inner)
-    init = named(name, functools.partial(inner.init), facts.event_ndim, facts.each_step)
+    init = functools.partial(init_checked, name, inner.init)
+    init = named(name, init, facts.event_ndim, facts.each_step)
     if isinstance(inner, Cell):
         return Cell(
             init,
@@ -79,6 +82,7 @@ def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cel
     return SequenceLayer(init, apply, sequence_unroll_by(_run, name, inner))
 
 
+@appears_as("apply")
 def _apply_layer(
     name: str,
     inner: Layer | SequenceLayer,
@@ -94,6 +98,7 @@ def _apply_layer(
     return _add(name, clean(name, x, mask), y)
 
 
+@appears_as("apply")
 def _apply_cell(
     name: str, cell: Cell, params: Params, state: State, x: Any, key: Key | None = None
 ) -> tuple[State, Array]:
@@ -102,6 +107,7 @@ def _apply_cell(
     return state, _add(name, x, y)
 
 
+@appears_as("initial_state")
 def _initial_state(
     name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
 ) -> State:

@@ -14,7 +14,7 @@ from jaxnn.functions.checks import (
 )
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
-from jaxnn.functions.parameters import check_kind
+from jaxnn.functions.parameters import check_kind, init_checked
 from jaxnn.layers.composition import apply_layers
 from jaxnn.recurrence.checked import check_sequence
 from jaxnn.recurrence.run import Run, sequence_unroll_by
@@ -28,6 +28,7 @@ from jaxnn.types import (
     Params,
     SequenceLayer,
     State,
+    appears_as,
     exportable,
     facts_of,
     name_of,
@@ -100,6 +101,7 @@ def bidirectional(
     )
 
 
+@appears_as("init")
 def init_bidirectional(forward: Cell, backward: Cell, key: Key) -> BidirectionalParams:
     """The parameters of both cells, each from a key of its own."""
     check_init_key("bidirectional", key)
@@ -170,7 +172,7 @@ def recurrent(cell: Cell, reverse: bool = False) -> SequenceLayer:
     name = call_text("recurrent", cell, reverse=reverse)
     unroll = sequence_unroll_by(run_recurrent, name, cell, reverse)
     return SequenceLayer(
-        named(name, functools.partial(cell.init), facts_of(cell).event_ndim),
+        named(name, functools.partial(init_checked, name, cell.init), facts_of(cell).event_ndim),
         functools.partial(apply_layers, name, unroll),
         unroll,
     )

@@ -12,6 +12,7 @@ from jaxnn.functions.checks import (
     check_flags,
     check_key,
     check_state,
+    is_array,
 )
 from jaxnn.functions.mesh import vary, varying_axes
 from jaxnn.functions.parameters import check_params, known_params
@@ -112,9 +113,8 @@ def _check_start(
         return start
     expected = _shapes(recurrence.initial_state, params, batch)
     single = _shapes(recurrence.initial_state, params, ())
-    if [jnp.shape(leaf) for leaf in jax.tree.leaves(start)] == [
-        leaf.shape for leaf in jax.tree.leaves(single)
-    ]:
+    shapes = [getattr(leaf, "shape", None) for leaf in jax.tree.leaves(start)]
+    if shapes == [leaf.shape for leaf in jax.tree.leaves(single)]:
         check_state(name, "start", start, single)
         return spread(start, batch)
     check_state(name, "start", start, expected)
@@ -135,8 +135,9 @@ def _shapes(initial_state: InitialState, params: Params, batch: tuple[int, ...])
 
 def _batch_hint(state: State, expected: State, xs: Any) -> str:
     """Say so where the batch of a state is the first axis of xs."""
-    first = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
-    if any(jnp.shape(got)[:1] == xs.shape[:1] != want.shape[:1] for got, want in first):
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
+    first = [(got.shape[:1], want.shape[:1]) for got, want in pairs if is_array(got)]
+    if any(got == xs.shape[:1] != want for got, want in first):
         return (
             ". Is xs (batch, time, features)? jaxnn is time-major (time, batch, features): "
             "use xs.swapaxes(0, 1)"
@@ -147,6 +148,6 @@ def _batch_hint(state: State, expected: State, xs: Any) -> str:
 def _few_axes_hint(state: State, expected: State, batch: tuple[int, ...], more: str = "") -> str:
     """Say so where a state lacks batch dimensions."""
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
-    if any(jnp.ndim(got) < want.ndim for got, want in pairs):
+    if any(is_array(got) and got.ndim < want.ndim for got, want in pairs):
         return f". initial_state(params, {batch}) makes one for this batch{more}"
     return ""

@@ -5,9 +5,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jaxnn.functions.checks import check_callable, check_size, check_state
+import jax
+
+from jaxnn.functions.checks import check_callable, check_size, check_state, is_array, shape_text
 from jaxnn.functions.factory import factory
-from jaxnn.functions.users import call_user
+from jaxnn.functions.users import call_user, give_arrays
 from jaxnn.recurrence.checked import Plain
 from jaxnn.recurrence.split import Split, hidden
 from jaxnn.recurrence.unroll import cell_of
@@ -55,7 +57,7 @@ def cell(
     step = functools.partial(call_user, name, "apply", _with_key(apply))
     own = functools.partial
     plain = Plain(name, step, own(_initial_state, name, initial_state), event_ndim)
-    return cell_of(plain, own(call_user, name, "init", init))
+    return cell_of(plain, own(_params, name, init))
 
 
 @factory
@@ -103,11 +105,21 @@ def split_cell(
     event_ndim = check_event_ndim("split_cell", event_ndim)
     name = f"split_cell({getattr(combine, '__name__', 'combine')})"
     own = functools.partial
-    called = {each: own(call_user, name, each, function) for each, function in functions.items()}
+    called = {each: own(give_arrays, name, each, function) for each, function in functions.items()}
     called["combine"] = own(_combine, name, called["combine"])
     first = own(_initial_state, name, initial_state)
     split = Split(name, initial_state=first, event_ndim=event_ndim, **called)
-    return cell_of(split, own(call_user, name, "init", init))
+    return cell_of(split, own(_params, name, init))
+
+
+def _params(name: str, init: Callable[[Key], Params], key: Key) -> Params:
+    """The parameters, whose leaves may be plain numbers."""
+    params = call_user(name, "init", init, key)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not is_array(leaf) and not isinstance(leaf, (bool, int, float, complex)):
+            where = f"init{jax.tree_util.keystr(path)}"
+            raise TypeError(f"{name}: {where} must give arrays, got {shape_text(leaf)}")
+    return params
 
 
 def _check_functions(name: str, **functions: Any) -> None:
@@ -118,7 +130,7 @@ def _check_functions(name: str, **functions: Any) -> None:
 def _initial_state(
     name: str, initial_state: InitialState, params: Params, batch_shape: tuple[int, ...] = ()
 ) -> State:
-    return call_user(name, "initial_state", initial_state, params, batch_shape)
+    return give_arrays(name, "initial_state", initial_state, params, batch_shape)
 
 
 def _combine(

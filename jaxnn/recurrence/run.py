@@ -15,7 +15,7 @@ from jaxnn.functions.checks import (
     is_traced,
     naming,
 )
-from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll
+from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll, appears_as
 
 
 class Run(NamedTuple):
@@ -51,6 +51,7 @@ def known_of(unroll: Any, runner: Runner) -> tuple[Any, ...] | None:
     return unroll.args[1] if made_here and unroll.args[0] is runner else None
 
 
+@appears_as("unroll")
 def _unroll(
     runner: Runner,
     known: tuple[Any, ...],
@@ -76,6 +77,7 @@ def _unroll(
         return _jitted(runner, known, params, *run)
 
 
+@appears_as("unroll")
 def _unroll_sequence(
     runner: Runner,
     known: tuple[Any, ...],
@@ -101,6 +103,12 @@ def _check_run(name: str, params: Params, run: Run) -> None:
         if value is not None or argument == "xs":
             check_array(name, argument, value)
             check_fits(name, argument, value)
+    for leaf in jax.tree.leaves((run.xs, run.mask, run.reset)):
+        if isinstance(leaf, jax.ShapeDtypeStruct):
+            raise TypeError(
+                f"{name}: xs, mask and reset must be arrays, got a ShapeDtypeStruct: "
+                f"jax.eval_shape(cell.unroll, params, xs) traces shapes"
+            )
     check_arguments(name, "params", params=params, state=run.state, start=run.start)
 
 

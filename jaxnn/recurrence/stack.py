@@ -30,6 +30,7 @@ from jaxnn.types import (
     Params,
     SequenceLayer,
     State,
+    appears_as,
     name_of,
     named,
 )
@@ -101,6 +102,7 @@ def stack(*cells: Cell | Layer, dropout: float = 0.0, residual: bool = False) ->
     )
 
 
+@appears_as("init")
 def init_stack(cells: tuple[Cell, ...], key: Key) -> tuple[Params, ...]:
     """The parameters of each cell, from a key of its own."""
     check_init_key("stack", key)
@@ -108,6 +110,7 @@ def init_stack(cells: tuple[Cell, ...], key: Key) -> tuple[Params, ...]:
     return tuple(cell.init(k) for cell, k in zip(cells, keys, strict=True))
 
 
+@appears_as("initial_state")
 def initial_state_of_stack(
     name: str, cells: tuple[Cell, ...], params: Params, batch_shape: tuple[int, ...] = ()
 ) -> tuple[State, ...]:
@@ -119,6 +122,7 @@ def initial_state_of_stack(
         return tuple(cell.initial_state(p, batch_shape) for cell, p in pairs)
 
 
+@appears_as("apply")
 def apply_stack(
     name: str,
     cells: tuple[Cell, ...],

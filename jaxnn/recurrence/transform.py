@@ -4,11 +4,10 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jaxnn.functions.checks import check_array, check_batch_shape, check_flags, check_state, naming
 from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.parameters import check_kind
+from jaxnn.functions.parameters import check_kind, init_checked
 from jaxnn.recurrence.bidirectional import check_cell
 from jaxnn.recurrence.checked import Plain, spread
 from jaxnn.recurrence.own import check_event_ndim
@@ -16,7 +15,7 @@ from jaxnn.recurrence.run import Run, unroll_by
 from jaxnn.recurrence.scan import where
 from jaxnn.recurrence.split import Split, whole_state
 from jaxnn.recurrence.unroll import cell_of, recurrence_of
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, exportable, facts_of, named
+from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, exportable, facts_of, named
 
 
 @exportable
@@ -52,8 +51,9 @@ def learned_initial_state(cell: Cell) -> Cell:
     """
     check_cell("learned_initial_state", "cell", cell)
     name = call_text("learned_initial_state", cell)
+    init = functools.partial(_init_learned, cell)
     return Cell(
-        named(name, functools.partial(_init_learned, cell), facts_of(cell).event_ndim),
+        named(name, functools.partial(init_checked, name, init), facts_of(cell).event_ndim),
         functools.partial(_apply_learned, name, cell),
         functools.partial(_initial_state_learned, name, cell),
         unroll_by(_run_learned, name, cell),
@@ -72,6 +72,7 @@ def _check_learned(name: str, cell: Cell, params: LearnedInitialStateParams) -> 
     check_state(name, "params.start", params.start, first, ": it has no batch dimensions")
 
 
+@appears_as("apply")
 def _apply_learned(
     name: str,
     cell: Cell,
@@ -85,6 +86,7 @@ def _apply_learned(
         return cell.apply(params.cell, state, x, key)
 
 
+@appears_as("initial_state")
 def _initial_state_learned(
     name: str, cell: Cell, params: LearnedInitialStateParams, batch_shape: tuple[int, ...] = ()
 ) -> State:
@@ -174,7 +176,7 @@ def reset_state(
     with naming("reset_state"):
         first = cell.initial_state(params, reset.shape)
     if start is not None:
-        shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(start)]
+        shapes = [getattr(leaf, "shape", None) for leaf in jax.tree.leaves(start)]
         if shapes == [leaf.shape for leaf in jax.tree.leaves(cell.initial_state(params))]:
             start = spread(start, reset.shape)
         check_state("reset_state", "start", start, first)

@@ -7,15 +7,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_batch_shape, check_init_key, check_state, shape_text
+from jaxnn.functions.checks import check_batch_shape, check_state, shape_text
+from jaxnn.functions.mesh import outline_of_step
+from jaxnn.functions.parameters import init_checked
 from jaxnn.functions.users import check_leading
 from jaxnn.recurrence.blocks import run_sequence
 from jaxnn.recurrence.checked import Plain, check_params_of, check_sequence, check_step
 from jaxnn.recurrence.path import run_plain, run_split
 from jaxnn.recurrence.run import Run, known_of, unroll_by
 from jaxnn.recurrence.scan import edges, where
-from jaxnn.recurrence.split import Split, one_step, parameters, prepare, shown_by
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, named
+from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, prepare, shown_by
+from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, named
 
 Recurrence = Split | Plain
 
@@ -38,12 +40,7 @@ def recurrence_of(cell: Cell) -> Recurrence | None:
     return None if known is None else known[0]
 
 
-def init_checked(name: str, init: Callable[[Key], Params], key: Key) -> Params:
-    """`init`, once the key is one."""
-    check_init_key(name, key)
-    return init(key)
-
-
+@appears_as("initial_state")
 def initial_state_of(
     recurrence: Recurrence, params: Params, batch_shape: tuple[int, ...] = ()
 ) -> State:
@@ -56,6 +53,7 @@ def initial_state_of(
     return state
 
 
+@appears_as("apply")
 def apply_recurrence(
     recurrence: Recurrence, params: Params, state: State, x: Any, key: Key | None = None
 ) -> tuple[State, Any]:
@@ -63,10 +61,11 @@ def apply_recurrence(
     batch = check_step(f"{recurrence.name}.apply", recurrence, params, state, x, key)
     if isinstance(recurrence, Plain):
         return _checked_step(recurrence, batch, params, state, (x, key))
+    _check_functions(f"{recurrence.name}.apply", recurrence, params, x, state, batch)
     state = one_step(
         recurrence, parameters(recurrence, params), state, prepare(recurrence, params, x)
     )
-    return state, _shown(recurrence, "apply", state, batch)
+    return state, shown_by(recurrence, state)
 
 
 def run_recurrence(recurrence: Recurrence, params: Params, run: Run) -> tuple[State, Any]:
@@ -76,8 +75,7 @@ def run_recurrence(recurrence: Recurrence, params: Params, run: Run) -> tuple[St
     at = edges(run.mask, run.reset, run.reverse)
     batch = tuple(run.xs.shape[1 : run.xs.ndim - recurrence.event_ndim])
     if isinstance(recurrence, Split):
-        if recurrence.dtype is None:
-            jax.eval_shape(functools.partial(_shown, recurrence, "unroll", batch=batch), state)
+        _check_functions(name, recurrence, params, outline_of_step(run.xs), state, batch)
         state, ys = run_sequence(recurrence, run.reverse, params, run.xs, state, start, at)
         return state, _valid(ys, run.mask)
     step = functools.partial(_checked_step, recurrence, batch, params)
@@ -99,11 +97,21 @@ def _valid(ys: Any, mask: ArrayLike | None) -> Any:
     return ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))
 
 
-def _shown(split: Split, view: str, state: State, batch: tuple[int, ...]) -> Any:
-    """The output, which keeps the batch: what does not would be spread over it later."""
-    y = shown_by(split, state)
-    check_leading(f"{split.name}.{view}", "output", y, batch)
-    return y
+def _check_functions(
+    name: str, split: Split, params: Params, x: Any, state: State, batch: tuple[int, ...]
+) -> None:
+    """Raise unless a user's functions keep the batch: what does not would be spread over it."""
+    if split.dtype is not None:
+        return
+
+    def results(params: Params, x: Any, state: State) -> Any:
+        for_mix, _ = parameters(split, params)
+        found = prepare(split, params, x), mixed_by(split, for_mix, state), shown_by(split, state)
+        for function, result in zip(("project", "mix", "output"), found, strict=True):
+            check_leading(f"{name}, {function}", "what it gives", result, batch)
+        return found
+
+    jax.eval_shape(results, params, x, state)
 
 
 def _checked_step(

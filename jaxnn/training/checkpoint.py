@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import is_array, is_traced, shape_text
+from jaxnn.functions.checks import is_array, is_traced, leaves_by_path, shape_text
 from jaxnn.functions.describe import path_text
 from jaxnn.training.atomic import remove_leftovers, write
 from jaxnn.training.checks import is_numeric
@@ -156,7 +156,7 @@ def _differences(name: str, array: np.ndarray, like: Any) -> list[str]:
 
 
 def _named_leaves(name: str, tree: Any) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    leaves = leaves_by_path(name, "like" if name == "load" else "tree", tree)
     if not leaves:
         raise ValueError(f"{name}: the tree holds no arrays")
     named: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jaxnn.functions.checks import check_callable, check_option, check_size
+from jaxnn.functions.checks import check_callable, check_option, check_size, check_takes
 from jaxnn.training.bar import Bar, bar_of, is_number
 from jaxnn.training.batches import Batch
 from jaxnn.training.interrupt import Interrupts, interrupts
@@ -288,6 +288,7 @@ def _check(
     step: Any, train_state: Any, batches: Any, evaluate: Any, progress: Any, best: Any
 ) -> None:
     check_callable("fit", "step", step, "a train step, as jaxnn.train_step gives it")
+    check_takes("fit", "step", step, ("train_state", "batch"))
     if not isinstance(train_state, TrainState):
         raise TypeError(
             f"fit: train_state must be a TrainState, as jaxnn.train_state gives it, got "
@@ -301,6 +302,7 @@ def _check(
         raise TypeError(f"fit: batches must be iterable, got {type(batches).__name__}{hint}")
     if evaluate is not None:
         check_callable("fit", "evaluate", evaluate, "a function of the train_state")
+        check_takes("fit", "evaluate", evaluate, ("train_state",))
     if progress is not None and not isinstance(progress, bool):
         raise TypeError(f"fit: progress must be True, False or None, got {progress!r}")
     check_option("fit", "best", best, (None, "min", "max"))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxnn.functions.checks import check_callable, is_traced, state_dtype
+from jaxnn.functions.checks import check_callable, check_takes, is_traced, state_dtype
 from jaxnn.training.accumulate import (
     check_accumulate,
     check_accumulated,
@@ -20,7 +20,7 @@ from jaxnn.training.accumulate import (
     plus,
     refuse_others,
 )
-from jaxnn.training.checks import check_tree
+from jaxnn.training.checks import check_leaf, check_tree
 from jaxnn.training.devices import check_mesh, go_on, placed, share_spec
 from jaxnn.training.plan import Plan, check_batch_axis, planned
 from jaxnn.training.result import check_result
@@ -127,6 +127,7 @@ def train_step(
     (True, 100)
     """
     check_callable("train_step", "loss", loss, "a function of (params, state, batch, key)")
+    check_takes("train_step", "loss", loss, ("params", "state", "batch", "key"))
     check_optimizer("train_step", optimizer)
     check_mesh(mesh)
     check_batch_axis(batch_axis)
@@ -236,6 +237,8 @@ def train_step(
 
     def checked(current: TrainState, batch: Any, go: Any) -> tuple[TrainState, Metrics]:
         _check_alive(current)
+        if hasattr(batch, "__next__"):
+            raise TypeError("train_step: batch must be one batch, got an iterator: use next(...)")
         check_tree("train_step", "batch", batch)
         go = go_on(mesh, current.step) if go is None else go
         if mesh is None:
@@ -258,9 +261,13 @@ def _check_alive(current: Any) -> None:
             f"train_step: a step takes a TrainState, as train_state makes it, and a batch; got "
             f"{type(current).__name__} as the first"
         )
+    if current.step is None or current.key is None:
+        raise TypeError("train_step: the train_state has no step or no key: see jaxnn.train_state")
     kinds = _kinds()
     for leaf in jax.tree.leaves(current):
-        if type(leaf) in kinds and leaf.is_deleted():
+        if type(leaf) not in kinds:
+            check_leaf("train_step", "a leaf of the train_state", leaf)
+        elif leaf.is_deleted():
             raise ValueError(
                 "train_step: this train_state, or a part of it, went into a step before, which "
                 "donated it: go on with the one that the step returned, and copy what you keep"
