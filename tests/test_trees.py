@@ -81,7 +81,7 @@ MERGES: dict[str, tuple[Any, type[Exception], str]] = {
     "None": (lambda a, b: None, TypeError, "must give one array, got NoneType"),
     "both": (lambda a, b: (a, b), TypeError, "must give one array, got tuple"),
     "one argument": (lambda a: a, TypeError, r"failed for outputs float32\[5, 2, 4\], float32"),
-    "one that raises": (raises, ValueError, r"failed.*'left'"),
+    "one that raises": (raises, TypeError, r"failed.*'left'"),
     "an addition that does not fit": (lambda a, b: a + b[..., :3], Exception, "failed"),
 }
 

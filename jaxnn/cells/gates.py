@@ -176,7 +176,7 @@ def check_gates(
       make: `make(input_size, hidden_size, bias=, dtype=, param_dtype=)` gives the cell.
       params, state, x: what was given.
     """
-    kernel = getattr(params, "input_kernel", None)
+    kernel: Any = getattr(params, "input_kernel", None)
     if type(params) is not kind or not is_array(kernel):
         raise TypeError(
             f"{name}: params must be {kind.__name__}, as init gives them; "

@@ -46,6 +46,12 @@ class _Initializer(NamedTuple):
     arguments: tuple[tuple[str, Any], ...]
 
 
+def same_initializer(value: Any) -> Any:
+    """One object for all initialisers of jax's that are made alike, any other value as it is."""
+    made = _initializer(value) if callable(value) else None
+    return value if made is None else _made.setdefault(made, value)
+
+
 def _packed(value: Any) -> Any:
     """A value that pickle takes, for a function of jax's; any other value as it is."""
     if not callable(value) or isinstance(value, tuple):
@@ -60,7 +66,7 @@ def _packed(value: Any) -> Any:
 def _initializer(function: Any) -> _Initializer | None:
     """How an initialiser was made, if a factory of `jax.nn.initializers` keeps its arguments."""
     maker = getattr(function, "__qualname__", "").partition(".<locals>.")[0]
-    factory = getattr(jax.nn.initializers, maker, None)
+    factory: Any = getattr(jax.nn.initializers, maker, None)
     code = getattr(factory, "__code__", None)
     if code is None or getattr(function, "__code__", None) not in code.co_consts:
         return None
@@ -69,7 +75,10 @@ def _initializer(function: Any) -> _Initializer | None:
     if not kept.keys() >= names:
         return None
     made = _Initializer(maker, tuple((name, kept[name]) for name in sorted(names)))
-    _made.setdefault(made, function)
+    try:
+        hash(made)
+    except TypeError:  # a constant that is an array
+        return None
     return made
 
 

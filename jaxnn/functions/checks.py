@@ -282,8 +282,9 @@ def check_batch_shape(name: str, batch_shape: Any) -> None:
 
 
 def _is_size(value: Any) -> bool:
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    return whole or jax.export.is_symbolic_dim(value)
+    if isinstance(value, (int, np.integer)):
+        return not isinstance(value, bool)
+    return jax.export.is_symbolic_dim(value)
 
 
 def check_key(name: str, key: Key | None) -> None:

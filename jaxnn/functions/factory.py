@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 
-from jaxnn.functions.calls import Call
+from jaxnn.functions.calls import Call, same_initializer
 from jaxnn.types import Cell, Layer, SequenceLayer, facts_of
 
 _one_at_a_time = threading.RLock()
@@ -21,8 +21,8 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
 
     jit traces a function anew for every new object it is given, so a cell that is built twice from
     the same arguments must be one object. The last 1,024 calls of each factory are remembered.
-    Functions count as the same when they are one object: keep an initialiser that you make with
-    `jax.nn.initializers.uniform(1.0)` in a variable, since each such call makes another.
+    Functions count as the same when they are one object, and initialisers of `jax.nn.initializers`
+    when they are made alike.
 
     Raises:
       TypeError: for an unknown or missing argument, and for one that cannot be hashed.
@@ -55,6 +55,7 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
         for argument, value in bound.arguments.items():
             if argument in ("dtype", "param_dtype") and value is not None:
                 bound.arguments[argument] = _dtype(name, argument, value)
+            bound.arguments[argument] = value = same_initializer(bound.arguments[argument])
             if signature.parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL:
                 for one in bound.arguments[argument]:
                     _check_hashable(name, argument, one, f"{name}(*{argument})")

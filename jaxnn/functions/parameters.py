@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from jaxnn.functions.checks import (
     check_init_key,
@@ -37,7 +38,7 @@ def check_params(
       TypeError: for another structure or dtype; it names each leaf that differs.
       ValueError: for another shape.
     """
-    expected = _expected(init, jax.config.jax_enable_x64)
+    expected = _expected(init, dtype_in_jax(_WIDE))
     got, got_structure = jax.tree.flatten(params)
     want, structure = jax.tree.flatten(expected)
     if got_structure == structure and all(
@@ -66,14 +67,17 @@ def check_kind(name: str, params: Params, kind: type) -> None:
 def known_params(init: Callable[..., Params]) -> Params | None:
     """The shapes of what a user's `init` gives, or None where it cannot be traced."""
     try:
-        return _expected(init, jax.config.jax_enable_x64)
+        return _expected(init, dtype_in_jax(_WIDE))
     except Exception:  # whatever a user's function raises: what is not known is not checked
         return None
 
 
+_WIDE = np.float64(0)
+
+
 @functools.lru_cache(maxsize=4096)
-def _expected(init: Callable[..., Params], x64: bool) -> Params:
-    del x64  # other settings, other dtypes
+def _expected(init: Callable[..., Params], widest: Any) -> Params:
+    del widest  # with x64 or without, a user's init may give other dtypes
     return jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
 
 

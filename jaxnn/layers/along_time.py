@@ -40,9 +40,8 @@ def along_time(layer: Layer) -> SequenceLayer:
     >>> layer.apply(layer.init(jax.random.key(0)), jnp.ones((20, 4, 3))).shape
     (20, 4, 8)
     """
-    made = layer.apply.args if isinstance(layer, Layer) and _is_made(layer) else (None,) * 5
-    _, init, _, _, apply = made
-    if apply is None or not isinstance(apply.args[0], Windows):
+    init, apply = _made_of(layer)
+    if not isinstance(apply, functools.partial) or not isinstance(apply.args[0], Windows):
         raise TypeError(
             f"along_time: layer must be one conv, conv_transpose, max_pool or average_pool, got "
             f"{layer!r}: wrap each one of a serial by itself"
@@ -60,14 +59,12 @@ def along_time(layer: Layer) -> SequenceLayer:
     )
 
 
-def _is_made(layer: Layer) -> bool:
-    """Whether `make_layer` made it, of a function that knows its own options."""
-    apply = layer.apply
-    return (
-        isinstance(apply, functools.partial)
-        and apply.func is apply_layer
-        and isinstance(apply.args[-1], functools.partial)
-    )
+def _made_of(layer: Any) -> tuple[Any, Any]:
+    """The functions that `make_layer` was given for a layer; None for another layer."""
+    apply = getattr(layer, "apply", None)
+    if not isinstance(apply, functools.partial) or apply.func is not apply_layer:
+        return None, None
+    return apply.args[1], apply.args[-1]
 
 
 def run_slide(name: str, slide: LayerApply, params: Params, run: Run) -> tuple[State, Any]:

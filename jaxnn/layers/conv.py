@@ -281,7 +281,8 @@ def convolve(
     # A convolution has no rule for a batch of several axes, or for its gradient, where types say
     # how arrays are sharded: the compiler lays this one out.
     batch = jax.typeof(x).sharding.spec[: x.ndim - kernel.ndim + 1]
-    return jax.sharding.auto_axes(run, out_sharding=PartitionSpec(*batch))(x, kernel)
+    laid_out: Any = jax.sharding.auto_axes(run, out_sharding=PartitionSpec(*batch))
+    return laid_out(x, kernel)
 
 
 def _convolve(

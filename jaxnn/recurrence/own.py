@@ -54,7 +54,7 @@ def cell(
     _check_functions("cell", init=init, apply=apply, initial_state=initial_state)
     event_ndim = check_event_ndim("cell", event_ndim)
     name = f"cell({getattr(apply, '__name__', 'apply')})"
-    step = functools.partial(call_user, name, "apply", _with_key(apply))
+    step: Any = functools.partial(call_user, name, "apply", _with_key(apply))
     own = functools.partial
     plain = Plain(name, step, own(_initial_state, name, initial_state), event_ndim)
     return cell_of(plain, own(_params, name, init))
@@ -105,10 +105,12 @@ def split_cell(
     event_ndim = check_event_ndim("split_cell", event_ndim)
     name = f"split_cell({getattr(combine, '__name__', 'combine')})"
     own = functools.partial
-    called = {each: own(give_arrays, name, each, function) for each, function in functions.items()}
-    called["combine"] = own(_combine, name, called["combine"])
+    project, mix, combine, output = (
+        own(give_arrays, name, each, function) for each, function in functions.items()
+    )
     first = own(_initial_state, name, initial_state)
-    split = Split(name, initial_state=first, event_ndim=event_ndim, **called)
+    combine = own(_combine, name, combine)
+    split = Split(name, project, mix, combine, first, output, event_ndim)
     return cell_of(split, own(_params, name, init))
 
 

@@ -199,7 +199,8 @@ def _all_pointwise(jaxpr: Jaxpr, variables: Iterable[Var], rules: bool) -> bool:
 
 def _has_pointwise_rule(eqn: JaxprEqn, marks: Sequence[bool]) -> bool:
     """Whether the derivative that a `custom_jvp` function brings along acts place by place too."""
-    outlines = [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in eqn.invars]
+    kinds: list[Any] = [atom.aval for atom in eqn.invars]
+    outlines = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
     places = [n for n, marked in enumerate(marks) if marked and is_floating(eqn.invars[n])]
 
     def tangents(operands: list[Any], dots: list[Any]) -> list[Any]:

@@ -45,7 +45,7 @@ class Split(NamedTuple):
     project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
     spatial_shape: tuple[int, ...] = ()
     any_rank: bool = False
-    init: Callable[[Any], Params] | None = None
+    init: Any = None
 
 
 def hidden(state: State) -> Array:
