@@ -14,6 +14,7 @@ from benchmarks.ratios import Result
 from benchmarks.workloads import Workload
 
 Tell = Callable[[str], None]
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class Worker(NamedTuple):
@@ -24,8 +25,9 @@ class Worker(NamedTuple):
 
 
 @contextlib.contextmanager
-def start(contestant: str, workload: Workload) -> Iterator[Worker]:
-    """A process that has been asked to build the workload; it ends with the block."""
+def start(contestant: str, workload: Workload, root: Path = ROOT) -> Iterator[Worker]:
+    """A process that has been asked to build the workload, by the checkout in a folder; it ends
+    with the block."""
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(
@@ -36,7 +38,7 @@ def start(contestant: str, workload: Workload) -> Iterator[Worker]:
             text=True,
             bufsize=1,
             env=worker_environment(),
-            cwd=Path(__file__).resolve().parent.parent,
+            cwd=root,
         ) as process,
     ):
         requests, answers = process.stdin, process.stdout
