@@ -55,7 +55,11 @@ class InitialState(Protocol):
 
 
 class Unroll(Protocol):
-    """`state, ys = unroll(params, xs, ...)`: a whole sequence, time first."""
+    """`state, ys = unroll(params, xs, ...)`: a whole sequence, time first.
+
+    Nothing in an array says which axis is time: `(batch, time, features)` runs in silence along the
+    batch, where no mask, state or size gives it away. `jaxnn.time_major(xs)` turns it.
+    """
 
     def __call__(
         self,
@@ -141,7 +145,8 @@ class Cell(NamedTuple):
     `init(key)` gives the parameters and `initial_state(params, batch_shape=())` a first state;
     `apply(params, state, x, key=None)` is one time step, and
     `unroll(params, xs, state=None, mask=None, reset=None, reverse=False, key=None, start=None)` a
-    whole sequence, time first. Both give `(state, y)`.
+    whole sequence, `(time, *batch, features)`: data that are batch-major go through
+    `jaxnn.time_major` first. Both give `(state, y)`.
     """
 
     init: Callable[[Key], Params]

@@ -108,5 +108,21 @@ def test_batch_over_devices_by_the_compiler(name: str, kind: AxisType) -> None:
     assert found.in_loops == [] and "all-reduce" in found.once
 
 
+@pytest.mark.parametrize("peephole", [False, True])
+def test_conv_lstm_with_its_batch_over_an_explicit_mesh(peephole: bool) -> None:
+    """Values and gradients, with masks and resets; the batch stays split."""
+    cell = jaxnn.conv_lstm(2, 3, (4, 5), (3, 3), peephole=peephole)
+    params, (_, mask, reset) = cell.init(jax.random.key(0)), inputs()
+    xs = jax.random.normal(jax.random.key(1), (*mask.shape, 4, 5, 2), jnp.float32)
+    descend = jax.value_and_grad(lambda p, *arrays: loss(cell.unroll, p, *arrays), (0, 1))
+    want = descend(params, xs, mask, reset)
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(AxisType.Explicit,))
+    split = jax.device_put((xs, mask, reset), NamedSharding(mesh, P(None, "batch")))
+    with jax.set_mesh(mesh):
+        got = jax.jit(descend)(jax.device_put(params, NamedSharding(mesh, P())), *split)
+    assert_equal(got, want)
+    assert got[1][1].sharding.spec[1] == "batch"
+
+
 def on(mesh: Mesh, specs: Any) -> Any:
     return jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)

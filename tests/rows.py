@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -312,14 +313,13 @@ def judge(row: str) -> Callable[..., tuple[Any, Any]]:
 
 def assert_close(got: Any, want: Any, tolerance: float = 1e-10) -> None:
     """Equal trees, relative to each leaf's largest entry; dtypes and NaNs count too."""
-    assert jax.tree.structure(got) == jax.tree.structure(want)
+    chex.assert_trees_all_equal_structs(got, want)
+    chex.assert_trees_all_equal_shapes_and_dtypes(got, want)
     leaves = [np.asarray(leaf).astype(np.float64) for leaf in jax.tree.leaves(want)]
     largest = max((np.abs(leaf).max(initial=0) for leaf in leaves), default=0)
     named = jax.tree_util.tree_leaves_with_path(got)
-    for (path, leaf), expected, raw in zip(named, leaves, jax.tree.leaves(want), strict=True):
+    for (path, leaf), expected in zip(named, leaves, strict=True):
         where = jax.tree_util.keystr(path)
-        assert leaf.dtype == raw.dtype, f"{where}: {leaf.dtype}, not {raw.dtype}"
-        assert leaf.shape == raw.shape, f"{where}: {leaf.shape}, not {raw.shape}"
         # A gradient that cancels to nothing is judged by its neighbours.
         scale = max(np.abs(expected).max(initial=0), 1e-3 * largest)
         error = np.abs(np.asarray(leaf).astype(np.float64) - expected).max(initial=0)

@@ -10,6 +10,7 @@ import pytest
 from rows import assert_close, problem, with_gradients
 
 import jaxnn
+from jaxnn.functions.pinned import pinned
 from jaxnn.recurrence import blocks
 
 
@@ -37,6 +38,49 @@ def test_blocks_are_the_sequence(row: str) -> None:
         want = with_gradients(by_hand, *p.arguments())
         assert_close(library(*p.arguments()), want[0])
         assert_close(with_gradients(library, *p.arguments()), want)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("row", ["lstm", "split that mixes units", "split with a crooked mix"])
+@pytest.mark.parametrize("batch", [5, 3])  # as many as there are steps, and fewer
+def test_a_derivative_of_mapped_blocks(row: str, batch: int) -> None:
+    """The graph of a `vmap` is differentiated: jax lays the results out as the blocks do."""
+    p = problem(row, batch=(batch,))
+
+    def native(xs: Any) -> Any:
+        return p.cell.unroll(p.params, xs, mask=p.mask)
+
+    @jax.jit
+    def mapped(xs: Any) -> Any:
+        one = lambda xs, mask: p.cell.unroll(p.params, xs, mask=mask)  # noqa: E731
+        return jax.vmap(one, (1, 1), (0, 1))(xs, p.mask)
+
+    along = (p.xs,), (jnp.cos(p.xs),)
+    assert_close(jax.jvp(mapped, *along), jax.jvp(native, *along))
+    assert_close(with_gradients(mapped, p.xs), with_gradients(native, p.xs))
+
+
+def test_pinned_results_are_batched_in_front() -> None:
+    """Where jax takes the batch axis of a `custom_jvp` from its function, both have the same."""
+
+    @jax.custom_jvp
+    def double(x: jax.Array, a: float) -> jax.Array:
+        return pinned(x * a, (x, a))
+
+    @double.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        loop = lambda x, a: jax.lax.scan(lambda c, v: (c, v * a), 0.0, x)[1]  # noqa: E731
+        value, dot = jax.jvp(loop, primals, tangents)
+        return pinned(value, primals), dot
+
+    for width in (5, 3):
+        x = jnp.arange(3.0 * width).reshape(3, width)
+        mapped = jax.jit(lambda x: jax.vmap(lambda x: double(x, 2.0))(x))
+        value, dot = jax.jvp(mapped, (x,), (jnp.ones_like(x),))
+        assert_close((value, dot), (2 * x, jnp.full_like(x, 2.0)))
+        squared = lambda x, mapped=mapped: jnp.sum(mapped(x) ** 2)  # noqa: E731
+        second = jax.jvp(jax.grad(squared), (x,), (x,))
+        assert_close(second, (8 * x, 8 * x))
 
 
 def scans(function: Any, *arguments: Any) -> int:

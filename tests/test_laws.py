@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -237,7 +238,8 @@ def test_law_5_reverse_is_flip_run_flip(row: str) -> None:
 
 def test_law_6_jit_is_eager_and_traces_once(row: str) -> None:
     p = problem(row)
-    compiled = jax.jit(p.cell.unroll, static_argnames="reverse")
+    counted = chex.assert_max_traces(p.cell.unroll, n=1)
+    compiled = jax.jit(counted, static_argnames="reverse")
     arguments = (p.params, p.xs, p.state, p.mask, p.reset, True, None, p.start)
     first = p.cell.unroll(*arguments)
     assert_close(compiled(*arguments), first)
