@@ -101,6 +101,7 @@ def test_only_what_is_large_and_not_differentiated_runs_in_blocks() -> None:
     assert scans(jax.grad(loss), params, large) == scans(jax.grad(loss), params, small) == 2
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="blocks are for a CPU's caches")
 def test_blocks_save_memory() -> None:
     """No projected input of all steps: 400 · 16 · 1024 numbers for the four gates."""
     cell = jaxnn.lstm(16, 256)
