@@ -185,7 +185,7 @@ WRONG = {
     "size str": ((DATA, [0, 1], "2"), {}, TypeError, "batch_size must be a positive integer"),
     "size None": ((DATA, [0, 1], None), {}, TypeError, "batch_size must be a positive integer"),
     "size -1": ((DATA, [0, 1], -1), {}, ValueError, "batch_size must be a positive integer"),
-    "size huge": ((DATA, [0, 1], 2**62), {}, ValueError, "batch_size=.* larger than any memory"),
+    "size huge": ((DATA, [0, 1], 2**62), {}, ValueError, "batch_size must be at most 2147483647"),
     "limit huge": (
         (DATA, [0, 1], 2),
         {"boundaries": [2**62]},
@@ -322,7 +322,7 @@ def test_chunks_errors():
         jaxnn.chunks(ones((3, 2)), 0)
     with pytest.raises(TypeError, match="chunks: length must be a positive integer"):
         jaxnn.chunks(ones((3, 2)), 1.5)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"^chunks: length=.* larger than any memory"):
+    with pytest.raises(ValueError, match=r"^chunks: length must be at most 2147483647"):
         jaxnn.chunks(ones((3, 2)), 2**62)
     for leaf in ("abc", np.array([[None]]), np.zeros((3, 2), "M8[s]")):
         with pytest.raises(TypeError, match=r"^chunks: tree\['x'\] must be an array, got"):

@@ -350,7 +350,11 @@ def test_what_no_step_is_made_of(name: str):
 
 
 STATES: dict[str, Any] = {
-    "huge": ({"accumulate": 2**31}, ValueError, "accumulate must be below 2³¹, got 2147483648"),
+    "huge": (
+        {"accumulate": 2**31},
+        ValueError,
+        "accumulate must be at most 2147483647, got 2147483648",
+    ),
     "no params": ({"params": None}, TypeError, "params must hold arrays"),
     "text": ({"params": {"w": "abc"}}, TypeError, r"params\['w'\] must be an array, got str"),
     "objects": (

@@ -8,13 +8,10 @@ import jax.numpy as jnp
 
 from jaxnn.cells.gates import check_bias, check_kernels, check_peephole, fill_gates, per_unit
 from jaxnn.cells.lstm import GATES, LSTMState, combine
-from jaxnn.functions.checks import (
-    check_dtypes,
-    check_size,
-    state_dtype,
-)
+from jaxnn.functions.checks import state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
+from jaxnn.functions.options import check_dtypes, check_size
 from jaxnn.functions.windows import check_windows
 from jaxnn.layers.conv import convolve
 from jaxnn.recurrence.split import Split, hidden

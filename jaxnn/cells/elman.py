@@ -19,9 +19,10 @@ from jaxnn.cells.gates import (
     times_gates,
     zeros,
 )
-from jaxnn.functions.checks import check_callable, check_dtypes, check_size, state_dtype
+from jaxnn.functions.checks import state_dtype
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import glorot, orthogonal
+from jaxnn.functions.options import check_callable, check_dtypes, check_size
 from jaxnn.functions.users import map_user
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of

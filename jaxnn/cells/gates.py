@@ -9,11 +9,8 @@ import jax.numpy as jnp
 
 from jaxnn.functions.checks import (
     check_array,
-    check_bool,
-    check_callable,
     check_features,
     check_fits,
-    check_initializer,
     check_state,
     is_array,
     outline_text,
@@ -22,6 +19,7 @@ from jaxnn.functions.cut import cut
 from jaxnn.functions.fill import GateInitializer, fill_whole, gate_by_gate, is_per_gate
 from jaxnn.functions.initializers import uniform_hidden
 from jaxnn.functions.mesh import on_mesh, whole_rows
+from jaxnn.functions.options import check_bool, check_callable, check_initializer
 from jaxnn.functions.parameters import check_params
 from jaxnn.functions.tangents import is_zero
 from jaxnn.types import Array, Cell, Initializer, Key, State

@@ -6,10 +6,7 @@ sizes for equality only, so symbolic sizes (`jax.export.symbolic_shape`) pass th
 
 import contextlib
 import functools
-import inspect
-import math
-import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -18,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxnn.types import Initializer, Key, State
+from jaxnn.types import Key, State
 
 
 def shape_text(x: Any) -> str:
@@ -32,12 +29,12 @@ def is_array(x: Any) -> bool:
     """Whether x is an array that jax takes: numpy's, jax's, a tracer, a ShapeDtypeStruct."""
     if isinstance(x, (jax.Array, jax.ShapeDtypeStruct)):
         return True
-    return isinstance(x, (np.ndarray, np.generic)) and _is_known(x.dtype)
+    return isinstance(x, (np.ndarray, np.generic)) and is_numeric(x.dtype)
 
 
 @functools.lru_cache(maxsize=64)
-def _is_known(dtype: np.dtype) -> bool:
-    """Whether jax has a dtype of numpy's: objects, text and dates it has not."""
+def is_numeric(dtype: np.dtype) -> bool:
+    """Whether a dtype of numpy's is one of numbers or flags: text, dates and objects are not."""
     return jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_
 
 
@@ -76,118 +73,6 @@ def check_array(name: str, argument: str, x: Any) -> None:
             f"{name}: {argument} must be an array, got {shape_text(x)}"
             + (f": use np.asarray({argument})" if hasattr(x, "__array__") else "")
         )
-
-
-LARGEST = 2**31 - 1
-"""The largest size that an axis can have."""
-
-
-def check_size(name: str, argument: str, value: Any) -> int:
-    """A positive integer, as an int; ValueError or TypeError otherwise."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        size = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: {argument} must be a positive integer, got {value!r}") from None
-    if size < 1:
-        raise ValueError(f"{name}: {argument} must be a positive integer, got {size}")
-    if size > LARGEST:
-        raise ValueError(f"{name}: {argument} must be at most {LARGEST}, got {size}")
-    return size
-
-
-def check_bool(name: str, argument: str, value: Any) -> None:
-    """Raise TypeError unless value is True or False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
-
-
-def check_callable(name: str, argument: str, value: Any, what: str = "a function") -> None:
-    """Raise TypeError unless value can be called."""
-    if not callable(value) or isinstance(value, type):
-        raise TypeError(f"{name}: {argument} must be {what}, got {value!r}")
-
-
-def check_takes(name: str, argument: str, function: Any, arguments: tuple[str, ...]) -> None:
-    """Raise TypeError where a user's function is seen not to take so many arguments."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):  # of a builtin
-        return
-    try:
-        signature.bind(*arguments)
-    except TypeError:
-        listed = ", ".join(arguments)
-        raise TypeError(f"{name}: {argument} must take ({listed}); it takes {signature}") from None
-
-
-def check_initializer(
-    name: str, argument: str, wanted: bool, given: Any, default: Initializer
-) -> Initializer | None:
-    """The initialiser of a parameter, None where it is not wanted.
-
-    Raises:
-      TypeError: for one that cannot be called.
-      ValueError: for one of a parameter that is not wanted.
-    """
-    if given is None:
-        return default if wanted else None
-    check_callable(name, f"{argument}_init", given, "an initialiser")
-    if not wanted:
-        raise ValueError(f"{name}: {argument}_init is given, but {argument}=False")
-    return given
-
-
-def check_number(name: str, argument: str, value: Any, above: float | None = None) -> float:
-    """A finite number, above a bound if one is given, as a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
-    if not math.isfinite(value) or (above is not None and value <= above):
-        bound = "" if above is None else f" above {above}"
-        raise ValueError(f"{name}: {argument} must be a finite number{bound}, got {value}")
-    return float(value)
-
-
-def check_fraction(name: str, argument: str, value: Any) -> None:
-    """Raise unless value is a number in [0, 1)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
-    if not 0 <= value < 1:
-        raise ValueError(f"{name}: {argument} must be at least 0 and below 1, got {value}")
-
-
-def check_option(
-    name: str, argument: str, value: Any, options: Sequence[Any], more: str = ""
-) -> None:
-    """Raise ValueError unless value is one of the options."""
-    if not any(type(value) is type(option) and value == option for option in options):
-        listed = ", ".join(map(repr, options))
-        raise ValueError(f"{name}: {argument} must be one of {listed}{more}; got {value!r}")
-
-
-def check_dtypes(name: str, dtype: Any, param_dtype: Any) -> tuple[jnp.dtype, jnp.dtype]:
-    """The dtype of the arithmetic and the one of the parameters.
-
-    Parameters of 16-bit arithmetic are kept in float32 unless `param_dtype` says otherwise.
-    """
-    if dtype is None:
-        raise TypeError(f"{name}: dtype must be a floating dtype, got None")
-    dtype = _check_dtype(name, "dtype", dtype)
-    if param_dtype is None:
-        return dtype, state_dtype(dtype)
-    return dtype, _check_dtype(name, "param_dtype", param_dtype)
-
-
-def _check_dtype(name: str, argument: str, dtype: Any) -> jnp.dtype:
-    dtype = jnp.dtype(dtype)
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"{name}: {argument} must be a floating dtype, got {dtype}")
-    if jax.dtypes.canonicalize_dtype(dtype) != dtype:
-        raise ValueError(
-            f"{name}: {argument} {dtype} needs jax.config.update('jax_enable_x64', True)"
-        )
-    return dtype
 
 
 def state_dtype(dtype: Any) -> jnp.dtype:
@@ -407,20 +292,36 @@ def check_fits(name: str, argument: str, x: Any) -> None:
     Without x64 jax takes float64 for float32 and int64 for int32, everywhere. A number that would
     become infinite, or another one, is refused. Arrays of jax's are never looked at.
     """
-    if not isinstance(x, (np.ndarray, np.generic)) or x.dtype.itemsize < 8:
+    if not isinstance(x, (np.ndarray, np.generic)) or not is_numeric(x.dtype) or fits(x):
         return
-    kept = jax.dtypes.canonicalize_dtype(x.dtype)
-    if kept == x.dtype or x.dtype.kind not in "fciu":
-        return
+    kept, values = np.dtype(dtype_in_jax(x)), np.asarray(x)
     with np.errstate(over="ignore"):
-        cast = x.astype(kept)
-    lost = (cast != x) if x.dtype.kind in "iu" else np.isfinite(x) & ~np.isfinite(cast)
-    if np.any(lost):
-        raise ValueError(
-            f"{name}: {argument} is numpy's {x.dtype}, which jax takes for {kept}, and holds "
-            f"{np.asarray(x)[lost][0].item()}, which {kept} does not: scale it, or set "
-            f"jax.config.update('jax_enable_x64', True)"
-        )
+        cast = values.astype(kept)
+    lost = cast != values if kept.kind in "iu" else np.isfinite(values) & ~np.isfinite(cast)
+    raise ValueError(
+        f"{name}: {argument} is numpy's {x.dtype}, which jax takes for {kept}, and holds "
+        f"{values[lost].flat[0]}, which does not fit {kept}: scale it, or set "
+        f"jax.config.update('jax_enable_x64', True)"
+    )
+
+
+def fits(array: Any) -> bool:
+    """Whether numpy's array keeps its values as jax holds it."""
+    kept = np.dtype(dtype_in_jax(array))
+    if array.dtype.itemsize < 8 or array.size == 0 or kept == array.dtype.newbyteorder("="):
+        return True
+    if np.issubdtype(kept, np.integer):
+        limits = jnp.iinfo(kept)
+        return bool(np.min(array) >= limits.min and np.max(array) <= limits.max)
+    largest = float(jnp.finfo(kept).max)
+    for part in (array.real, array.imag) if np.iscomplexobj(array) else (array,):
+        # The extremes first: they pass over NaN and need no second array.
+        if np.fmax.reduce(part, axis=None) > largest or np.fmin.reduce(part, axis=None) < -largest:
+            with np.errstate(over="ignore"):
+                lost = np.isinf(part.astype(np.float32)) & np.isfinite(part)
+            if np.any(lost):
+                return False
+    return True
 
 
 def check_mask(

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.calls import Call
-from jaxnn.functions.checks import check_callable, is_array, shape_text, state_dtype
+from jaxnn.functions.checks import is_array, shape_text, state_dtype
+from jaxnn.functions.options import check_callable
 from jaxnn.functions.users import MISTAKES
 from jaxnn.types import Array, Initializer, Key
 

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_option, is_array, shape_text
+from jaxnn.functions.checks import check_array, is_array, shape_text
+from jaxnn.functions.options import check_option
 from jaxnn.functions.users import MISTAKES
 from jaxnn.types import Array
 

@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.functions.checks import (
-    LARGEST,
     check_array,
     check_fits,
     check_flags,
+    dtype_in_jax,
     is_array,
     is_traced,
     shape_text,
     state_dtype,
 )
+from jaxnn.functions.options import LARGEST
 from jaxnn.types import Array, ArrayLike
 
 
@@ -127,24 +128,31 @@ def check_values(name: str, argument: str, x: Any) -> None:
         )
 
 
+def check_valid_fit(name: str, argument: str, x: Any, mask: Any) -> None:
+    """`check_fits` at the valid steps: what stands at masked ones goes nowhere."""
+    if (
+        not isinstance(x, (np.ndarray, np.generic))
+        or not is_known(mask)
+        or dtype_in_jax(x) == x.dtype
+    ):
+        return
+    if mask is not None and is_array(mask) and tuple(mask.shape) == x.shape[: mask.ndim]:
+        flags = np.asarray(mask)
+        x = np.where(flags.reshape(flags.shape + (1,) * (x.ndim - flags.ndim)), x, 0)
+    check_fits(name, argument, x)
+
+
 def _kept(name: str, argument: str, x: Any, mask: Any) -> Any:
     """x in the dtype that jax keeps: without x64, 32 of numpy's 64 bits.
 
     ValueError for a value at a valid step that they cannot hold: 1e300 would become infinite, and
     2³² + 1 would become 1.
     """
-    if not isinstance(x, (np.ndarray, np.generic)):
+    check_valid_fit(name, argument, x, mask)
+    if not isinstance(x, (np.ndarray, np.generic)) or dtype_in_jax(x) == x.dtype:
         return x
-    kept, values = jax.dtypes.canonicalize_dtype(x.dtype), np.asarray(x)
-    if kept == values.dtype:
-        return x
-    if mask is not None and is_known(mask):
-        flags = np.asarray(mask)
-        values = np.where(flags.reshape(flags.shape + (1,) * (x.ndim - flags.ndim)), values, 0)
-    if is_known(mask):
-        check_fits(name, argument, values)
-    with np.errstate(over="ignore"):  # at steps whose mask is traced
-        return values.astype(kept)
+    with np.errstate(over="ignore"):  # at masked steps
+        return np.asarray(x).astype(dtype_in_jax(x))
 
 
 def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:

@@ -8,17 +8,17 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jaxnn.functions.checks import (
+from jaxnn.functions.checks import check_dtype_of
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
+from jaxnn.functions.mesh import is_explicit
+from jaxnn.functions.options import (
     check_bool,
     check_callable,
-    check_dtype_of,
     check_dtypes,
     check_initializer,
     check_size,
 )
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.fill import fill
-from jaxnn.functions.mesh import is_explicit
 from jaxnn.functions.windows import (
     ALONG_TIME,
     Padding,

@@ -8,18 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
+from jaxnn.functions.checks import check_dtype_of, check_features, naming
+from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.fill import fill
+from jaxnn.functions.options import (
     check_callable,
-    check_dtype_of,
     check_dtypes,
-    check_features,
     check_initializer,
     check_option,
     check_size,
-    naming,
 )
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.users import map_user
 from jaxnn.layers.layer import make_layer

@@ -6,8 +6,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_floating, check_size, state_dtype
+from jaxnn.functions.checks import check_floating, state_dtype
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.options import check_size
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
 from jaxnn.layers.layer import make_layer, no_params

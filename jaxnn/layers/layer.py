@@ -6,13 +6,13 @@ from typing import Any
 
 from jaxnn.functions.checks import (
     check_array,
-    check_fits,
     check_key,
     check_mask,
     check_tuple,
     naming,
 )
 from jaxnn.functions.parameters import check_params, init_checked
+from jaxnn.functions.sequences import check_valid_fit
 from jaxnn.types import ArrayLike, Key, Layer, Params, appears_as, named
 
 
@@ -59,7 +59,7 @@ def apply_layer(
     else:
         check_params(name, init, params)
     check_array(name, "x", x)
-    check_fits(name, "x", x)
+    check_valid_fit(name, "x", x, mask)
     if mask is not None:
         # Of a layer that takes any array, the last dimension counts as features.
         behind = min(1, x.ndim) if event_ndim is None else event_ndim

@@ -6,15 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
-    check_dtype_of,
-    check_dtypes,
-    check_features,
-    check_number,
-    check_size,
-    state_dtype,
-)
+from jaxnn.functions.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.options import check_dtypes, check_number, check_size
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
 from jaxnn.layers.layer import make_layer

@@ -2,8 +2,9 @@
 
 import functools
 
-from jaxnn.functions.checks import check_array, check_key, check_mask, check_option, check_tuple
+from jaxnn.functions.checks import check_array, check_key, check_mask, check_tuple
 from jaxnn.functions.factory import call_text, factory
+from jaxnn.functions.options import check_option
 from jaxnn.functions.parameters import init_checked
 from jaxnn.functions.sequences import masked_last, masked_max, masked_mean
 from jaxnn.layers.composition import apply_layers

@@ -5,10 +5,10 @@ from typing import Any, overload
 
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_fits, naming, shape_text
+from jaxnn.functions.checks import check_array, naming, shape_text
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.parameters import init_checked
-from jaxnn.functions.sequences import clean
+from jaxnn.functions.sequences import check_valid_fit, clean
 from jaxnn.recurrence.run import Run, sequence_unroll_by, unroll_by
 from jaxnn.types import (
     Array,
@@ -92,7 +92,7 @@ def _apply_layer(
     key: Key | None = None,
 ) -> Array:
     check_array(name, "x", x)
-    check_fits(name, "x", x)
+    check_valid_fit(name, "x", x, mask)
     with naming(name):
         y = inner.apply(params, x, mask, key)  # which checks the mask
     return _add(name, clean(name, x, mask), y)

@@ -6,14 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
-    check_bool,
-    check_init_key,
-    check_tuple,
-    split_key,
-)
+from jaxnn.functions.checks import check_init_key, check_tuple, split_key
 from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
+from jaxnn.functions.options import check_bool
 from jaxnn.functions.parameters import check_kind, init_checked
 from jaxnn.layers.composition import apply_layers
 from jaxnn.recurrence.checked import check_sequence

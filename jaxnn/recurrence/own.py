@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 
-from jaxnn.functions.checks import check_callable, check_size, check_state, is_array, shape_text
+from jaxnn.functions.checks import check_state, is_array, shape_text
 from jaxnn.functions.factory import factory
+from jaxnn.functions.options import check_callable, check_size
 from jaxnn.functions.users import call_user, give_arrays
 from jaxnn.recurrence.checked import Plain
 from jaxnn.recurrence.split import Split, hidden

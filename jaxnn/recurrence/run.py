@@ -9,12 +9,12 @@ import jax
 from jaxnn.functions.checks import (
     check_arguments,
     check_array,
-    check_bool,
-    check_fits,
     check_key,
     is_traced,
     naming,
 )
+from jaxnn.functions.options import check_bool
+from jaxnn.functions.sequences import check_valid_fit
 from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll, appears_as
 
 
@@ -102,7 +102,7 @@ def _check_run(name: str, params: Params, run: Run) -> None:
     for argument, value in (("xs", run.xs), ("mask", run.mask), ("reset", run.reset)):
         if value is not None or argument == "xs":
             check_array(name, argument, value)
-            check_fits(name, argument, value)
+    check_valid_fit(name, "xs", run.xs, run.mask)
     for leaf in jax.tree.leaves((run.xs, run.mask, run.reset)):
         if isinstance(leaf, jax.ShapeDtypeStruct):
             raise TypeError(

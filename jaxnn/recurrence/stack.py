@@ -7,16 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
-    check_batch_shape,
-    check_bool,
-    check_fraction,
-    check_init_key,
-    check_tuple,
-    naming,
-    split_key,
-)
+from jaxnn.functions.checks import check_batch_shape, check_init_key, check_tuple, naming, split_key
 from jaxnn.functions.factory import factory
+from jaxnn.functions.options import check_bool, check_fraction
 from jaxnn.functions.sequences import clean
 from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
 from jaxnn.layers.dropout import drop

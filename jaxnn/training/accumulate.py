@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnn.functions.checks import check_size, state_dtype
+from jaxnn.functions.checks import state_dtype
 from jaxnn.training.shares import divisor
 from jaxnn.types import Array, Params
 
@@ -27,14 +27,6 @@ class Accumulated(NamedTuple):
     total: Array
     weight: Array
     batches: Array
-
-
-def check_accumulate(name: str, accumulate: Any) -> int:
-    """A number of batches that int32 can count."""
-    count = check_size(name, "accumulate", accumulate)
-    if count >= 2**31:
-        raise ValueError(f"{name}: accumulate must be below 2³¹, got {count}")
-    return count
 
 
 def nothing_yet(params: Params) -> Accumulated:

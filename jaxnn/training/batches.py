@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnn.functions.checks import check_bool, check_size, shape_text
-from jaxnn.training.checks import check_leaf, check_memory, is_numeric
+from jaxnn.functions.checks import is_numeric, shape_text
+from jaxnn.functions.options import check_bool, check_size
+from jaxnn.training.checks import check_leaf, check_memory
 
 Arrays = Sequence[Any] | np.ndarray | jax.Array
 

@@ -1,13 +1,13 @@
 """Checks of trees that come from outside: every leaf an array or a number, and jax holds it."""
 
-import functools
 import math
 import sys
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+
+from jaxnn.functions.checks import check_fits, fits, is_numeric
 
 NUMBERS = (bool, int, float, complex)
 
@@ -38,12 +38,8 @@ def check_leaf(name: str, argument: str, leaf: Any) -> None:
         hint = f": use np.asarray({argument})" if foreign else ""
         text = "a ShapeDtypeStruct" if shape_alone else _kind(leaf)
         raise TypeError(f"{name}: {argument} must be an array, got {text}{hint}")
-    given = getattr(leaf, "dtype", type(leaf).__name__)
-    kept = jax.dtypes.canonicalize_dtype(given)
-    raise ValueError(
-        f"{name}: {argument} has values that do not fit {kept}, which jax makes of {given}: scale "
-        f"them, or jax.config.update('jax_enable_x64', True)"
-    )
+    check_fits(name, argument, np.asarray(leaf))
+    raise ValueError(f"{name}: {argument} is an integer beyond 64 bits, which jax does not hold")
 
 
 def _kind(leaf: Any) -> str:
@@ -57,36 +53,11 @@ def _is_good(leaf: Any) -> bool:
         leaf = np.asarray(leaf)  # of objects for an int beyond 64 bits
     if not _is_host_array(leaf):
         return False
-    return leaf.dtype.itemsize < 8 or leaf.size == 0 or _fits(leaf)
+    return fits(leaf)
 
 
 def _is_host_array(leaf: Any) -> bool:
     return isinstance(leaf, (np.ndarray, np.generic)) and is_numeric(leaf.dtype)
-
-
-@functools.lru_cache(maxsize=64)
-def is_numeric(dtype: np.dtype) -> bool:
-    """Whether it is one of numbers or flags: text, dates and objects are not."""
-    return dtype == np.bool_ or jnp.issubdtype(dtype, np.number)
-
-
-def _fits(array: Any) -> bool:
-    """Whether numpy's array of 64 bits or more keeps its values as jax holds it."""
-    kept = np.dtype(jax.dtypes.canonicalize_dtype(array.dtype))
-    if kept == array.dtype.newbyteorder("="):
-        return True
-    if np.issubdtype(kept, np.integer):
-        limits = jnp.iinfo(kept)
-        return bool(np.min(array) >= limits.min and np.max(array) <= limits.max)
-    largest = float(jnp.finfo(kept).max)
-    for part in (array.real, array.imag) if np.iscomplexobj(array) else (array,):
-        # The extremes first: they pass over NaN and need no second array.
-        if np.fmax.reduce(part, axis=None) > largest or np.fmin.reduce(part, axis=None) < -largest:
-            with np.errstate(over="ignore"):
-                lost = np.isinf(part.astype(np.float32)) & np.isfinite(part)
-            if np.any(lost):
-                return False
-    return True
 
 
 def check_memory(name: str, argument: str, shape: tuple[int, ...], dtype: np.dtype) -> None:

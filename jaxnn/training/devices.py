@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxnn.functions.checks import check_size, is_traced
+from jaxnn.functions.checks import is_traced
+from jaxnn.functions.options import check_size
 from jaxnn.types import Array
 
 MOST = 4096

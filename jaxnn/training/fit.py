@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jaxnn.functions.checks import check_callable, check_option, check_size, check_takes
+from jaxnn.functions.options import check_callable, check_option, check_size, check_takes
 from jaxnn.training.bar import Bar, bar_of, is_number
 from jaxnn.training.batches import Batch
 from jaxnn.training.interrupt import Interrupts, interrupts
@@ -266,7 +266,7 @@ class _Training:
         self.stopped = type(error).__name__
         taken = len(self.history.loss)
         with contextlib.suppress(Exception):
-            error.fit = self.result()  # pyright: ignore[reportAttributeAccessIssue]
+            error.__dict__["fit"] = self.result()
             if taken and self.is_alive():
                 error.add_note(f"fit: the train_state after {taken} steps is in error.fit")
             elif taken:

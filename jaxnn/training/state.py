@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxnn.functions.checks import check_key
-from jaxnn.training.accumulate import check_accumulate, not_by_weight, nothing_yet, refuse_others
+from jaxnn.functions.options import check_size
+from jaxnn.training.accumulate import not_by_weight, nothing_yet, refuse_others
 from jaxnn.training.checks import check_tree
 from jaxnn.types import Array, Key, Params, State
 
@@ -83,7 +84,7 @@ def train_state(
     check_key("train_state", key)
     if key is None:
         raise TypeError("train_state: key must be one key of jax.random.key(seed), got None")
-    accumulate = check_accumulate("train_state", accumulate)
+    accumulate = check_size("train_state", "accumulate", accumulate)
     if params is None:
         raise TypeError("train_state: params must hold arrays, got None")
     check_tree("train_state", "params", params)

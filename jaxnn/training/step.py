@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxnn.functions.checks import check_callable, check_takes, is_traced, state_dtype
+from jaxnn.functions.checks import is_traced, state_dtype
+from jaxnn.functions.options import check_callable, check_size, check_takes
 from jaxnn.training.accumulate import (
-    check_accumulate,
     check_accumulated,
     mean_of,
     no_value_fn,
@@ -131,7 +131,7 @@ def train_step(
     check_optimizer("train_step", optimizer)
     check_mesh(mesh)
     check_batch_axis(batch_axis)
-    accumulate = check_accumulate("train_step", accumulate)
+    accumulate = check_size("train_step", "accumulate", accumulate)
     update = optax.with_extra_args_support(optimizer).update
     # With one device there is nothing to add up, and its keys are those of a step without a mesh.
     names = () if mesh is None or mesh.size == 1 else mesh.axis_names
