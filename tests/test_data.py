@@ -213,19 +213,13 @@ def test_numbers_that_jax_cannot_hold():
     with jax.enable_x64(False):
         for sequences in (large, [*usual, large[0]]):
             targets = [0] * len(sequences)
-            with pytest.raises(
-                ValueError, match=r"^batches: sequences? ?\d? has values that do not"
-            ):
+            with pytest.raises(ValueError, match=r"^batches: sequences? ?\d? .*does not"):
                 jaxnn.batches(sequences, targets, 2)
-            with pytest.raises(ValueError, match=r"^pad: sequences? ?\d? has values that do not"):
+            with pytest.raises(ValueError, match=r"^pad: sequences? ?\d? .*does not"):
                 jaxnn.pad(sequences)
-            with pytest.raises(
-                ValueError, match=r"^chunks: tree.* has values that do not fit float32"
-            ):
+            with pytest.raises(ValueError, match=r"^chunks: tree.* .*does not fit float32"):
                 jaxnn.chunks(list(sequences), 2)
-        with pytest.raises(
-            ValueError, match=r"^batches: target 1 has values that do not fit int32"
-        ):
+        with pytest.raises(ValueError, match=r"^batches: target 1 .*does not fit int32"):
             jaxnn.batches(usual, [0, 2**40], 2)
         assert next(jaxnn.batches(usual, [0, 1], 2)).xs.dtype == np.float64
     assert next(jaxnn.batches(large, [0, 2**40], 2)).xs.max() == 1e300

@@ -88,14 +88,10 @@ def test_decay_mask_of_dictionaries():
 
 def test_what_has_no_parameters():
     """None, and leaves that are no arrays; shapes alone are enough, and a layer may have none."""
-    with pytest.raises(
-        TypeError, match=r"^decay_mask: params must be a tree of arrays, .*got None"
-    ):
+    with pytest.raises(TypeError, match=r"^decay_mask: params must be a tree .*got None"):
         jaxnn.decay_mask(None)
     for leaf, kind in (("a", "str"), (np.ones, "function")):
-        with pytest.raises(
-            TypeError, match=rf"^decay_mask: params\['w'\] must be an array, got {kind}"
-        ):
+        with pytest.raises(TypeError, match=rf"^decay_mask: w is no array but {kind}"):
             jaxnn.decay_mask({"w": leaf})
     shapes = jax.eval_shape(jaxnn.dense(2, 3).init, KEY)
     assert jaxnn.decay_mask(shapes).kernel and not jaxnn.decay_mask(shapes).bias

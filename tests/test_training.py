@@ -353,7 +353,7 @@ STATES: dict[str, Any] = {
     "huge": (
         {"accumulate": 2**31},
         ValueError,
-        "accumulate must be at most 2147483647, got 2147483648",
+        "accumulate must be at most 2147483647",
     ),
     "no params": ({"params": None}, TypeError, "params must hold arrays"),
     "text": ({"params": {"w": "abc"}}, TypeError, r"params\['w'\] must be an array, got str"),
@@ -422,9 +422,7 @@ def test_what_a_step_does_not_take():
             TypeError, match=rf"^train_step: batch\[1\] must be an array, got {got}"
         ):
             step(current, (np.ones(2), leaf))
-    with pytest.raises(
-        ValueError, match=r"^train_step: batch\['n'\] has values that do not fit int"
-    ):
+    with pytest.raises(ValueError, match=r"^train_step: batch\['n'\] .*(not fit|beyond 64)"):
         step(current, {"n": 2**70})
     chained = optax.chain(optax.identity(), MULTI.gradient_transformation())
     by_hand = current._replace(opt_state=chained.init(current.params))
@@ -464,11 +462,9 @@ def test_numbers_of_64_bits_without_x64(name: str):
             assert bool(step(current, {"x": array})[1].finite)
             jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
             return
-        with pytest.raises(
-            ValueError, match=r"^train_step: batch\['x'\] has values that do not fit"
-        ):
+        with pytest.raises(ValueError, match=r"^train_step: batch\['x'\] .*does not fit"):
             step(current, {"x": array})
-        with pytest.raises(ValueError, match=r"^train_state: state has values that do not fit"):
+        with pytest.raises(ValueError, match=r"^train_state: state .*does not fit"):
             jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
 
 
