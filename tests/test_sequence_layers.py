@@ -173,3 +173,53 @@ def test_the_notes_deep_bidirectional_formula() -> None:
     backward = states(params[1].backward, below, reversed(range(5)))
     expected = jnp.concatenate([forward, backward], axis=-1)
     np.testing.assert_allclose(model.apply(params, xs), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        jaxnn.dense(3, 3),
+        jaxnn.dropout(0.5),
+        jaxnn.activation(jnp.tanh),
+        jaxnn.layer_norm(3),
+        jaxnn.serial(jaxnn.activation(jnp.tanh), jaxnn.dropout(0.5)),
+        jaxnn.serial(jaxnn.dense(3, 3), jaxnn.recurrent(jaxnn.gru(3, 3))),
+        jaxnn.parallel(jaxnn.activation(jnp.tanh), jaxnn.dropout(0.5)),
+        jaxnn.residual(jaxnn.dense(3, 3)),
+        jaxnn.bidirectional(jaxnn.gru(3, 3)),
+        jaxnn.pool_over_time("mean"),
+    ],
+    ids=repr,
+)
+def test_a_mask_covers_time_and_batch_and_nothing_else(model: Any) -> None:
+    """Where both have one length, a mask of one of them could mean either."""
+    params, xs = model.init(jax.random.key(0)), jnp.ones((4, 4, 3), jnp.float32)
+    model.apply(params, xs, jnp.ones((4, 4), bool))
+    for shape in ((), (4,), (4, 4, 3), (4, 4, 1), (1, 4), (4, 3)):
+        with pytest.raises(ValueError, match="mask must have the shape"):
+            model.apply(params, xs, jnp.ones(shape, bool))
+
+
+def test_a_mask_of_films_reaches_every_layer() -> None:
+    """It covers (time, batch), and the layers see (time, batch, height, width, features)."""
+    model = jaxnn.serial(
+        jaxnn.activation(jnp.tanh),
+        jaxnn.along_time(jaxnn.conv(2, 3, (3, 3, 3), padding="same")),
+        jaxnn.layer_norm(3),
+        jaxnn.dense(3, 4),
+        jaxnn.max_pool((2, 2)),
+        jaxnn.recurrent(jaxnn.gru(4, 4)),
+        jaxnn.flatten(3),
+        jaxnn.pool_over_time("mean"),
+    )
+    params, rng = model.init(jax.random.key(0)), np.random.default_rng(0)
+    xs = jnp.asarray(rng.normal(size=(4, 4, 4, 4, 2)), jnp.float32)
+    mask = np.asarray(jaxnn.lengths_to_mask(jnp.array([4, 2, 0, 3]), 4))
+    broken = jnp.where(mask[:, :, None, None, None], xs, jnp.nan)
+    y = model.apply(params, broken, mask)
+    for n, length in enumerate((4, 2, 3)):
+        sample = (0, 1, 3)[n]
+        alone = model.apply(params, xs[:length, sample : sample + 1])
+        np.testing.assert_allclose(y[sample], alone[0], atol=1e-5)
+    with pytest.raises(ValueError, match="mask must have the shape"):
+        model.apply(params, xs, mask[0])

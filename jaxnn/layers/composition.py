@@ -119,8 +119,8 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
         raise ValueError(f"parallel: all layers must pool over time, or none; {given}")
     check_merge("parallel", merge)
     name = call_text("parallel", *layers, merge=None if merge == "concat" else merge)
-    known = [facts_of(layer).event_ndim for layer in layers]
-    event_ndim = max((each for each in known if each is not None), default=None)
+    known = [event_ndim_of([layer]) for layer in layers]
+    event_ndim = None if None in known else max(each for each in known if each is not None)
     init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
     return _layer(
         name, layers, init, sequence_unroll_by(run_parallel, name, event_ndim, layers, merge)
@@ -228,17 +228,15 @@ def event_ndim_of(parts: Sequence[Any]) -> int | None:
     """How many trailing dimensions of its input a chain takes as one thing: None if not known.
 
     The first part that knows tells, but a layer that acts on the features alone, or entry by entry,
-    leaves it to those after it.
+    leaves it to those after it; where all do, it is the features.
     """
-    features = None
     for part in parts:
         event_ndim, each_step = facts_of(part).event_ndim, facts_of(part).each_step
         if event_ndim is None and not each_step:
             return None
         if event_ndim is not None and not (each_step and event_ndim == 1):
             return event_ndim
-        features = 1
-    return features
+    return 1
 
 
 def _by_steps(layers: Sequence[Any]) -> bool:
