@@ -32,6 +32,17 @@ def _(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     return centred_slope(x), t - 0.5 * jnp.mean(t, axis=-1, keepdims=True)
 
 
+@jax.custom_jvp
+def rounded(x: jax.Array) -> jax.Array:
+    """Straight through: its slope is one, and zero in a second derivative."""
+    return jnp.round(x)
+
+
+@rounded.defjvp
+def _(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    return jnp.round(*primals), tangents[0]
+
+
 def turned(p: jax.Array, m: jax.Array, s: jax.Array) -> jax.Array:
     """Through complex numbers and back."""
     z = jax.lax.complex(jnp.tanh(p + m), s) * jnp.exp(jax.lax.complex(-jnp.abs(s), m))
@@ -79,6 +90,7 @@ COMBINES: dict[str, Function] = {
     "a product": lambda W, p, m, s: jnp.tanh(p + (jax.nn.sigmoid(m) * s) @ W["u"]),
     "a product on the left": lambda W, p, m, s: jnp.tanh(p + m + W["u"] @ jnp.tanh(s)),
     "a slope of its own": lambda W, p, m, s: centred_slope(p + m) + 0.2 * s,
+    "straight through": lambda W, p, m, s: rounded(2 * jnp.tanh(p + m)) * jnp.tanh(s) + 0.1 * p,
     "sums along the first axis": lambda W, p, m, s: jnp.tanh(p + 0.2 * jnp.cumsum(m, axis=0)),
     "rounded": lambda W, p, m, s: jnp.tanh(p + m) + 0.1 * jnp.round(3 * s),
     "a half": lambda W, p, m, s: jnp.tanh(p + m).astype(jnp.float32).astype(p.dtype) + 0.1 * s,
@@ -156,7 +168,8 @@ def test_a_drawn_split_is_the_loop(
         # The graph of a vmap that another jit holds is differentiated, not traced again.
         outputs, dots = jax.jvp(jax.jit(run), (params, xs), (params, jnp.sin(xs)))
         weighed = lambda *at: sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(run(*at)))  # noqa: E731
-        return outputs, dots, jax.jit(jax.grad(weighed, (0, 1)))(params, xs)
+        descend = jax.grad(weighed, (0, 1))
+        return outputs, dots, jax.jit(lambda *at: jax.jvp(descend, at, at))(params, xs)
 
     assert_close(results(split), results(plain), 1e-6 if combine == "a half" else 1e-10)
 
@@ -175,7 +188,7 @@ def test_the_fast_way_is_taken_where_it_is_right() -> None:
     assert is_fast("W s", "tanh", ())
     for mix in ("s W", "einsum", "s less the mean of its first axis", "two products"):
         assert is_fast(mix, "leaky", (2,)), mix
-    for combine in ("gated", "chosen", "a product", "rounded"):
+    for combine in ("gated", "chosen", "a product", "rounded", "straight through"):
         assert is_fast("s W", combine, (2,)), combine
     for combine in ("normed", "softmax", "rolled", "complex", "a slope of its own"):
         assert not is_fast("s W", combine, (2,)), combine

@@ -187,7 +187,10 @@ class Walk:
                 return run_eqn(eqn, [replaced.get(n, value) for n, value in enumerate(values)])
 
             at, tangents = [values[n] for n in places], [forms[n][source] for n in places]
-            _, slopes = jax.jvp(along, at, tangents)
+            results, slopes = jax.jvp(along, at, tangents)
+            if eqn.primitive.name == "custom_jvp_call":
+                # A second derivative is that of what the rule gives, and not of the function.
+                self.env |= zip(eqn.outvars, results, strict=True)
             for var, slope in zip(eqn.outvars, slopes, strict=True):
                 if is_floating(var):
                     self.forms.setdefault(var, {})[source] = slope
