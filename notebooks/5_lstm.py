@@ -282,10 +282,8 @@ current = jaxnn.train_state(params, optimizer, key)
 curve = []
 for _ in range(EPOCHS):
     current = current._replace(state=reader.initial_state(current.params, (STREAMS,)))
-    current, history, _ = jaxnn.fit(
-        step, current, jaxnn.chunks(side_by_side, CHUNK), progress=False
-    )
-    curve += history.loss
+    result = jaxnn.fit(step, current, jaxnn.chunks(side_by_side, CHUNK), progress=False)
+    current, curve = result.train_state, curve + result.history.loss
 params = current.params
 
 
