@@ -134,7 +134,7 @@ def main() -> None:
         help="CPU cores that share each batch; all by default",
     )
     args = parser.parse_args()
-    mesh = jaxnn.one_device_per_core(args.cores)
+    mesh = jaxnn.cpu_mesh(args.cores)
     chorales, valid, test = jsb.load(args.data)
     (tested,) = jsb.batches(test, len(test))
     runs = []

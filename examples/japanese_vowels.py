@@ -180,7 +180,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=pathlib.Path, help="another copy of japanese_vowels.npz")
     args = parser.parse_args()
-    mesh = jaxnn.one_device_per_core(args.cores)
+    mesh = jaxnn.cpu_mesh(args.cores)
     settings = defaults._replace(
         cell=args.cell, hidden=args.hidden, layers=args.layers, steps=args.steps
     )

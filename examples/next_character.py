@@ -111,7 +111,7 @@ def main() -> None:
         "--cores", type=whole, help="CPU cores that share each batch; all by default"
     )
     args = parser.parse_args()
-    mesh = jaxnn.one_device_per_core(args.cores)
+    mesh = jaxnn.cpu_mesh(args.cores)
     if args.streams % mesh.size:
         parser.error(f"argument --streams: it must be a multiple of the {mesh.size} devices")
     init_key, train_key, say_key = jax.random.split(jax.random.key(args.seed), 3)

@@ -26,7 +26,6 @@ from jaxnn.cells.lstm import (
     lstm as lstm,
     lstm_gates as lstm_gates,
 )
-from jaxnn.functions.describe import describe as describe
 from jaxnn.functions.initializers import (
     chrono as chrono,
     forget_bias as forget_bias,
@@ -43,7 +42,11 @@ from jaxnn.functions.losses import (
     half_squared_error as half_squared_error,
     mean_squared_error as mean_squared_error,
 )
-from jaxnn.functions.mesh import hidden_specs as hidden_specs
+from jaxnn.functions.params import (
+    decay_mask as decay_mask,
+    describe as describe,
+    hidden_partition_specs as hidden_partition_specs,
+)
 from jaxnn.functions.sequences import (
     lengths_to_mask as lengths_to_mask,
     masked_last as masked_last,
@@ -72,20 +75,7 @@ from jaxnn.layers.norm import (
 )
 from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
 from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
-from jaxnn.layers.residual import residual as residual
-from jaxnn.recurrence.bidirectional import (
-    BidirectionalParams as BidirectionalParams,
-    bidirectional as bidirectional,
-    recurrent as recurrent,
-)
-from jaxnn.recurrence.own import cell as cell, split_cell as split_cell
-from jaxnn.recurrence.stack import stack as stack
-from jaxnn.recurrence.transform import (
-    LearnedInitialStateParams as LearnedInitialStateParams,
-    emit_state as emit_state,
-    learned_initial_state as learned_initial_state,
-    reset_state as reset_state,
-)
+from jaxnn.recurrence.cell import cell as cell, split_cell as split_cell
 from jaxnn.training.batches import (
     Batch as Batch,
     batches as batches,
@@ -93,8 +83,7 @@ from jaxnn.training.batches import (
 )
 from jaxnn.training.checkpoint import load as load, save as save
 from jaxnn.training.chunks import chunks as chunks
-from jaxnn.training.decay import decay_mask as decay_mask
-from jaxnn.training.devices import one_device_per_core as one_device_per_core
+from jaxnn.training.devices import cpu_mesh as cpu_mesh
 from jaxnn.training.fit import Best as Best, Fit as Fit, History as History, fit as fit
 from jaxnn.training.state import (
     Metrics as Metrics,
@@ -102,6 +91,19 @@ from jaxnn.training.state import (
     train_state as train_state,
 )
 from jaxnn.training.step import train_step as train_step
+from jaxnn.transforms.bidirectional import (
+    BidirectionalParams as BidirectionalParams,
+    as_layer as as_layer,
+    bidirectional as bidirectional,
+)
+from jaxnn.transforms.initial_state import (
+    LearnedInitialStateParams as LearnedInitialStateParams,
+    learned_initial_state as learned_initial_state,
+    reset_state as reset_state,
+)
+from jaxnn.transforms.output_state import output_state as output_state
+from jaxnn.transforms.residual import residual as residual
+from jaxnn.transforms.stack import stack as stack
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer
 
 __version__ = "0.1.0"

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.options import check_size
+from jaxnn.internal.options import check_size
 
 
 def learning_curve(axes: Any, losses: Sequence[float], window: int = 25) -> None:

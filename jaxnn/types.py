@@ -116,7 +116,7 @@ class SequenceLayer(NamedTuple):
     """A Layer that looks along the leading time axis, so that it cannot run step by step.
 
     Beside `init` and `apply` it has `unroll`, which also takes states and resets and gives the
-    final states. `bidirectional` and `recurrent` make one, and `serial` where it contains one.
+    final states. `bidirectional` and `as_layer` make one, and `serial` where it contains one.
     `pools` says that its output has no time axis any more, as that of `pool_over_time` has none: a
     `serial` hands the layers after it no mask.
     """

@@ -157,7 +157,7 @@ def descend(model, rate, steps, key):
 
 watchers = {
     "each moment by itself": jaxnn.dense(4, 1),
-    "Elman": jaxnn.serial(jaxnn.recurrent(jaxnn.elman(4, 8)), jaxnn.dense(8, 1)),
+    "Elman": jaxnn.serial(jaxnn.as_layer(jaxnn.elman(4, 8)), jaxnn.dense(8, 1)),
 }
 film_keys = jax.random.split(jax.random.key(3))  # of its own, so that the rest stays as it was
 many, many_labels = room(film_keys[0], count=500)
@@ -234,7 +234,7 @@ def dependence(model, params, xs):
     return jax.jit(jax.jacrev(lambda xs: model.apply(params, xs)))(xs)[:, 0, :, 0]
 
 
-elman = jaxnn.serial(jaxnn.recurrent(jaxnn.elman(1, HIDDEN)), jaxnn.dense(HIDDEN, 1))
+elman = jaxnn.serial(jaxnn.as_layer(jaxnn.elman(1, HIDDEN)), jaxnn.dense(HIDDEN, 1))
 untrained = elman.init(next(keys))
 trained, losses = train(elman, repeat_after_three, 1000, next(keys))
 print(f"mean squared error {losses[0]:.3f} -> {losses[-1]:.4f}")
@@ -462,7 +462,7 @@ for i, pair in enumerate(gradient.layers, 1):
         print(f"layer {i} {direction:8}: gradient norm {optax.tree.norm(part):.4f}")
         assert (optax.tree.norm(part) == 0) == ((i, direction) == (1, "backward"))
 
-without = jaxnn.serial(jaxnn.recurrent(lower), jaxnn.bidirectional(upper), head)
+without = jaxnn.serial(jaxnn.as_layer(lower), jaxnn.bidirectional(upper), head)
 (forward, _), top = params.layers
 same = without.apply((forward, jaxnn.BidirectionalParams(*top), params.head), some)
 apart = jnp.abs(same - by_notes.apply(params, some)).max()

@@ -501,7 +501,7 @@ TIME, BATCH = 100, 64
 along = {
     "4 convolutions": convolutions((1, 1, 1, 1)),
     "4 convolutions, dilated": convolutions((1, 2, 4, 8)),
-    "GRU": jaxnn.serial(jaxnn.recurrent(jaxnn.gru(2, 16)), jaxnn.dense(16, 1)),
+    "GRU": jaxnn.serial(jaxnn.as_layer(jaxnn.gru(2, 16)), jaxnn.dense(16, 1)),
 }
 fields = {"4 convolutions": 9, "4 convolutions, dilated": 31}
 some = jax.random.normal(next(keys), (40, 2))

@@ -532,12 +532,12 @@ def test_a_mesh_that_is_none() -> None:
 
 def test_the_devices_are_as_they_are() -> None:
     """Once the CPU has its devices, another number cannot be had."""
-    mesh = jaxnn.one_device_per_core(COUNT)
+    mesh = jaxnn.cpu_mesh(COUNT)
     assert (mesh.size, mesh.axis_names) == (COUNT, ("batch",))
     with pytest.raises(RuntimeError, match=r"has 8 devices already, .*the first use of jax"):
-        jaxnn.one_device_per_core(3)
+        jaxnn.cpu_mesh(3)
     with pytest.raises(ValueError, match="cores must be a positive integer, got 0"):
-        jaxnn.one_device_per_core(0)
+        jaxnn.cpu_mesh(0)
 
 
 def test_many_steps_in_a_row_do_not_lock_up() -> None:

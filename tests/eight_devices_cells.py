@@ -81,7 +81,7 @@ def test_hidden_axis_over_devices(name: str, kind: AxisType) -> None:
     params, (xs, mask, reset) = cell.init(jax.random.key(0)), inputs()
     descend = jax.value_and_grad(lambda p, *arrays: loss(cell.unroll, p, *arrays))
     want = descend(params, xs, mask, reset)
-    specs = jaxnn.hidden_specs(params, "model")
+    specs = jaxnn.hidden_partition_specs(params, "model")
     placed = jax.device_put(params, on(mesh, specs))
     arrays = jax.device_put((xs, mask, reset), NamedSharding(mesh, P()))
     with jax.set_mesh(mesh):

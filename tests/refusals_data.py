@@ -143,8 +143,8 @@ refuse(
     words={"tree": ("tree", "array")},
 )
 refuse(
-    "one_device_per_core",
-    lambda: jaxnn.one_device_per_core,
+    "cpu_mesh",
+    lambda: jaxnn.cpu_mesh,
     {},
     cores=wrong.omit(wrong.SIZES, "None"),
 )

@@ -195,8 +195,8 @@ refuse("describe", lambda: jaxnn.describe, {}, params=TREES, words={"params": NA
 PARAMS = {"kernel": ones(2, 3)}
 refuse("decay_mask", lambda: jaxnn.decay_mask, {}, params=TREES, words={"params": NAMED})
 refuse(
-    "hidden_specs",
-    lambda: jaxnn.hidden_specs,
+    "hidden_partition_specs",
+    lambda: jaxnn.hidden_partition_specs,
     {"params": PARAMS, "axis": "model"},
     params={**TREES, "a scalar": {"kernel": ones()}},
     axis=wrong.omit({**wrong.FUNCTIONS, "no name": ""}, "text", "a tuple"),

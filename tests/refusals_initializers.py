@@ -24,7 +24,7 @@ DENSE = jaxnn.dense(F, H)
 for name_ in ("stack", "serial", "parallel"):
     combine_: Callable[..., Any] = getattr(jaxnn, name_)
     other_: Any = (
-        {"a layer over time": jaxnn.recurrent(LSTM)} if name_ == "stack" else {"a cell": LSTM}
+        {"a layer over time": jaxnn.as_layer(LSTM)} if name_ == "stack" else {"a cell": LSTM}
     )
     pool_ = {**PARTS, **other_}
     firsts_ = {what: functools.partial(combine_, value) for what, value in pool_.items()}

@@ -61,19 +61,19 @@ CELLS: dict[str, Callable[[], Any]] = {
     "stack": lambda: jaxnn.stack(jaxnn.lstm(F, H), jaxnn.dense(H, 2)),
     "residual of a cell": lambda: jaxnn.residual(jaxnn.gru(F, F)),
     "learned_initial_state": lambda: jaxnn.learned_initial_state(jaxnn.lstm(F, H)),
-    "emit_state": lambda: jaxnn.emit_state(jaxnn.lstm(F, H)),
+    "output_state": lambda: jaxnn.output_state(jaxnn.lstm(F, H)),
 }
 VARIANTS = ("lstm with peepholes", "lstm, coupled", "gru, reset before")
 SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {
     "bidirectional": lambda: jaxnn.bidirectional(jaxnn.lstm(F, H)),
-    "recurrent": lambda: jaxnn.recurrent(jaxnn.gru(F, H)),
+    "as_layer": lambda: jaxnn.as_layer(jaxnn.gru(F, H)),
     "along_time": lambda: jaxnn.along_time(jaxnn.conv(F, H, (3,), padding="same")),
     "pool_over_time": lambda: jaxnn.pool_over_time("mean"),
-    "serial over time": lambda: jaxnn.serial(jaxnn.recurrent(jaxnn.gru(F, H)), jaxnn.dense(H, 2)),
+    "serial over time": lambda: jaxnn.serial(jaxnn.as_layer(jaxnn.gru(F, H)), jaxnn.dense(H, 2)),
     "parallel over time": lambda: jaxnn.parallel(
-        jaxnn.recurrent(jaxnn.gru(F, H)), jaxnn.dense(F, H)
+        jaxnn.as_layer(jaxnn.gru(F, H)), jaxnn.dense(F, H)
     ),
-    "residual over time": lambda: jaxnn.residual(jaxnn.recurrent(jaxnn.gru(F, F))),
+    "residual over time": lambda: jaxnn.residual(jaxnn.as_layer(jaxnn.gru(F, F))),
 }
 LINE = ones(BATCH, 6, F)  # images of one spatial axis
 LAYERS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
@@ -270,7 +270,7 @@ def others() -> dict[str, Callable[[], Any]]:
         "stack: of fewer parts": (jaxnn.stack(lstm, gru), jaxnn.stack(lstm)),
         "bidirectional: of one cell": (jaxnn.bidirectional(lstm), lstm),
         "bidirectional: of other cells": (jaxnn.bidirectional(lstm), jaxnn.bidirectional(gru)),
-        "recurrent: of another cell": (jaxnn.recurrent(lstm), gru),
+        "as_layer: of another cell": (jaxnn.as_layer(lstm), gru),
     }
     calls = {}
     for what, (model, other) in pairs.items():
@@ -281,7 +281,7 @@ def others() -> dict[str, Callable[[], Any]]:
 
 for label_, make_ in CELLS.items():
     refuse_cell(label_, make_)
-OTHERS = ("gru", "lstm", "elman", "conv_lstm", "stack", "bidirectional", "recurrent")
+OTHERS = ("gru", "lstm", "elman", "conv_lstm", "stack", "bidirectional", "as_layer")
 for name_ in OTHERS:
     add(
         f"{name_}.unroll-params of another form",

@@ -207,8 +207,8 @@ FACTORIES: dict[str, Row] = {
             "merge": MERGES,
         },
     ),
-    "recurrent": (
-        jaxnn.recurrent,
+    "as_layer": (
+        jaxnn.as_layer,
         {"cell": LSTM},
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "reverse": wrong.FLAGS},
     ),
@@ -218,8 +218,8 @@ FACTORIES: dict[str, Row] = {
         {},
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}},
     ),
-    "emit_state": (
-        jaxnn.emit_state,
+    "output_state": (
+        jaxnn.output_state,
         {"cell": LSTM},
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "event_ndim": EVENT_NDIMS},
     ),

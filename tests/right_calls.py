@@ -153,7 +153,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     },
     **{
         f"a step of {label}": functools.partial(stepped, label, 2)
-        for label in ("elman", "lstm, coupled", "gru, reset before", "cell", "emit_state")
+        for label in ("elman", "lstm, coupled", "gru, reset before", "cell", "output_state")
     },
     **{
         f"{label} with a mask": functools.partial(sequence_layer, label)
@@ -203,7 +203,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "shapes for parameters": lambda: jaxnn.describe(jax.eval_shape(LSTM.init, KEY)),
     "no parameters": lambda: jaxnn.describe(()),
     "a mask of decay for shapes": lambda: jaxnn.decay_mask(jax.eval_shape(LSTM.init, KEY)),
-    "specs of shapes": lambda: jaxnn.hidden_specs(jax.eval_shape(LSTM.init, KEY), "model"),
+    "specs of shapes": lambda: jaxnn.hidden_partition_specs(
+        jax.eval_shape(LSTM.init, KEY), "model"
+    ),
     "a training": trained,
     "a file": saved,
     "gates in 16 bits": lambda: jaxnn.gru_gates(

@@ -170,9 +170,9 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "learned": _learned,
     "learned in stack in residual": _learned_inside,
     "learned of stack": lambda d: jaxnn.learned_initial_state(_stack(d)),
-    "emitting lstm": lambda d: jaxnn.emit_state(jaxnn.lstm(3, 4, dtype=d)),
-    "emitting stack": lambda d: jaxnn.emit_state(_stack(d)),
-    "emitting learned": lambda d: jaxnn.emit_state(_learned(d)),
+    "emitting lstm": lambda d: jaxnn.output_state(jaxnn.lstm(3, 4, dtype=d)),
+    "emitting stack": lambda d: jaxnn.output_state(_stack(d)),
+    "emitting learned": lambda d: jaxnn.output_state(_learned(d)),
 }
 CELLS_AND_MORE = CELLS | COMBINATIONS
 DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")

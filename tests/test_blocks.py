@@ -10,7 +10,7 @@ import pytest
 from rows import assert_close, problem, with_gradients
 
 import jaxnn
-from jaxnn.functions.pinned import pinned
+from jaxnn.internal.pinned import pinned
 from jaxnn.recurrence import blocks
 
 

@@ -292,7 +292,7 @@ def test_in_a_serial_with_cells() -> None:
     causal = jaxnn.along_time(jaxnn.conv(3, 4, (3,), padding="causal"))
     same = jaxnn.along_time(jaxnn.conv(4, 4, (3,), padding="same"))
     model = jaxnn.serial(
-        causal, jaxnn.activation(jax.nn.relu), same, jaxnn.recurrent(jaxnn.gru(4, 2))
+        causal, jaxnn.activation(jax.nn.relu), same, jaxnn.as_layer(jaxnn.gru(4, 2))
     )
     params, mask = random_like(model.init(KEY), 1), jnp.asarray(MASK)
     zeros = jnp.where(mask[..., None], normal(6, 4, 3, dtype=jnp.float32), 0)

@@ -78,8 +78,8 @@ def test_law_two_processes_are_one(tmp_path: pathlib.Path) -> None:
 
 FRESH = """
 import jaxnn
-mesh = jaxnn.one_device_per_core({})
-print(mesh.size, mesh.axis_names, jaxnn.one_device_per_core({}) == mesh)
+mesh = jaxnn.cpu_mesh({})
+print(mesh.size, mesh.axis_names, jaxnn.cpu_mesh({}) == mesh)
 """
 
 
@@ -94,8 +94,8 @@ def test_one_device_per_core() -> None:
 def test_no_number_of_cores(cores: Any) -> None:
     """A billion devices would keep JAX busy for ever."""
     error = ValueError if type(cores) is int else TypeError
-    with pytest.raises(error, match=r"^one_device_per_core: cores must be"):
-        jaxnn.one_device_per_core(cores)
+    with pytest.raises(error, match=r"^cpu_mesh: cores must be"):
+        jaxnn.cpu_mesh(cores)
 
 
 def test_without_a_mesh_an_axis_is_not_used() -> None:

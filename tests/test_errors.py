@@ -229,12 +229,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "a cell in a serial": (
         lambda: jaxnn.serial(LSTM),  # pyright: ignore[reportCallIssue, reportArgumentType]
         TypeError,
-        ["part 0 must be a Layer, got lstm(3, 4)", "jaxnn.recurrent(cell)"],
+        ["part 0 must be a Layer, got lstm(3, 4)", "jaxnn.as_layer(cell)"],
     ),
     "a layer as a cell": (
-        lambda: jaxnn.recurrent(jaxnn.dense(2, 3)),  # pyright: ignore[reportArgumentType]
+        lambda: jaxnn.as_layer(jaxnn.dense(2, 3)),  # pyright: ignore[reportArgumentType]
         TypeError,
-        ["recurrent: cell must be a Cell, got dense(2, 3)"],
+        ["as_layer: cell must be a Cell, got dense(2, 3)"],
     ),
     "a merge that needs equal sizes": (
         lambda: run(jaxnn.bidirectional(LSTM, jaxnn.lstm(3, 5), merge="sum")),
@@ -321,12 +321,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["lstm(3, 4).initial_state: params must be LSTMParams", "got DenseParams"],
     ),
     "a residual around a whole state": (
-        lambda: run(jaxnn.residual(jaxnn.emit_state(jaxnn.gru(3, 3)))),
+        lambda: run(jaxnn.residual(jaxnn.output_state(jaxnn.gru(3, 3)))),
         TypeError,
-        ["residual(emit_state(gru(3, 3)))", "the output must be an array, got GRUState"],
+        ["residual(output_state(gru(3, 3)))", "the output must be an array, got GRUState"],
     ),
     "a merge of whole states": (
-        lambda: run(jaxnn.bidirectional(jaxnn.emit_state(LSTM))),
+        lambda: run(jaxnn.bidirectional(jaxnn.output_state(LSTM))),
         TypeError,
         ["an output to be merged must be an array, got LSTMState"],
     ),

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.extend.core import Literal
 
-from jaxnn.recurrence.fewest import compute, fewest
-from jaxnn.recurrence.promises import depending, is_in
+from jaxnn.derivative.jaxprs import depending, is_in
+from jaxnn.derivative.residuals import compute, fewest
 
 OPERATIONS: list[Any] = [jnp.add, jnp.multiply, jnp.subtract, jnp.tanh, jnp.sin]
 

@@ -279,7 +279,7 @@ def test_law_6_the_same_arguments_give_the_same_object() -> None:
     for make in makes:
         assert make(*parts) is make(*parts)
         assert make(*parts) is not make(*parts[::-1])
-    for make in (jaxnn.residual, jaxnn.learned_initial_state, jaxnn.emit_state, jaxnn.recurrent):
+    for make in (jaxnn.residual, jaxnn.learned_initial_state, jaxnn.output_state, jaxnn.as_layer):
         assert make(parts[0]) is make(jaxnn.gru(3, 3))
 
 

@@ -295,11 +295,11 @@ MASKED = {
         jaxnn.dense(3, 3), jaxnn.activation(lambda x: jnp.log(x * x)), jaxnn.dense(3, 3)
     ),
     "recurrent": jaxnn.serial(
-        jaxnn.dense(3, 4), jaxnn.recurrent(jaxnn.gru(4, 3)), jaxnn.dense(3, 3)
+        jaxnn.dense(3, 4), jaxnn.as_layer(jaxnn.gru(4, 3)), jaxnn.dense(3, 3)
     ),
-    "residual recurrent": jaxnn.residual(jaxnn.recurrent(jaxnn.gru(3, 3))),
+    "residual recurrent": jaxnn.residual(jaxnn.as_layer(jaxnn.gru(3, 3))),
     "bidirectional": jaxnn.serial(
-        jaxnn.parallel(jaxnn.dense(3, 2), jaxnn.recurrent(jaxnn.gru(3, 2))),
+        jaxnn.parallel(jaxnn.dense(3, 2), jaxnn.as_layer(jaxnn.gru(3, 2))),
         jaxnn.bidirectional(jaxnn.gru(4, 3), merge="sum"),
     ),
 }
@@ -364,7 +364,7 @@ def test_residual_hands_the_key_on():
 def test_unroll_carries_states(kind):
     """A sequence in two parts, the states handed on, is the whole sequence."""
     inner = jaxnn.serial(
-        jaxnn.dense(3, 3), jaxnn.recurrent(jaxnn.lstm(3, 3)), jaxnn.recurrent(jaxnn.gru(3, 3))
+        jaxnn.dense(3, 3), jaxnn.as_layer(jaxnn.lstm(3, 3)), jaxnn.as_layer(jaxnn.gru(3, 3))
     )
     model: Any = {
         "serial": inner,
@@ -389,7 +389,7 @@ def test_unroll_carries_states(kind):
 
 def test_unroll_resets_and_starts():
     """A reset makes the sequence begin anew, from `start` where it is given."""
-    model = jaxnn.serial(jaxnn.dense(3, 3), jaxnn.recurrent(jaxnn.gru(3, 4)))
+    model = jaxnn.serial(jaxnn.dense(3, 3), jaxnn.as_layer(jaxnn.gru(3, 4)))
     params, xs = random_like(model.init(KEY), 1), normal(5, 2, 3)
     reset = jnp.zeros((5, 2), bool).at[3].set(True)
     start = ((), jaxnn.GRUState(normal(2, 4, seed=2)))
@@ -430,7 +430,7 @@ def halve(x):
     "model",
     [
         jaxnn.serial(jaxnn.activation(halve), jaxnn.dense(3, 2)),
-        jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 3)), jaxnn.activation(halve)),
+        jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 3)), jaxnn.activation(halve)),
         jaxnn.parallel(jaxnn.activation(halve), jaxnn.activation(halve)),
     ],
     ids=repr,
@@ -471,11 +471,11 @@ NAMES = [
     "embedding(10, 4)",
     "layer_norm(4)",
     "dropout(0.5)",
-    "serial(recurrent(gru(3, 8)), dense(8, 2))",
+    "serial(as_layer(gru(3, 8)), dense(8, 2))",
     "parallel(dense(3, 4), dense(3, 4), merge='sum')",
     "residual(dense(3, 3))",
     "residual(gru(3, 3))",
-    "recurrent(lstm(3, 4, peephole=True), reverse=True)",
+    "as_layer(lstm(3, 4, peephole=True), reverse=True)",
     "bidirectional(gru(3, 4), lstm(3, 4))",
     "stack(gru(3, 3), gru(3, 3), dropout=0.5, residual=True)",
 ]

@@ -42,7 +42,7 @@ MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "conv_transpose": (jaxnn.conv_transpose(3, 4, (3,), padding="same"), (6, 3)),
     "conv of 5": (jaxnn.conv(3, 4, (5,), padding="same"), (6, 3)),
     "stack": (jaxnn.stack(jaxnn.gru(3, 4), jaxnn.dense(4, 2)), (3,)),
-    "serial": (jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 4)), jaxnn.dense(4, 2)), (3,)),
+    "serial": (jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 4)), jaxnn.dense(4, 2)), (3,)),
     "bidirectional": (jaxnn.bidirectional(jaxnn.gru(3, 4)), (3,)),
     "learned": (jaxnn.learned_initial_state(jaxnn.gru(3, 4)), (3,)),
 }

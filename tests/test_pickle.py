@@ -34,7 +34,7 @@ LAYERS: list[Any] = [
     jaxnn.flatten(2),
     jaxnn.along_time(jaxnn.conv(3, 4, (3,), padding="causal")),
     jaxnn.pool_over_time("mean"),
-    jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 3), reverse=True), jaxnn.dense(3, 2)),
+    jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 3), reverse=True), jaxnn.dense(3, 2)),
     jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 4), merge="sum"),
     jaxnn.residual(jaxnn.dense(3, 3)),
     jaxnn.bidirectional(jaxnn.lstm(3, 4), jaxnn.gru(3, 4)),

@@ -75,7 +75,7 @@ def test_pool_alone(how: str) -> None:
 
 def test_states_pass_through_a_serial() -> None:
     """Two pieces of a sequence: the recurrent state is carried, the last piece is pooled."""
-    model = jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 4, dtype=F64)), jaxnn.pool_over_time("last"))
+    model = jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 4, dtype=F64)), jaxnn.pool_over_time("last"))
     params, xs = model.init(jax.random.key(0)), jnp.nan_to_num(sequence())
     state, _ = model.unroll(params, xs[:2])
     state, y = model.unroll(params, xs[2:], state)

@@ -71,7 +71,7 @@ def test_bidirectional_apply_starts_from_the_cells_own_states() -> None:
 @pytest.mark.parametrize("reverse", [False, True])
 def test_recurrent_is_the_loop(reverse: bool) -> None:
     _, p = problems()
-    layer = jaxnn.recurrent(p.cell, reverse)
+    layer = jaxnn.as_layer(p.cell, reverse)
 
     def library(params: Any, xs: Any, state: Any, start: Any) -> Any:
         return layer.unroll(params, xs, state, p.mask, p.reset, None, start)
@@ -88,7 +88,7 @@ def test_serial_of_a_dense_and_both_directions() -> None:
     a, b = problems()
     below = jaxnn.dense(3, 3, dtype=jnp.float64)
     model = jaxnn.serial(
-        below, jaxnn.residual(jaxnn.recurrent(b.cell)), jaxnn.recurrent(a.cell, True)
+        below, jaxnn.residual(jaxnn.as_layer(b.cell)), jaxnn.as_layer(a.cell, True)
     )
     dense = below.init(jax.random.key(1))
     dense = dense._replace(bias=dense.bias + 1)
@@ -115,7 +115,7 @@ def test_serial_of_a_dense_and_both_directions() -> None:
 
 def test_parallel_runs_each_on_the_same_sequence() -> None:
     a, b = problems()
-    model = jaxnn.parallel(jaxnn.recurrent(a.cell), jaxnn.recurrent(b.cell, True))
+    model = jaxnn.parallel(jaxnn.as_layer(a.cell), jaxnn.as_layer(b.cell, True))
 
     def library(pa: Any, pb: Any, xs: Any) -> Any:
         return model.unroll((pa, pb), xs, (a.state, b.state), a.mask, a.reset)
@@ -157,7 +157,7 @@ def test_the_notes_deep_bidirectional_formula() -> None:
     What is left is a forward network with a bidirectional layer on top: against two loops.
     """
     lower, upper = jaxnn.elman(2, 3, dtype=jnp.float64), jaxnn.elman(3, 3, dtype=jnp.float64)
-    model = jaxnn.serial(jaxnn.recurrent(lower), jaxnn.bidirectional(upper))
+    model = jaxnn.serial(jaxnn.as_layer(lower), jaxnn.bidirectional(upper))
     params = model.init(jax.random.key(0))
     xs = jax.random.normal(jax.random.key(1), (5, 2), jnp.float64)
 
@@ -183,7 +183,7 @@ def test_the_notes_deep_bidirectional_formula() -> None:
         jaxnn.activation(jnp.tanh),
         jaxnn.layer_norm(3),
         jaxnn.serial(jaxnn.activation(jnp.tanh), jaxnn.dropout(0.5)),
-        jaxnn.serial(jaxnn.dense(3, 3), jaxnn.recurrent(jaxnn.gru(3, 3))),
+        jaxnn.serial(jaxnn.dense(3, 3), jaxnn.as_layer(jaxnn.gru(3, 3))),
         jaxnn.parallel(jaxnn.activation(jnp.tanh), jaxnn.dropout(0.5)),
         jaxnn.residual(jaxnn.dense(3, 3)),
         jaxnn.bidirectional(jaxnn.gru(3, 3)),
@@ -208,7 +208,7 @@ def test_a_mask_of_films_reaches_every_layer() -> None:
         jaxnn.layer_norm(3),
         jaxnn.dense(3, 4),
         jaxnn.max_pool((2, 2)),
-        jaxnn.recurrent(jaxnn.gru(4, 4)),
+        jaxnn.as_layer(jaxnn.gru(4, 4)),
         jaxnn.flatten(3),
         jaxnn.pool_over_time("mean"),
     )

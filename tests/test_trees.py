@@ -14,7 +14,7 @@ KEY = jax.random.key(0)
 READERS: dict[str, Callable[[Any], Any]] = {
     "describe": jaxnn.describe,
     "decay_mask": jaxnn.decay_mask,
-    "hidden_specs": lambda params: jaxnn.hidden_specs(params, "model"),
+    "hidden_partition_specs": lambda params: jaxnn.hidden_partition_specs(params, "model"),
 }
 
 
@@ -55,15 +55,17 @@ def test_decay_needs_names(params: Any):
 
 @pytest.mark.parametrize("axis", [None, 1, ("a", "b"), b"model"])
 def test_axis_of_hidden_specs(axis: Any):
-    with pytest.raises(TypeError, match="hidden_specs: axis must be the name of a mesh axis"):
-        jaxnn.hidden_specs(jaxnn.gru(2, 3).init(KEY), axis)
+    with pytest.raises(
+        TypeError, match="hidden_partition_specs: axis must be the name of a mesh axis"
+    ):
+        jaxnn.hidden_partition_specs(jaxnn.gru(2, 3).init(KEY), axis)
 
 
 def test_scalars_in_hidden_specs():
     """The error says where."""
     params = {"cell": jaxnn.gru(2, 3).init(KEY), "rate": jnp.ones(())}
-    with pytest.raises(ValueError, match=r"hidden_specs: .*a scalar among them, rate"):
-        jaxnn.hidden_specs(params, "model")
+    with pytest.raises(ValueError, match=r"hidden_partition_specs: .*a scalar among them, rate"):
+        jaxnn.hidden_partition_specs(params, "model")
 
 
 def raises(*outputs: Any) -> Any:
@@ -110,7 +112,7 @@ def test_merge_functions_that_are_right():
     layer = jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 2), merge=narrow)
     assert layer.apply(layer.init(KEY), x).shape == (5, 2, 3)
     states = jaxnn.bidirectional(
-        jaxnn.emit_state(jaxnn.lstm(3, 4)), merge=lambda a, b: a.cell + b.hidden
+        jaxnn.output_state(jaxnn.lstm(3, 4)), merge=lambda a, b: a.cell + b.hidden
     )
     assert states.apply(states.init(KEY), x).shape == (5, 2, 4)
 

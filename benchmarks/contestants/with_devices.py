@@ -18,7 +18,7 @@ KINDS = ("train", "forward")
 
 
 def mesh() -> Mesh:
-    return jaxnn.one_device_per_core(cores())
+    return jaxnn.cpu_mesh(cores())
 
 
 def train_step(apply: Apply) -> Jitted:

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from jaxnn.cells.gates import check_bias, check_kernels, check_peephole, fill_gates, per_unit
 from jaxnn.cells.lstm import GATES, LSTMState, combine
-from jaxnn.functions.checks import state_dtype
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
-from jaxnn.functions.options import check_dtypes, check_size
 from jaxnn.functions.windows import check_windows
+from jaxnn.internal.checks import state_dtype
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.layers.conv import convolve
 from jaxnn.recurrence.split import Split, hidden
 from jaxnn.recurrence.unroll import cell_of

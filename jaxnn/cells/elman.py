@@ -19,11 +19,11 @@ from jaxnn.cells.gates import (
     times_gates,
     zeros,
 )
-from jaxnn.functions.checks import state_dtype
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import glorot, orthogonal
-from jaxnn.functions.options import check_callable, check_dtypes, check_size
-from jaxnn.functions.users import map_user
+from jaxnn.internal.checks import state_dtype
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_callable, check_dtypes, check_size
+from jaxnn.internal.users import map_user
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
 from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable

@@ -7,7 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
+from jaxnn.functions.fill import GateInitializer, fill_whole, gate_by_gate, is_per_gate
+from jaxnn.functions.initializers import uniform_hidden
+from jaxnn.internal.arrays import cut
+from jaxnn.internal.checks import (
     check_array,
     check_features,
     check_fits,
@@ -15,13 +18,10 @@ from jaxnn.functions.checks import (
     is_array,
     outline_text,
 )
-from jaxnn.functions.cut import cut
-from jaxnn.functions.fill import GateInitializer, fill_whole, gate_by_gate, is_per_gate
-from jaxnn.functions.initializers import uniform_hidden
-from jaxnn.functions.mesh import on_mesh, whole_rows
-from jaxnn.functions.options import check_bool, check_callable, check_initializer
-from jaxnn.functions.parameters import check_params
-from jaxnn.functions.tangents import is_zero
+from jaxnn.internal.mesh import on_mesh, whole_rows
+from jaxnn.internal.options import check_bool, check_callable, check_initializer
+from jaxnn.internal.parameters import check_params
+from jaxnn.internal.symbolic_zeros import is_zero
 from jaxnn.types import Array, Cell, Initializer, Key, State
 
 

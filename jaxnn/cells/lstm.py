@@ -21,10 +21,10 @@ from jaxnn.cells.gates import (
     times_gates,
     zeros,
 )
-from jaxnn.functions.checks import state_dtype
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
-from jaxnn.functions.options import check_bool, check_dtypes, check_size
+from jaxnn.internal.checks import state_dtype
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_bool, check_dtypes, check_size
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
 from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable

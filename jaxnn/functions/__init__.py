@@ -1,1 +1,1 @@
-"""Plain functions: checks, initialisers, losses, pooling over masked sequences."""
+"""Plain functions: losses, initialisers, masks and pooling over them, tables of parameters."""

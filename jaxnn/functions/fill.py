@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.calls import Call
-from jaxnn.functions.checks import is_array, shape_text, state_dtype
-from jaxnn.functions.options import check_callable
-from jaxnn.functions.users import MISTAKES
+from jaxnn.internal.calls import Call
+from jaxnn.internal.checks import is_array, shape_text, state_dtype
+from jaxnn.internal.options import check_callable
+from jaxnn.internal.users import MISTAKES
 from jaxnn.types import Array, Initializer, Key
 
 Shape = tuple[int, ...]

@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.factory import factory
 from jaxnn.functions.fill import GateInitializer, fill_each_gate, one_by_one, without_gates
-from jaxnn.functions.options import check_callable, check_number
+from jaxnn.internal.factory import factory
+from jaxnn.internal.options import check_callable, check_number
 from jaxnn.types import Array, Initializer, Key
 
 _jax_orthogonal = jax.nn.initializers.orthogonal()

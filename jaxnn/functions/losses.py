@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxnn.functions.checks import check_flags, state_dtype
 from jaxnn.functions.sequences import check_values, clean, is_known
+from jaxnn.internal.checks import check_flags, state_dtype
 from jaxnn.types import Array, ArrayLike
 
 SumAndWeight = tuple[Array, Array]

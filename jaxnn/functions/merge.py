@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, is_array, shape_text
-from jaxnn.functions.options import check_option
-from jaxnn.functions.users import MISTAKES
+from jaxnn.internal.checks import check_array, is_array, shape_text
+from jaxnn.internal.options import check_option
+from jaxnn.internal.users import MISTAKES
 from jaxnn.types import Array
 
 Merge = str | Callable[..., Array]

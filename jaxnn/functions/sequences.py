@@ -8,7 +8,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import (
+from jaxnn.internal.checks import (
     check_array,
     check_fits,
     check_flags,
@@ -18,7 +18,7 @@ from jaxnn.functions.checks import (
     shape_text,
     state_dtype,
 )
-from jaxnn.functions.options import LARGEST
+from jaxnn.internal.options import LARGEST
 from jaxnn.types import Array, ArrayLike
 
 

@@ -7,9 +7,9 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_features, check_mask
-from jaxnn.functions.options import check_option, check_size
 from jaxnn.functions.sequences import clean
+from jaxnn.internal.checks import check_array, check_features, check_mask
+from jaxnn.internal.options import check_option, check_size
 from jaxnn.types import Array, ArrayLike
 
 Sizes = int | tuple[int, ...]

@@ -3,12 +3,12 @@
 import functools
 from typing import Any
 
-from jaxnn.functions.checks import check_tuple
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.parameters import init_checked
 from jaxnn.functions.windows import Windows
+from jaxnn.internal.checks import check_tuple
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.layer import apply_layer
-from jaxnn.recurrence.run import Run, sequence_unroll_by
+from jaxnn.recurrence.arguments import Run, sequence_unroll_by
 from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, named
 
 

@@ -7,7 +7,9 @@ from typing import Any, overload
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
+from jaxnn.functions.merge import Merge, check_merge, merge_outputs
+from jaxnn.functions.sequences import clean, expand_to
+from jaxnn.internal.checks import (
     check_array,
     check_flags,
     check_init_key,
@@ -16,10 +18,8 @@ from jaxnn.functions.checks import (
     check_tuple,
     split_key,
 )
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.merge import Merge, check_merge, merge_outputs
-from jaxnn.functions.sequences import clean, expand_to
-from jaxnn.recurrence.run import Run, sequence_unroll_by
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.recurrence.arguments import Run, sequence_unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -56,11 +56,11 @@ def serial(*layers: AnyLayer) -> AnyLayer:
     own. After a `pool_over_time` there are no steps any more: the layers after it get no mask.
 
     Args:
-      *layers: Layers, the first one first; a cell belongs in `recurrent(cell)` here.
+      *layers: Layers, the first one first; a cell belongs in `as_layer(cell)` here.
 
     Returns:
       A Layer whose params are a tuple, one entry a layer. Where one of them looks along time
-      (`recurrent`, `bidirectional`) it is a SequenceLayer: its `unroll` also takes and gives
+      (`as_layer`, `bidirectional`) it is a SequenceLayer: its `unroll` also takes and gives
       states, a tuple with `()` for the layers that have none.
 
     Raises:
@@ -69,7 +69,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
         where a layer changes the number of steps and a mask is given.
 
     >>> import jax, jax.numpy as jnp, jaxnn
-    >>> model = jaxnn.serial(jaxnn.recurrent(jaxnn.gru(3, 8)), jaxnn.dense(8, 2))
+    >>> model = jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 8)), jaxnn.dense(8, 2))
     >>> model.apply(model.init(jax.random.key(0)), jnp.ones((5, 4, 3))).shape
     (5, 4, 2)
     """
@@ -295,7 +295,7 @@ def _check_layers(name: str, layers: tuple[Any, ...]) -> None:
     for index, layer in enumerate(layers):
         if not isinstance(layer, (Layer, SequenceLayer)):
             hint = (
-                ": jaxnn.recurrent(cell) makes a Layer of a Cell, jaxnn.stack takes Cells"
+                ": jaxnn.as_layer(cell) makes a Layer of a Cell, jaxnn.stack takes Cells"
                 if isinstance(layer, Cell)
                 else ""
             )

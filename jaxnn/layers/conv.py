@@ -8,17 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jaxnn.functions.checks import check_dtype_of
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
-from jaxnn.functions.mesh import is_explicit
-from jaxnn.functions.options import (
-    check_bool,
-    check_callable,
-    check_dtypes,
-    check_initializer,
-    check_size,
-)
 from jaxnn.functions.windows import (
     ALONG_TIME,
     Padding,
@@ -32,6 +22,16 @@ from jaxnn.functions.windows import (
     merged_batch,
     spatial_back,
     spatial_last,
+)
+from jaxnn.internal.checks import check_dtype_of
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.mesh import is_explicit
+from jaxnn.internal.options import (
+    check_bool,
+    check_callable,
+    check_dtypes,
+    check_initializer,
+    check_size,
 )
 from jaxnn.layers.dense import lecun, zeros
 from jaxnn.layers.layer import make_layer

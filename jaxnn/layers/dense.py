@@ -8,18 +8,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_dtype_of, check_features, naming
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
-from jaxnn.functions.options import (
+from jaxnn.functions.sequences import clean
+from jaxnn.internal.checks import check_dtype_of, check_features, naming
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import (
     check_callable,
     check_dtypes,
     check_initializer,
     check_option,
     check_size,
 )
-from jaxnn.functions.sequences import clean
-from jaxnn.functions.users import map_user
+from jaxnn.internal.users import map_user
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 

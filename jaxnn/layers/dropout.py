@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_array, check_floating
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.options import check_callable, check_fraction
 from jaxnn.functions.sequences import clean
-from jaxnn.functions.users import call_user, check_leading
+from jaxnn.internal.checks import check_array, check_floating
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_callable, check_fraction
+from jaxnn.internal.users import call_user, check_leading
 from jaxnn.layers.layer import make_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import is_traced
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.fill import fill
-from jaxnn.functions.options import check_callable, check_dtypes, check_size
 from jaxnn.functions.sequences import clean
+from jaxnn.internal.checks import is_traced
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_callable, check_dtypes, check_size
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_floating, state_dtype
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.options import check_size
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
+from jaxnn.internal.checks import check_floating, state_dtype
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_size
 from jaxnn.layers.layer import make_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 

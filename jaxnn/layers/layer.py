@@ -4,15 +4,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from jaxnn.functions.checks import (
+from jaxnn.functions.sequences import check_valid_fit
+from jaxnn.internal.checks import (
     check_array,
     check_key,
     check_mask,
     check_tuple,
     naming,
 )
-from jaxnn.functions.parameters import check_params, init_checked
-from jaxnn.functions.sequences import check_valid_fit
+from jaxnn.internal.parameters import check_params, init_checked
 from jaxnn.types import ArrayLike, Key, Layer, Params, appears_as, named
 
 

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_dtype_of, check_features, state_dtype
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.options import check_dtypes, check_number, check_size
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
+from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_dtypes, check_number, check_size
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Key, Layer, exportable
 

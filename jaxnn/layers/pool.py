@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import check_floating, state_dtype
-from jaxnn.functions.factory import call_text, factory
 from jaxnn.functions.sequences import expand_to
 from jaxnn.functions.windows import (
     ALONG_TIME,
@@ -22,6 +20,8 @@ from jaxnn.functions.windows import (
     check_windows,
     clean_image,
 )
+from jaxnn.internal.checks import check_floating, state_dtype
+from jaxnn.internal.factory import call_text, factory
 from jaxnn.layers.layer import make_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 

@@ -2,14 +2,14 @@
 
 import functools
 
-from jaxnn.functions.checks import check_array, check_key, check_mask, check_tuple
-from jaxnn.functions.factory import call_text, factory
-from jaxnn.functions.options import check_option
-from jaxnn.functions.parameters import init_checked
 from jaxnn.functions.sequences import masked_last, masked_max, masked_mean
+from jaxnn.internal.checks import check_array, check_key, check_mask, check_tuple
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.options import check_option
+from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.composition import apply_layers
 from jaxnn.layers.layer import no_params
-from jaxnn.recurrence.run import Run, sequence_unroll_by
+from jaxnn.recurrence.arguments import Run, sequence_unroll_by
 from jaxnn.types import Array, Params, SequenceLayer, State, named
 
 POOLS = {"mean": masked_mean, "max": masked_max, "last": masked_last}

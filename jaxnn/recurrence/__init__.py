@@ -1,1 +1,1 @@
-"""How a cell runs, and what is made of cells."""
+"""What a recurrence is, and how it is asked to run."""

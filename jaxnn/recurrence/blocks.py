@@ -14,12 +14,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.mesh import on_mesh
-from jaxnn.functions.pinned import pinned
-from jaxnn.functions.tangents import jvp_along
-from jaxnn.recurrence.path import run_split
-from jaxnn.recurrence.scan import Edges
+from jaxnn.internal.mesh import on_mesh
+from jaxnn.internal.pinned import pinned
+from jaxnn.internal.symbolic_zeros import jvp_along
+from jaxnn.recurrence.methods import run_split
 from jaxnn.recurrence.split import Split, prepare, prepare_all
+from jaxnn.scans.boundaries import Boundaries
 from jaxnn.types import Params, State
 
 LARGE, BLOCK = 2**24, 2**22
@@ -27,7 +27,7 @@ LARGE, BLOCK = 2**24, 2**22
 
 
 def run_sequence(
-    split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Edges
+    split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Boundaries
 ) -> tuple[State, Any]:
     """The final state and the outputs; those at masked steps mean nothing."""
     steps = _steps_of_a_block(split, params, xs)
@@ -48,7 +48,7 @@ def _steps_of_a_block(split: Split, params: Params, xs: Any) -> int | None:
 
 
 def _run_whole(
-    split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Edges
+    split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Boundaries
 ) -> tuple[State, Any]:
     return run_split(split, reverse, params, prepare_all(split, params, xs), state, start, at)
 
@@ -62,7 +62,7 @@ def _run_blocks(
     xs: Any,
     state: State,
     start: State,
-    at: Edges,
+    at: Boundaries,
 ) -> tuple[State, Any]:
     def block(state: State, now: Any) -> tuple[State, Any]:
         return _run_whole(split, reverse, params, now[0], state, start, now[1])

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import (
+from jaxnn.functions.sequences import clean
+from jaxnn.internal.checks import (
     check_array,
     check_fits,
     check_flags,
@@ -14,16 +15,15 @@ from jaxnn.functions.checks import (
     check_state,
     is_array,
 )
-from jaxnn.functions.mesh import vary, varying_axes
-from jaxnn.functions.parameters import check_params, known_params
-from jaxnn.functions.sequences import clean
-from jaxnn.functions.users import check_leading
-from jaxnn.recurrence.run import Run
+from jaxnn.internal.mesh import vary, varying_axes
+from jaxnn.internal.parameters import check_params, known_params
+from jaxnn.internal.users import check_leading
+from jaxnn.recurrence.arguments import Run
 from jaxnn.recurrence.split import Split, check_x
 from jaxnn.types import CellApply, InitialState, Key, Params, State
 
 
-class Plain(NamedTuple):
+class Stepwise(NamedTuple):
     """A cell that is known by its step only."""
 
     name: str
@@ -33,7 +33,7 @@ class Plain(NamedTuple):
     init: Any = None
 
 
-def check_params_of(name: str, recurrence: Split | Plain, params: Params) -> None:
+def check_params_of(name: str, recurrence: Split | Stepwise, params: Params) -> None:
     """Raise unless params are those of the cell; the dtypes of a user's own are the user's."""
     if isinstance(recurrence, Split) and recurrence.dtype is not None:
         check_params(name, recurrence.init, params)
@@ -42,7 +42,7 @@ def check_params_of(name: str, recurrence: Split | Plain, params: Params) -> Non
 
 
 def check_step(
-    name: str, recurrence: Split | Plain, params: Params, state: State, x: Any, key: Key | None
+    name: str, recurrence: Split | Stepwise, params: Params, state: State, x: Any, key: Key | None
 ) -> tuple[int, ...]:
     """The batch shape of x, once all fits for one step."""
     check_key(name, key)
@@ -65,7 +65,7 @@ def check_step(
 
 
 def check_sequence(
-    name: str, recurrence: Split | Plain, params: Params, run: Run
+    name: str, recurrence: Split | Stepwise, params: Params, run: Run
 ) -> tuple[Run, State, State]:
     """What unroll was asked for, with clean inputs; the first state, and the start."""
     check_key(name, run.key)
@@ -80,7 +80,7 @@ def check_sequence(
     return run, vary(state, axes), vary(start, axes)
 
 
-def _check_xs(name: str, recurrence: Split | Plain, params: Params, run: Run) -> tuple[int, ...]:
+def _check_xs(name: str, recurrence: Split | Stepwise, params: Params, run: Run) -> tuple[int, ...]:
     """The batch shape of xs, once xs, mask and reset fit."""
     event_ndim, xs = recurrence.event_ndim, run.xs
     check_array(name, "xs", xs)
@@ -101,7 +101,7 @@ def _check_xs(name: str, recurrence: Split | Plain, params: Params, run: Run) ->
 
 def _check_start(
     name: str,
-    recurrence: Split | Plain,
+    recurrence: Split | Stepwise,
     params: Params,
     batch: tuple[int, ...],
     start: State | None,

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.functions.windows import check_channels_last
+from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.types import Array, InitialState, Params, State
 
 
@@ -54,7 +54,7 @@ def hidden(state: State) -> Array:
 
 
 def whole_state(state: State) -> State:
-    """The output of `emit_state`: the state as it is, in its own dtype."""
+    """The output of `output_state`: the state as it is, in its own dtype."""
     return state
 
 

@@ -7,19 +7,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import check_batch_shape, check_state, shape_text
-from jaxnn.functions.mesh import outline_of_step
-from jaxnn.functions.parameters import init_checked
-from jaxnn.functions.users import check_leading
+from jaxnn.internal.checks import check_batch_shape, check_state, shape_text
+from jaxnn.internal.mesh import outline_of_step
+from jaxnn.internal.parameters import init_checked
+from jaxnn.internal.users import check_leading
+from jaxnn.recurrence.arguments import Run, known_of, unroll_by
 from jaxnn.recurrence.blocks import run_sequence
-from jaxnn.recurrence.checked import Plain, check_params_of, check_sequence, check_step
-from jaxnn.recurrence.path import run_plain, run_split
-from jaxnn.recurrence.run import Run, known_of, unroll_by
-from jaxnn.recurrence.scan import edges, where
+from jaxnn.recurrence.checked import Stepwise, check_params_of, check_sequence, check_step
+from jaxnn.recurrence.methods import run_plain, run_split
 from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, prepare, shown_by
+from jaxnn.scans.boundaries import edges, where
 from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, named
 
-Recurrence = Split | Plain
+Recurrence = Split | Stepwise
 
 
 def cell_of(recurrence: Recurrence, init: Callable[[Key], Params]) -> Cell:
@@ -59,7 +59,7 @@ def apply_recurrence(
 ) -> tuple[State, Any]:
     """One time step."""
     batch = check_step(f"{recurrence.name}.apply", recurrence, params, state, x, key)
-    if isinstance(recurrence, Plain):
+    if isinstance(recurrence, Stepwise):
         return _checked_step(recurrence, batch, params, state, (x, key))
     _check_functions(f"{recurrence.name}.apply", recurrence, params, x, state, batch)
     state = one_step(
@@ -115,7 +115,11 @@ def _check_functions(
 
 
 def _checked_step(
-    plain: Plain, batch: tuple[int, ...], params: Params, state: State, at: tuple[Any, Key | None]
+    plain: Stepwise,
+    batch: tuple[int, ...],
+    params: Params,
+    state: State,
+    at: tuple[Any, Key | None],
 ) -> tuple[State, Any]:
     """The step of a cell that is known by it only."""
     result = plain.step(params, state, *at)

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnn.functions.checks import state_dtype
-from jaxnn.training.shares import divisor
+from jaxnn.internal.checks import state_dtype
+from jaxnn.training.reduction import divisor
 from jaxnn.types import Array, Params
 
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from jaxnn.functions.checks import is_array
+from jaxnn.internal.checks import is_array
 
 
 class Bar:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnn.functions.checks import is_numeric, shape_text
-from jaxnn.functions.options import check_bool, check_size
+from jaxnn.internal.checks import is_numeric, shape_text
+from jaxnn.internal.options import check_bool, check_size
 from jaxnn.training.checks import check_leaf, check_memory
 
 Arrays = Sequence[Any] | np.ndarray | jax.Array

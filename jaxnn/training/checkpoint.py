@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.checks import is_array, is_numeric, is_traced, leaves_by_path, shape_text
-from jaxnn.functions.describe import path_text
+from jaxnn.functions.params import path_text
+from jaxnn.internal.checks import is_array, is_numeric, is_traced, leaves_by_path, shape_text
 from jaxnn.training.atomic import remove_leftovers, write
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.functions.checks import check_fits, fits, is_numeric
+from jaxnn.internal.checks import check_fits, fits, is_numeric
 
 NUMBERS = (bool, int, float, complex)
 

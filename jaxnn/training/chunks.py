@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnn.functions.options import check_size
+from jaxnn.internal.options import check_size
 from jaxnn.training.checks import check_memory, check_tree
 
 

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxnn.functions.checks import is_traced
-from jaxnn.functions.options import check_size
+from jaxnn.internal.checks import is_traced
+from jaxnn.internal.options import check_size
 from jaxnn.types import Array
 
 MOST = 4096
 """CPU devices: JAX would make a thread for each of any number, and not come back."""
 
 
-def one_device_per_core(cores: int | None = None) -> Mesh:
+def cpu_mesh(cores: int | None = None) -> Mesh:
     """A mesh of all devices, for `train_step`; on a CPU, of one device for each core.
 
     JAX takes a CPU for one device, however many cores it has, and a recurrent network, whose
@@ -37,13 +37,13 @@ def one_device_per_core(cores: int | None = None) -> Mesh:
       ValueError: for `cores` below 1, or more than any machine has.
       RuntimeError: where JAX was used before, and its CPU has another number of devices.
 
-    >>> mesh = one_device_per_core(1)  # without a number: all cores
+    >>> mesh = cpu_mesh(1)  # without a number: all cores
     >>> mesh.axis_names
     ('batch',)
     """
-    count = _cores() if cores is None else check_size("one_device_per_core", "cores", cores)
+    count = _cores() if cores is None else check_size("cpu_mesh", "cores", cores)
     if count > MOST:
-        raise ValueError(f"one_device_per_core: cores must be {MOST} at the most, got {count}")
+        raise ValueError(f"cpu_mesh: cores must be {MOST} at the most, got {count}")
     used = False
     try:
         jax.config.update("jax_num_cpu_devices", count)
@@ -53,7 +53,7 @@ def one_device_per_core(cores: int | None = None) -> Mesh:
     if local[0].platform == "cpu" and len(local) != count:
         why = ", since jax was used before" if used else ""
         raise RuntimeError(
-            f"one_device_per_core: the CPU has {len(local)} device{'s' * (len(local) > 1)} "
+            f"cpu_mesh: the CPU has {len(local)} device{'s' * (len(local) > 1)} "
             f"already, not {count}{why}: call this before the first use of jax (the first array, "
             f"key or jax.devices())"
         )
@@ -71,7 +71,7 @@ def check_mesh(mesh: Any) -> None:
     """Raise TypeError unless mesh is None or a Mesh."""
     if mesh is not None and not isinstance(mesh, Mesh):
         raise TypeError(
-            f"train_step: mesh must be a jax.sharding.Mesh, as jaxnn.one_device_per_core() gives "
+            f"train_step: mesh must be a jax.sharding.Mesh, as jaxnn.cpu_mesh() gives "
             f"it, or None; got {type(mesh).__name__}"
         )
 

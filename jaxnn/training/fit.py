@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jaxnn.functions.options import check_callable, check_option, check_size, check_takes
+from jaxnn.internal.options import check_callable, check_option, check_size, check_takes
 from jaxnn.training.bar import Bar, bar_of, is_number
 from jaxnn.training.batches import Batch
 from jaxnn.training.interrupt import Interrupts, interrupts

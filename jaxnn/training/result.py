@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.functions.checks import is_array, shape_text, state_dtype
+from jaxnn.internal.checks import is_array, shape_text, state_dtype
 from jaxnn.types import Array, State
 
 

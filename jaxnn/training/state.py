@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnn.functions.checks import check_key
-from jaxnn.functions.options import check_size
+from jaxnn.internal.checks import check_key
+from jaxnn.internal.options import check_size
 from jaxnn.training.accumulate import not_by_weight, nothing_yet, refuse_others
 from jaxnn.training.checks import check_tree
 from jaxnn.types import Array, Key, Params, State

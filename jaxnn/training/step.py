@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from jaxnn.functions.checks import is_traced, state_dtype
-from jaxnn.functions.options import check_callable, check_size, check_takes
+from jaxnn.internal.checks import is_traced, state_dtype
+from jaxnn.internal.options import check_callable, check_size, check_takes
 from jaxnn.training.accumulate import (
     check_accumulated,
     mean_of,
@@ -20,11 +20,11 @@ from jaxnn.training.accumulate import (
     plus,
     refuse_others,
 )
+from jaxnn.training.batch_sharding import Plan, check_batch_axis, planned
 from jaxnn.training.checks import check_leaf, check_tree
 from jaxnn.training.devices import check_mesh, go_on, placed, share_spec
-from jaxnn.training.plan import Plan, check_batch_axis, planned
+from jaxnn.training.reduction import added_up, check_weight, divisor, mean_of_shares
 from jaxnn.training.result import check_result
-from jaxnn.training.shares import added_up, check_weight, divisor, mean_of_shares
 from jaxnn.training.state import Metrics, TrainState, check_optimizer, optax_rules
 from jaxnn.types import Array, Key, Params, State
 
@@ -89,7 +89,7 @@ def train_step(
         `{"accuracy": jaxnn.accuracy(logits, labels)}`.
       optimizer: any optax transformation; one that asks for the loss (`value`, `grad`, `value_fn`)
         gets it. None that accumulates by itself: `optax.MultiSteps` takes the mean of means.
-      mesh: the devices, such as `jaxnn.one_device_per_core()`; None for one device.
+      mesh: the devices, such as `jaxnn.cpu_mesh()`; None for one device.
       batch_axis: with a mesh, the axis of each array of the batch that is split: a tree like the
         batch, or its upper part, such as `(1, 0, 1)` for `(xs, labels, mask)`, or `1` where all are
         `(time, batch, ...)`; None, in it, for what every device gets whole. It may be left out for
@@ -116,7 +116,7 @@ def train_step(
     ...     x, y = batch
     ...     return *jaxnn.mean_squared_error(model.apply(params, x), y), state
     >>> optimizer = optax.sgd(0.1)
-    >>> mesh = jaxnn.one_device_per_core(1)  # before the first use of jax, and without a number
+    >>> mesh = jaxnn.cpu_mesh(1)  # before the first use of jax, and without a number
     >>> step = train_step(loss, optimizer, mesh, batch_axis=0)
     >>> params = model.init(jax.random.key(0))
     >>> current = jaxnn.train_state(params, optimizer, jax.random.key(1))

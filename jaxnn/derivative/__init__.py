@@ -1,0 +1,1 @@
+"""The derivative rule of a recurrence: `rule` is the door."""

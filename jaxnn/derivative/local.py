@@ -1,0 +1,219 @@
+"""A walk along a pointwise function that finds its local derivatives, with JAX's own rules.
+
+Each variable has a form: its derivative, as coefficients by source. The form of a result is that of
+its operands, one equation after the other; a leaf of the new state ends a form and begins another.
+"""
+
+import functools
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
+
+from jaxnn.derivative.jaxprs import (
+    COMPARISONS,
+    depending,
+    is_complex,
+    is_floating,
+    is_in,
+    is_pointwise,
+    is_product,
+    read,
+    run_eqn,
+)
+from jaxnn.internal.mesh import on_mesh
+
+
+class Source(NamedTuple):
+    """What a new state depends on: a sum of leaves that enter, or one leaf of a state.
+
+    Indices of leaves of `mixed`, of `projected`, of what `combine` makes of the parameters alone
+    (`fixed`), and of its products, which stand for their sum; or of a leaf of the old or of the
+    new state. The left factors of products count as leaves of the new state, after the others.
+    """
+
+    mixed: tuple[int, ...] = ()
+    projected: tuple[int, ...] = ()
+    fixed: tuple[int, ...] = ()
+    products: tuple[int, ...] = ()
+    old: tuple[int, ...] = ()
+    new: tuple[int, ...] = ()
+
+
+class Row(NamedTuple):
+    """A leaf of the new state, and its sources; rows come after those that they need."""
+
+    leaf: int
+    sources: tuple[Source, ...]
+
+
+class Product(NamedTuple):
+    """A matmul inside `combine`, of something that moves by a weight, which is a fixed leaf."""
+
+    weight: int
+    params: dict[str, Any]
+
+    def of(self, left: Any, weight: Any) -> Any:
+        """left · weight, as one matrix where no axis may be sharded (see `times_gates`)."""
+        dot = functools.partial(jax.lax.dot_general_p.bind, **self.params)
+        if on_mesh(left):
+            ends = (((left.ndim - 1,), (0,)), ((), ()))
+            return dot(left, weight, dimension_numbers=ends)
+        rows = dot(
+            left.reshape(-1, left.shape[-1]), weight, dimension_numbers=(((1,), (0,)), ((), ()))
+        )
+        return rows.reshape(*left.shape[:-1], rows.shape[-1])
+
+
+class NotPointwiseError(Exception):
+    """An equation that is not known to be pointwise."""
+
+
+class Walk:
+    """A walk along the jaxpr of `combine`, with values, and forms beside them.
+
+    The form of a variable is its derivative: a dictionary from sources to coefficients.
+    """
+
+    def __init__(self, jaxpr: Jaxpr, consts: Sequence[Any], counts: Sequence[int]) -> None:
+        ends = [sum(counts[:n]) for n in range(5)]
+        groups = [jaxpr.invars[a:b] for a, b in itertools.pairwise(ends)]
+        self.jaxpr, self.consts = jaxpr, consts
+        self.params, self.projected, self.mixed, self.old = groups
+        self.moving = depending(jaxpr, jaxpr.invars[counts[0] :])
+        atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
+        self.uses: Counter[Any] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
+        self.rows: list[Row] = []
+        self.coefficients: list[Any] = []
+        self.products: list[Product] = []
+        self.factors: list[Any] = []
+        self.entering: list[Var] = []
+        self.env: dict[Any, Any] = {}
+        self.forms: dict[Any, dict[Source, Any]] = {}
+        self.streams: dict[Any, Source] = {}
+
+    def fix(self, params: Any) -> list[Any]:
+        """The fixed variables that enter, from the parameters alone."""
+        jaxpr, leaves = self.jaxpr, jax.tree.leaves(params)
+        env = dict(zip((*jaxpr.constvars, *self.params), (*self.consts, *leaves), strict=True))
+        for eqn in jaxpr.eqns:
+            if not any(is_in(self.moving, atom) for atom in eqn.invars):
+                env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
+        return [env[var] for var in self.entering]
+
+    def step(self, *leaves: Any) -> list[Any]:
+        """The new state, the factors and the coefficients; finds the rows on its way."""
+        jaxpr = self.jaxpr
+        self.env = dict(
+            zip((*jaxpr.constvars, *jaxpr.invars), (*self.consts, *leaves), strict=True)
+        )
+        for field in ("mixed", "projected", "old"):
+            for index, var in enumerate(getattr(self, field)):
+                self._begin(var, Source(**{field: (index,)}))
+        states = {var: leaf for leaf, var in enumerate(jaxpr.outvars) if isinstance(var, Var)}
+        for eqn in jaxpr.eqns:
+            results = run_eqn(eqn, read(self.env, eqn.invars))
+            self.env |= zip(eqn.outvars, results, strict=True)
+            if any(is_in(self.moving, atom) for atom in eqn.invars):
+                self._derive(eqn, states)
+            for var in eqn.outvars:
+                if var in states and var in self.forms:
+                    self._close(states[var], self.forms[var])
+                    self._begin(var, Source(new=(states[var],)))
+        done = {row.leaf for row in self.rows}
+        for leaf, atom in enumerate(jaxpr.outvars):
+            if leaf not in done:
+                self._close(leaf, {} if isinstance(atom, Literal) else self._form(atom))
+        results = [*read(self.env, jaxpr.outvars), *self.factors, *self.coefficients]
+        self.env, self.forms = {}, {}  # no traced value outlives the trace
+        self.factors, self.coefficients = [], []
+        return results
+
+    def _close(self, leaf: int, form: dict[Source, Any]) -> None:
+        """What a leaf of the new state depends on is known."""
+        self.rows.append(Row(leaf, tuple(form)))
+        self.coefficients.extend(form.values())
+
+    def _begin(self, var: Var, source: Source) -> None:
+        """From here on, `var` is a source of its own."""
+        if is_floating(var):
+            self.forms[var] = {source: jnp.ones_like(self.env[var])}
+            self.streams.pop(var, None)
+            if not source.old and not source.new:
+                self.streams[var] = source
+
+    def _form(self, atom: Any) -> dict[Source, Any]:
+        """The form of an atom; what depends on the parameters alone enters as a source."""
+        if isinstance(atom, Literal) or not is_floating(atom):
+            return {}
+        if atom not in self.forms and atom not in self.moving:
+            self._begin(atom, Source(fixed=(len(self.entering),)))
+            self.entering.append(atom)
+        return self.forms.get(atom, {})
+
+    def _derive(self, eqn: JaxprEqn, states: dict[Any, int]) -> None:
+        """The forms of the results of an equation, from those of its operands."""
+        if any(map(is_complex, [*eqn.outvars, *filter(self._moves, eqn.invars)])):
+            raise NotPointwiseError  # two numbers a place, of which no coefficient is known
+        if eqn.primitive.name in COMPARISONS or not any(map(is_floating, eqn.outvars)):
+            return
+        if not any(is_in(self.forms, atom) for atom in eqn.invars):
+            return
+        forms = [self._form(atom) for atom in eqn.invars]
+        moving = [
+            is_in(self.moving, atom) and bool(form)
+            for atom, form in zip(eqn.invars, forms, strict=True)
+        ]
+        fixed = [bool(form) and not moves for form, moves in zip(forms, moving, strict=True)]
+        if moving == [True, False] and is_product(eqn):
+            self._multiply(eqn)
+            return
+        if not is_pointwise(eqn, moving, fixed):
+            raise NotPointwiseError
+        if self._joins(eqn, states):
+            a, b = (self.streams[var] for var in eqn.invars)
+            self._begin(eqn.outvars[0], Source(*(x + y for x, y in zip(a, b, strict=True))))
+            return
+        values = read(self.env, eqn.invars)
+        for source in dict.fromkeys(source for form in forms for source in form):
+            places = [n for n, form in enumerate(forms) if source in form]
+
+            def along(*chosen: Any, places: list[int] = places) -> list[Any]:
+                replaced = dict(zip(places, chosen, strict=True))
+                return run_eqn(eqn, [replaced.get(n, value) for n, value in enumerate(values)])
+
+            at, tangents = [values[n] for n in places], [forms[n][source] for n in places]
+            results, slopes = jax.jvp(along, at, tangents)
+            if eqn.primitive.name == "custom_jvp_call":
+                # A second derivative is that of what the rule gives, and not of the function.
+                self.env |= zip(eqn.outvars, results, strict=True)
+            for var, slope in zip(eqn.outvars, slopes, strict=True):
+                if is_floating(var):
+                    self.forms.setdefault(var, {})[source] = slope
+
+    def _moves(self, atom: Any) -> bool:
+        return is_in(self.moving, atom)
+
+    def _multiply(self, eqn: JaxprEqn) -> None:
+        """A product begins a source of its own; its left factor is kept as a state is."""
+        left: Any
+        left, weight = eqn.invars
+        ((source, _),) = self._form(weight).items()
+        leaf = len(self.old) + len(self.products)
+        self._close(leaf, self._form(left))
+        self._begin(left, Source(new=(leaf,)))
+        self._begin(eqn.outvars[0], Source(products=(len(self.products),)))
+        self.products.append(Product(source.fixed[0], eqn.params))
+        self.factors.append(self.env[left])
+
+    def _joins(self, eqn: JaxprEqn, states: dict[Any, int]) -> bool:
+        """Whether it is the sum of two streams that nothing else reads."""
+        return (
+            eqn.primitive.name in ("add", "add_any")
+            and all(is_in(self.streams, atom) and self.uses[atom] == 1 for atom in eqn.invars)
+            and eqn.outvars[0] not in states
+        )

@@ -1,0 +1,97 @@
+"""The fewest arrays of a step from which something can be computed again: a minimum cut.
+
+A backward pass reads coefficients, which are computed from what the forward pass had at hand. Every
+variable on the way may be kept, at the price of its bytes, or computed again from others that are.
+The cheapest set that leaves no way open, from what the step is given to what is wanted, is what a
+maximum flow fills (Ford & Fulkerson 1956).
+"""
+
+import itertools
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jax.extend.core import Jaxpr, Literal, Var
+
+from jaxnn.derivative.jaxprs import depending, is_in, read, run_eqn
+
+_FROM, _TO = "from", "to"
+
+
+def fewest(
+    jaxpr: Jaxpr, given: Sequence[Var], wanted: Iterable[Any], free: Iterable[Var]
+) -> list[Var]:
+    """The variables to keep, in the order in which they come up.
+
+    Of equally cheap sets it is the one nearest to what is wanted, with the least to compute again.
+
+    Args:
+      jaxpr: of a pointwise step, whose arrays have as many entries.
+      given: its inputs that move.
+      wanted: those of its variables that are to be computed again.
+      free: those that are kept anyway.
+    """
+    moving, kept = depending(jaxpr, given), set(free)
+    room: defaultdict[Any, dict[Any, float]] = defaultdict(dict)
+
+    def connect(a: Any, b: Any, capacity: float) -> None:
+        room[a][b] = capacity
+        room[b].setdefault(a, 0)
+
+    for var in moving:
+        kind: Any = var.aval
+        connect((var, 0), (var, 1), 0 if var in kept else kind.dtype.itemsize)
+    for var in given:
+        connect(_FROM, (var, 0), math.inf)
+    for eqn in jaxpr.eqns:
+        matmul = eqn.primitive.name == "dot_general"  # too dear to be done twice
+        for atom, out in itertools.product(eqn.invars, eqn.outvars):
+            if is_in(moving, atom):
+                connect(_FROM if matmul else (atom, 1), (out, 0), math.inf)
+    for atom in wanted:
+        if is_in(moving, atom):
+            connect((atom, 1), _TO, math.inf)
+    while path := _path(room):
+        flow = min(room[a][b] for a, b in path)
+        for a, b in path:
+            room[a][b] -= flow
+            room[b][a] += flow
+    reaching, ahead = {_TO}, deque([_TO])
+    while ahead:
+        b = ahead.popleft()
+        found = [a for a in room[b] if a not in reaching and room[a][b] > 0]
+        reaching.update(found)
+        ahead.extend(found)
+    ordered = [*given, *itertools.chain.from_iterable(eqn.outvars for eqn in jaxpr.eqns)]
+    return [var for var in ordered if (var, 1) in reaching and (var, 0) not in reaching]
+
+
+def _path(room: dict[Any, dict[Any, float]]) -> list[tuple[Any, Any]]:
+    """A shortest way that has room, edge by edge."""
+    came: dict[Any, Any] = {_FROM: None}
+    ahead = deque([_FROM])
+    while ahead and _TO not in came:
+        a = ahead.popleft()
+        found = [b for b, left in room[a].items() if left > 0 and b not in came]
+        came |= dict.fromkeys(found, a)
+        ahead.extend(found)
+    edges, b = [], _TO if _TO in came else _FROM
+    while b != _FROM:
+        edges.append((came[b], b))
+        b = came[b]
+    return edges
+
+
+def compute(jaxpr: Jaxpr, known: dict[Var, Any], wanted: Sequence[Any]) -> list[Any]:
+    """The values of some variables of a jaxpr, from those of others, by the equations they need."""
+    env, equations = dict(known), []
+    needed = {atom for atom in wanted if not isinstance(atom, Literal)} - env.keys()
+    for eqn in reversed(jaxpr.eqns):
+        if needed.intersection(eqn.outvars):
+            equations.append(eqn)
+            atoms = {atom for atom in eqn.invars if not isinstance(atom, Literal)}
+            needed |= atoms - env.keys()
+    for eqn in reversed(equations):
+        env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
+    return read(env, wanted)

@@ -1,0 +1,1 @@
+"""Machinery: checks, factories, meshes, primitives."""

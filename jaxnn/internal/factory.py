@@ -1,0 +1,135 @@
+"""Factories are cached: the same arguments give the same object, which is traced once."""
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import jax.numpy as jnp
+
+from jaxnn.internal.calls import Call, same_initializer
+from jaxnn.types import Cell, Layer, SequenceLayer, facts_of
+
+_one_at_a_time = threading.RLock()
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def factory(make: Callable[P, R]) -> Callable[P, R]:
+    """Cache `make` by its arguments, however they are passed.
+
+    jit traces a function anew for every new object it is given, so a cell that is built twice from
+    the same arguments must be one object. The last 1,024 calls of each factory are remembered.
+    Functions count as the same when they are one object, and initialisers of `jax.nn.initializers`
+    when they are made alike.
+
+    Raises:
+      TypeError: for an unknown or missing argument, and for one that cannot be hashed.
+
+    >>> import jaxnn
+    >>> jaxnn.dense(2, 3) is jaxnn.dense(2, output_size=3)
+    True
+    """
+    signature = inspect.signature(make)
+
+    @functools.lru_cache(maxsize=1024)
+    def made(kinds: object, *args: P.args, **kwargs: P.kwargs) -> R:
+        del kinds  # True == 1 == 1.0, and a wrong one is to be an error even after a right one
+        thing = make(*args, **kwargs)
+        if isinstance(thing, (Layer, SequenceLayer, Cell)):
+            call = Call(build, *_given(signature, args, kwargs))
+            thing.init.__dict__["facts"] = facts_of(thing)._replace(call=call)
+        return thing
+
+    name = make.__name__
+
+    @functools.wraps(make)
+    def build(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            options = ", ".join(map(str, _bare(signature)))
+            raise TypeError(f"{name}: {error}; it takes {options}") from None
+        bound.apply_defaults()
+        for argument, value in bound.arguments.items():
+            if argument in ("dtype", "param_dtype") and value is not None:
+                bound.arguments[argument] = _dtype(name, argument, value)
+            bound.arguments[argument] = value = same_initializer(bound.arguments[argument])
+            if signature.parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL:
+                for one in bound.arguments[argument]:
+                    _check_hashable(name, argument, one, f"{name}(*{argument})")
+            else:
+                _check_hashable(name, argument, value, "a tuple or a function")
+        kinds = _kinds((*bound.args, *bound.kwargs.values()))
+        with _one_at_a_time:  # two threads must not make two objects of equal calls
+            return made(kinds, *bound.args, **bound.kwargs)
+
+    return build
+
+
+def _given(
+    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a call less those that are as by default."""
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for argument, value in signature.bind(*args, **kwargs).arguments.items():
+        parameter = signature.parameters[argument]
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            positional.extend(value)
+        elif parameter.default is inspect.Parameter.empty and not named:
+            positional.append(value)
+        elif parameter.default is not value:
+            named[argument] = value
+    return tuple(positional), named
+
+
+def _kinds(value: object) -> object:
+    """The type of a value, and of all that is inside of a tuple."""
+    inside = tuple(map(_kinds, value)) if isinstance(value, tuple) else ()
+    return type(value), *inside
+
+
+def _dtype(name: str, argument: str, value: Any) -> jnp.dtype:
+    try:
+        return jnp.dtype(value)
+    except TypeError:
+        raise TypeError(f"{name}: {argument} must be a dtype, got {value!r}") from None
+
+
+def _check_hashable(name: str, argument: str, value: object, instead: str) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {argument} must be hashable, so that equal calls give the same object; "
+            f"got {type(value).__name__}: use {instead}"
+        ) from None
+
+
+def _bare(signature: inspect.Signature) -> list[inspect.Parameter]:
+    """The parameters without types and defaults."""
+    empty = inspect.Parameter.empty
+    return [p.replace(annotation=empty, default=empty) for p in signature.parameters.values()]
+
+
+def call_text(name: str, *sizes: object, bias: object = True, **options: object) -> str:
+    """The call that makes a thing: its sizes, and the options that are not as by default, which is
+    False or None for all of them but `bias`.
+
+    >>> call_text("lstm", 12, 64, peephole=True, coupled=False, bias=False)
+    'lstm(12, 64, peephole=True, bias=False)'
+    """
+    given = [f"{key}={_text(value)}" for key, value in options.items() if value not in _NOT_GIVEN]
+    given += [f"bias={_text(bias)}"] if bias is not True else []
+    return f"{name}({', '.join([*map(_text, sizes), *given])})"
+
+
+_NOT_GIVEN = (False, None)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, functools.partial):
+        return f"partial({_text(value.func)})"
+    return getattr(value, "__name__", repr(value)) if callable(value) else repr(value)

@@ -1,0 +1,44 @@
+"""Tangents that are known to be zero, in derivative rules."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.custom_derivatives import SymbolicZero
+from jax.interpreters import ad
+
+from jaxnn.internal.mesh import zeros_of_type
+
+
+def is_zero(tangent: Any) -> bool:
+    """Whether a tangent, in a rule that asks for symbolic zeros, is one."""
+    return isinstance(tangent, (SymbolicZero, ad.Zero))
+
+
+def are_zeros(tree: Any) -> bool:
+    """Whether all tangents of a tree are known to be zero."""
+    return all(map(is_zero, jax.tree.leaves(tree, is_leaf=is_zero)))
+
+
+def dense(tree: Any) -> Any:
+    """A tree of tangents, with zeros written out."""
+    return jax.tree.map(
+        lambda leaf: zeros_of_type(leaf.aval) if is_zero(leaf) else leaf,
+        tree,
+        is_leaf=is_zero,
+    )
+
+
+def jvp_along(
+    function: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
+) -> tuple[Any, Any]:
+    """`jax.jvp`, along those leaves only whose tangents are not known to be zero."""
+    leaves, structure = jax.tree.flatten(primals)
+    dots = jax.tree.leaves(tangents, is_leaf=is_zero)
+    moving = [n for n, dot in enumerate(dots) if not is_zero(dot)]
+
+    def run(moved: list[Any]) -> Any:
+        known = dict(zip(moving, moved, strict=True))
+        return function(*structure.unflatten([known.get(n, at) for n, at in enumerate(leaves)]))
+
+    return jax.jvp(run, ([leaves[n] for n in moving],), ([dots[n] for n in moving],))

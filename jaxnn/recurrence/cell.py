@@ -1,0 +1,183 @@
+"""A cell of your own, from its step or from its split."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from jaxnn.internal.checks import check_state, is_array, shape_text
+from jaxnn.internal.factory import factory
+from jaxnn.internal.options import check_callable, check_size
+from jaxnn.internal.users import call_user, give_arrays
+from jaxnn.recurrence.checked import Stepwise
+from jaxnn.recurrence.split import Split, hidden
+from jaxnn.recurrence.unroll import cell_of
+from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State
+
+
+@factory
+def cell(
+    init: Callable[[Key], Params],
+    apply: Callable[..., tuple[State, Any]],
+    initial_state: InitialState,
+    event_ndim: int = 1,
+) -> Cell:
+    """A cell of your own, from its step.
+
+    Args:
+      init: `init(key)` gives the parameters, any pytree.
+      apply: `apply(params, state, x, key=None)`, or without a key, gives `(state, y)` for one step
+        of the whole batch. The new state has the structure, shapes and dtypes of the old one.
+      initial_state: `initial_state(params, batch_shape=())` gives the first state, each leaf with
+        the batch dimensions first.
+      event_ndim: how many trailing dimensions of x are not batch: 1 for features, 0 for tokens, 3
+        for images.
+
+    Returns:
+      A Cell, with masks, resets, reverse and everything else that is done with cells.
+
+    Raises:
+      TypeError: where apply takes other arguments than these.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> average = jaxnn.cell(
+    ...     init=lambda key: {"rate": jnp.array(0.5)},
+    ...     apply=lambda params, state, x: (state + params["rate"] * (x - state),) * 2,
+    ...     initial_state=lambda params, batch_shape=(): jnp.zeros((*batch_shape, 1)),
+    ... )
+    >>> params = average.init(jax.random.key(0))
+    >>> state, ys = average.unroll(params, jnp.ones((3, 1)))
+    >>> ys[:, 0].tolist()
+    [0.5, 0.75, 0.875]
+    """
+    _check_functions("cell", init=init, apply=apply, initial_state=initial_state)
+    event_ndim = check_event_ndim("cell", event_ndim)
+    name = f"cell({getattr(apply, '__name__', 'apply')})"
+    step: Any = functools.partial(call_user, name, "apply", _with_key(apply))
+    own = functools.partial
+    plain = Stepwise(name, step, own(_initial_state, name, initial_state), event_ndim)
+    return cell_of(plain, own(_params, name, init))
+
+
+@factory
+def split_cell(
+    init: Callable[[Key], Params],
+    project: Callable[[Params, Any], Any],
+    mix: Callable[[Params, State], Any],
+    combine: Callable[[Params, Any, Any, State], State],
+    initial_state: InitialState,
+    output: Callable[[State], Any] = hidden,
+    event_ndim: int = 1,
+) -> Cell:
+    """A cell of your own, from the three functions that the fast path needs.
+
+    Args:
+      init: `init(key)` gives the parameters, any pytree.
+      project: `project(params, x)`, what depends on the input only, for one step. Gives an array,
+        or a tuple of one for each gate.
+      mix: `mix(params, state)`, what is linear in the state: the matmul of the loop.
+      combine: `combine(params, projected, mixed, state)` gives the new state, unit by unit; it may
+        also multiply by a matrix of the parameters.
+      initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
+      output: `output(state)` gives y; by default the field `hidden` of the state.
+      event_ndim: how many trailing dimensions of x are not batch.
+
+    Returns:
+      A Cell. Nothing is cast: its dtypes are those of the parameters and the input. Where mix or
+      combine turn out to be something else (a layer norm, say), it runs by the plain scan.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> leaky = jaxnn.split_cell(
+    ...     init=lambda key: jax.random.normal(key, (2, 2)),
+    ...     project=lambda kernel, x: x,
+    ...     mix=lambda kernel, state: state @ kernel,
+    ...     combine=lambda kernel, x, mixed, state: 0.9 * state + 0.1 * jnp.tanh(x + mixed),
+    ...     initial_state=lambda kernel, batch_shape=(): jnp.zeros((*batch_shape, 2)),
+    ...     output=lambda state: state,
+    ... )
+    >>> state, ys = leaky.unroll(leaky.init(jax.random.key(0)), jnp.ones((5, 3, 2)))
+    >>> ys.shape
+    (5, 3, 2)
+    """
+    functions = {"project": project, "mix": mix, "combine": combine, "output": output}
+    _check_functions("split_cell", init=init, initial_state=initial_state, **functions)
+    event_ndim = check_event_ndim("split_cell", event_ndim)
+    name = f"split_cell({getattr(combine, '__name__', 'combine')})"
+    own = functools.partial
+    project, mix, combine, output = (
+        own(give_arrays, name, each, function) for each, function in functions.items()
+    )
+    first = own(_initial_state, name, initial_state)
+    combine = own(_combine, name, combine)
+    split = Split(name, project, mix, combine, first, output, event_ndim)
+    return cell_of(split, own(_params, name, init))
+
+
+def _params(name: str, init: Callable[[Key], Params], key: Key) -> Params:
+    """The parameters, whose leaves may be plain numbers."""
+    params = call_user(name, "init", init, key)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if not is_array(leaf) and not isinstance(leaf, (bool, int, float, complex)):
+            where = f"init{jax.tree_util.keystr(path)}"
+            raise TypeError(f"{name}: {where} must give arrays, got {shape_text(leaf)}")
+    return params
+
+
+def _check_functions(name: str, **functions: Any) -> None:
+    for argument, function in functions.items():
+        check_callable(name, argument, function)
+
+
+def _initial_state(
+    name: str, initial_state: InitialState, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    return give_arrays(name, "initial_state", initial_state, params, batch_shape)
+
+
+def _combine(
+    name: str,
+    combine: Callable[[Params, Any, Any, State], State],
+    params: Params,
+    projected: Any,
+    mixed: Any,
+    state: State,
+) -> State:
+    """The new state, like the old one."""
+    new = combine(params, projected, mixed, state)
+    check_state(name, "the new state", new, state, ": combine must keep its shapes and dtypes")
+    return new
+
+
+def check_event_ndim(name: str, event_ndim: Any) -> int:
+    """0 or a positive integer, as an int."""
+    if event_ndim == 0 and not isinstance(event_ndim, bool):
+        return 0
+    return check_size(name, "event_ndim", event_ndim)
+
+
+def _with_key(apply: Callable[..., tuple[State, Any]]) -> CellApply:
+    """`apply` with a fourth argument, the key, which one of three arguments does not get."""
+    signature = inspect.signature(apply)
+    for arguments in (4, 3):
+        try:
+            signature.bind(*range(arguments))
+        except TypeError:
+            continue
+        return apply if arguments == 4 else functools.partial(_without_key, apply)
+    raise TypeError(
+        f"cell: apply must take (params, state, x, key=None) or (params, state, x); "
+        f"it takes {signature}"
+    )
+
+
+def _without_key(
+    apply: Callable[..., tuple[State, Any]],
+    params: Params,
+    state: State,
+    x: Any,
+    key: Key | None = None,
+) -> tuple[State, Any]:
+    del key
+    return apply(params, state, x)

@@ -1,0 +1,1 @@
+"""Loops over time for any step; they know no cell."""

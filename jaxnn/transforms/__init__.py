@@ -1,0 +1,1 @@
+"""What is made of cells: deep, in both directions, with another first state or output."""

@@ -1,0 +1,53 @@
+"""A cell whose output is its whole state."""
+
+import functools
+from typing import Any
+
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.recurrence.cell import check_event_ndim
+from jaxnn.recurrence.checked import Stepwise
+from jaxnn.recurrence.split import Split, whole_state
+from jaxnn.recurrence.unroll import cell_of, recurrence_of
+from jaxnn.transforms.bidirectional import check_cell
+from jaxnn.types import Cell, Key, Params, State, facts_of
+
+
+@factory
+def output_state(cell: Cell, event_ndim: int = 1) -> Cell:
+    """A cell whose output at each step is its whole new state.
+
+    Args:
+      cell: any Cell.
+      event_ndim: how many trailing dimensions of x are not batch; read where `cell` is itself made
+        of cells (a cell made by a factory, `cell` or `split_cell` knows it).
+
+    Returns:
+      A Cell with the params and states of `cell`; ys is a state with a leading time axis, in the
+      dtype of the state, zeros at masked steps.
+
+    Raises:
+      TypeError: where cell is no Cell.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> cell = jaxnn.output_state(jaxnn.lstm(3, 4))
+    >>> _, states = cell.unroll(cell.init(jax.random.key(0)), jnp.ones((5, 3)))
+    >>> states.hidden.shape, states.cell.shape
+    ((5, 4), (5, 4))
+    """
+    check_cell("output_state", "cell", cell)
+    recurrence = recurrence_of(cell)
+    event_ndim = check_event_ndim("output_state", event_ndim)
+    name = call_text("output_state", cell)
+    if isinstance(recurrence, Split):
+        return cell_of(recurrence._replace(name=name, output=whole_state), cell.init)
+    known = facts_of(cell).event_ndim
+    event_ndim = event_ndim if known is None else known
+    plain = Stepwise(name, functools.partial(_emit, cell), cell.initial_state, event_ndim)
+    return cell_of(plain, cell.init)
+
+
+def _emit(
+    cell: Cell, params: Params, state: State, x: Any, key: Key | None = None
+) -> tuple[State, State]:
+    state, _ = cell.apply(params, state, x, key)
+    return state, state

@@ -1,0 +1,134 @@
+"""x + f(x), for a Layer and for a Cell."""
+
+import functools
+from typing import Any, overload
+
+import jax.numpy as jnp
+
+from jaxnn.functions.sequences import check_valid_fit, clean
+from jaxnn.internal.checks import check_array, naming, shape_text
+from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.parameters import init_checked
+from jaxnn.recurrence.arguments import Run, sequence_unroll_by, unroll_by
+from jaxnn.types import (
+    Array,
+    ArrayLike,
+    Cell,
+    Key,
+    Layer,
+    Params,
+    SequenceLayer,
+    State,
+    appears_as,
+    facts_of,
+    named,
+)
+
+
+@overload
+def residual(inner: Layer) -> Layer:
+    """Of a Layer."""
+
+
+@overload
+def residual(inner: SequenceLayer) -> SequenceLayer:
+    """Of a SequenceLayer."""
+
+
+@overload
+def residual(inner: Cell) -> Cell:
+    """Of a Cell."""
+
+
+@factory
+def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cell:
+    """Add the input to the output: y = x + f(x).
+
+    Args:
+      inner: a Layer, a SequenceLayer or a Cell whose output has the shape and dtype of its input.
+
+    Returns:
+      The same kind of thing, with the same params and states.
+
+    Raises:
+      TypeError: for anything else; when it runs, where the dtypes of x and f(x) differ.
+      ValueError: when it runs, where their shapes differ.
+
+    Source: He et al. 2015 (arXiv 1512.03385); between recurrent layers, Wu et al. 2016 (arXiv
+    1609.08144).
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> cell = jaxnn.residual(jaxnn.gru(3, 3))
+    >>> state, ys = cell.unroll(cell.init(jax.random.key(0)), jnp.ones((5, 2, 3)))
+    >>> ys.shape
+    (5, 2, 3)
+    """
+    if not isinstance(inner, (Layer, SequenceLayer, Cell)):
+        raise TypeError(f"residual: inner must be a Layer or a Cell, got {inner!r}")
+    name = call_text("residual", inner)
+    facts = facts_of(inner)
+    init = functools.partial(init_checked, name, inner.init)
+    init = named(name, init, facts.event_ndim, facts.each_step)
+    if isinstance(inner, Cell):
+        return Cell(
+            init,
+            functools.partial(_apply_cell, name, inner),
+            functools.partial(_initial_state, name, inner),
+            unroll_by(_run, name, inner),
+        )
+    apply = functools.partial(_apply_layer, name, inner)
+    if isinstance(inner, Layer):
+        return Layer(init, apply)
+    return SequenceLayer(init, apply, sequence_unroll_by(_run, name, inner))
+
+
+@appears_as("apply")
+def _apply_layer(
+    name: str,
+    inner: Layer | SequenceLayer,
+    params: Params,
+    x: Any,
+    mask: ArrayLike | None = None,
+    key: Key | None = None,
+) -> Array:
+    check_array(name, "x", x)
+    check_valid_fit(name, "x", x, mask)
+    with naming(name):
+        y = inner.apply(params, x, mask, key)  # which checks the mask
+    return _add(name, clean(name, x, mask), y)
+
+
+@appears_as("apply")
+def _apply_cell(
+    name: str, cell: Cell, params: Params, state: State, x: Any, key: Key | None = None
+) -> tuple[State, Array]:
+    with naming(f"{name}.apply"):
+        state, y = cell.apply(params, state, x, key)
+    return state, _add(name, x, y)
+
+
+@appears_as("initial_state")
+def _initial_state(
+    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    with naming(f"{name}.initial_state"):
+        return cell.initial_state(params, batch_shape)
+
+
+def _run(name: str, inner: Cell | SequenceLayer, params: Params, run: Run) -> tuple[State, Array]:
+    if isinstance(inner, Cell):
+        state, ys = inner.unroll(params, *run)
+    else:
+        state, ys = inner.unroll(params, *run[:4], *run[5:])
+    return state, _add(name, clean(name, run.xs, run.mask, "xs"), ys)
+
+
+def _add(name: str, x: Any, y: Any) -> Array:
+    check_array(name, "the output", y)
+    if jnp.shape(x) != jnp.shape(y) or jnp.result_type(x) != jnp.result_type(y):
+        error = ValueError if jnp.shape(x) != jnp.shape(y) else TypeError
+        raise error(
+            f"{name}: the output must be as its input, {shape_text(x)}, to be added to it; "
+            f"got {shape_text(y)}"
+        )
+    return x + y

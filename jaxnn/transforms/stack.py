@@ -1,0 +1,229 @@
+"""Deep networks: cells on top of each other, layer by layer."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.functions.sequences import clean
+from jaxnn.internal.checks import check_batch_shape, check_init_key, check_tuple, naming, split_key
+from jaxnn.internal.factory import factory
+from jaxnn.internal.options import check_bool, check_fraction
+from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
+from jaxnn.layers.dropout import drop
+from jaxnn.recurrence.arguments import Run, unroll_by
+from jaxnn.scans.boundaries import where
+from jaxnn.transforms.residual import residual as with_residual
+from jaxnn.types import (
+    Cell,
+    Key,
+    Layer,
+    Params,
+    SequenceLayer,
+    State,
+    appears_as,
+    name_of,
+    named,
+)
+
+
+@factory
+def stack(*cells: Cell | Layer, dropout: float = 0.0, residual: bool = False) -> Cell:
+    """Cells on top of each other, as one Cell: each takes what the one below it gives.
+
+    A Layer among them is a cell with the empty state `()`, so `stack(dense, gru, dense)` is a whole
+    model, streamed by `apply` and run over a sequence by `unroll`. Such a Layer acts on each step
+    by itself; one that looks along time belongs in a `serial`.
+
+    Args:
+      *cells: Cells and Layers, the lowest first.
+      dropout: the rate at which the input of every Cell but the first is dropped, where a key is
+        given.
+      residual: whether the input of every Cell but the first is added to its output (`residual`);
+        their sizes must be equal. For other places, wrap the cells in `jaxnn.residual` yourself.
+
+    Returns:
+      A Cell whose params, states and starts are tuples, one entry a part. `unroll` runs part by
+      part. Given a key, each part gets a key of its own.
+
+    Raises:
+      TypeError: for a part that is neither a Cell nor a Layer that acts on one step.
+      ValueError: without parts; when it runs, where the sizes of two parts do not meet.
+
+    Source: Graves 2013 (arXiv 1308.0850); El Hihi & Bengio 1995. With `dropout`, Zaremba 2014
+    (arXiv 1409.2329), as torch.nn.LSTM(num_layers, dropout) has it.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> model = jaxnn.stack(jaxnn.lstm(3, 8), jaxnn.gru(8, 8), jaxnn.dense(8, 2))
+    >>> params = model.init(jax.random.key(0))
+    >>> state, ys = model.unroll(params, jnp.ones((5, 3)))
+    >>> state, y = model.apply(params, state, jnp.ones(3))
+    >>> ys.shape, y.shape
+    ((5, 2), (2,))
+    """
+    check_fraction("stack", "dropout", dropout)
+    check_bool("stack", "residual", residual)
+    if not cells:
+        raise ValueError("stack: it needs at least one cell")
+    parts, below = [], False
+    for index, part in enumerate(cells):
+        if isinstance(part, Layer):
+            parts.append(_as_cell(part))
+            continue
+        if not isinstance(part, Cell):
+            hint = (
+                "; it looks along time, so it cannot run step by step: use serial"
+                if isinstance(part, SequenceLayer)
+                else ""
+            )
+            raise TypeError(f"stack: part {index} must be a Cell or a Layer, got {part!r}{hint}")
+        if below and dropout:
+            part = _drop_input(part, dropout)
+        parts.append(with_residual(part) if below and residual else part)
+        below = True
+    options = [f"dropout={dropout}"] * bool(dropout) + ["residual=True"] * residual
+    name = f"stack({', '.join([*map(name_of, cells), *options])})"
+    stacked = tuple(parts)
+    event_ndim = event_ndim_of(stacked)
+    return Cell(
+        named(name, functools.partial(init_stack, stacked), event_ndim),
+        functools.partial(apply_stack, name, stacked),
+        functools.partial(initial_state_of_stack, name, stacked),
+        unroll_by(run_stack, name, event_ndim, stacked),
+    )
+
+
+@appears_as("init")
+def init_stack(cells: tuple[Cell, ...], key: Key) -> tuple[Params, ...]:
+    """The parameters of each cell, from a key of its own."""
+    check_init_key("stack", key)
+    keys = jax.random.split(key, len(cells))
+    return tuple(cell.init(k) for cell, k in zip(cells, keys, strict=True))
+
+
+@appears_as("initial_state")
+def initial_state_of_stack(
+    name: str, cells: tuple[Cell, ...], params: Params, batch_shape: tuple[int, ...] = ()
+) -> tuple[State, ...]:
+    """The first state of each cell."""
+    check_batch_shape(f"{name}.initial_state", batch_shape)
+    check_tuple(name, "params", params, len(cells))
+    pairs = zip(cells, params, strict=True)
+    with naming(f"{name}.initial_state"):
+        return tuple(cell.initial_state(p, batch_shape) for cell, p in pairs)
+
+
+@appears_as("apply")
+def apply_stack(
+    name: str,
+    cells: tuple[Cell, ...],
+    params: Params,
+    state: State,
+    x: Any,
+    key: Key | None = None,
+) -> tuple[State, Any]:
+    """One time step, through all cells."""
+    check_tuple(name, "params", params, len(cells))
+    check_tuple(name, "state", state, len(cells))
+    states = []
+    with naming(f"{name}.apply"):
+        for index, k in enumerate(split_key(name, key, len(cells))):
+            run = functools.partial(cells[index].apply, params[index], state[index], x, k)
+            new, x = _meet(cells, index, run)
+            states.append(new)
+    return tuple(states), x
+
+
+def run_stack(
+    name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, run: Run
+) -> tuple[State, Any]:
+    """A whole sequence, cell by cell."""
+    check_flags_of(name, event_ndim, run)
+    check_tuple(name, "params", params, len(cells))
+    for argument, value in (("state", run.state), ("start", run.start)):
+        if value is not None:
+            check_tuple(name, argument, value, len(cells))
+    states, xs = [], run.xs
+    for index, k in enumerate(split_key(name, run.key, len(cells))):
+        state = None if run.state is None else run.state[index]
+        start = None if run.start is None else run.start[index]
+        part = run._replace(xs=xs, state=state, key=k, start=start)
+        unroll = functools.partial(cells[index].unroll, params[index], *part)
+        new, xs = _meet(cells, index, unroll)
+        states.append(new)
+    return tuple(states), xs
+
+
+def _meet(cells: tuple[Cell, ...], index: int, run: Callable[[], Any]) -> Any:
+    """Run a part; an error of its own says which part it is, and which one it stands on."""
+    try:
+        return run()
+    except (TypeError, ValueError) as error:
+        if type(error) not in (TypeError, ValueError) or not index:
+            raise
+        raise type(error)(
+            f"stack: part {index}, {cells[index]}, on top of part {index - 1}, "
+            f"{cells[index - 1]}: {error}"
+        ) from error
+
+
+def _as_cell(layer: Layer) -> Cell:
+    """A Layer as a Cell with the empty state."""
+    return Cell(
+        layer.init,
+        functools.partial(_apply_layer, layer),
+        _no_state,
+        unroll_by(_run_layer, layer),
+    )
+
+
+def _no_state(params: Params, batch_shape: tuple[int, ...] = ()) -> State:
+    del params, batch_shape
+    return ()
+
+
+def _apply_layer(
+    layer: Layer, params: Params, state: State, x: Any, key: Key | None = None
+) -> tuple[State, Any]:
+    check_tuple(name_of(layer), "state", state, 0)
+    return (), layer.apply(params, x, None, key)
+
+
+def _run_layer(layer: Layer, params: Params, run: Run) -> tuple[State, Any]:
+    """All steps at once; masked steps give zeros."""
+    name, mask = name_of(layer), run.mask
+    ys = layer.apply(params, clean(name, run.xs, mask, "xs"), mask_for(layer, mask), run.key)
+    if ys.shape[0] != run.xs.shape[0]:
+        raise ValueError(
+            f"{name}: it changes the number of steps, from {run.xs.shape[0]} to {ys.shape[0]}; "
+            f"in a stack a layer acts on each step by itself: use serial, which takes it "
+            f"without a mask"
+        )
+    if mask is not None:
+        ys = where(mask, ys, jnp.zeros_like(ys))
+    return (), ys
+
+
+def _drop_input(cell: Cell, rate: float) -> Cell:
+    """A cell whose input is dropped at the rate, where a key is given."""
+    return Cell(
+        cell.init,
+        functools.partial(_apply_dropped, cell, rate),
+        cell.initial_state,
+        unroll_by(_run_dropped, cell, rate),
+    )
+
+
+def _apply_dropped(
+    cell: Cell, rate: float, params: Params, state: State, x: Any, key: Key | None = None
+) -> tuple[State, Any]:
+    drop_key, key = split_key(name_of(cell), key, 2)
+    return cell.apply(params, state, drop(rate, x, drop_key), key)
+
+
+def _run_dropped(cell: Cell, rate: float, params: Params, run: Run) -> tuple[State, Any]:
+    drop_key, key = split_key(name_of(cell), run.key, 2)
+    xs = drop(rate, clean(name_of(cell), run.xs, run.mask, "xs"), drop_key)
+    return cell.unroll(params, *run._replace(xs=xs, key=key))
