@@ -18,7 +18,7 @@ from jaxnn.recurrence import blocks
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two steps make a block: two blocks, and a step that is left."""
     jax.clear_caches()
-    monkeypatch.setattr(blocks, "_steps_of_a_block", lambda *_: 2)
+    monkeypatch.setattr(blocks, "steps_of_a_block", lambda *_: 2)
     yield
     jax.clear_caches()
 

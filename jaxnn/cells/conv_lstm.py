@@ -14,8 +14,8 @@ from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.layers.conv import convolve
+from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Split, hidden
-from jaxnn.recurrence.unroll import cell_of
 from jaxnn.types import Array, Cell, Initializer, Key, exportable
 
 

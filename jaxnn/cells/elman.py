@@ -24,8 +24,8 @@ from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_dtypes, check_size
 from jaxnn.internal.users import map_user
+from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Split, before_combine, hidden
-from jaxnn.recurrence.unroll import cell_of
 from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
 
 GATES = ("s",)

@@ -1,82 +1,195 @@
-"""What the derivative rule has to know of a split, and whether it may take it."""
+"""What the derivative rule has to know of a loop, or why it may not take it.
+
+The rule needs `mix` linear in the state, and `combine` pointwise, unit by unit. Then the derivative
+of a step is one coefficient for each pair that has one:
+
+    d new[k]  =  Σ  coefficient ∘ d source
+
+A source is a stream of pre-activations, a leaf of the old state, or another leaf of the new one: an
+LSTM's h' = o∘tanh(c') depends on most things through c' alone, so that its row has two entries and
+not six. The coefficients come from JAX's own rules, one equation of the jaxpr after the other
+(`local.py`). Where `combine` reads a leaf of `projected` and one of `mixed` in their sum alone, the
+two are one source: they share the coefficient and, in the backward pass, the cotangent, δ in the
+textbooks. A product with a weight may stand in it (the GRU with the reset before has (r∘h) W): its
+left factor has a row like a state's, and its result is a source, whose tangent is one more matmul
+in the loop.
+"""
 
 import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+from jax.extend.core import Var
 
-from jaxnn.derivative.jaxprs import inlined, is_closed, is_linear, is_read
-from jaxnn.derivative.pointwise import Pointwise, take_apart
+from jaxnn.derivative.jaxprs import (
+    acts_on_each,
+    depending,
+    inlined,
+    is_in,
+    is_read,
+    why_not_linear,
+)
+from jaxnn.derivative.local import NotPointwiseError, Product, Row, Source, Walk
+from jaxnn.derivative.residuals import compute, fewest_residuals
 from jaxnn.types import State
 
 
-class Recurrence(NamedTuple):
-    """A split that keeps its promises, and what the rule knows of it.
+class Loop(NamedTuple):
+    """The functions of a split, as they run in its loop.
 
-    `mix(weights, state)` and `combine(params, projected, mixed, state)` are its functions, and
-    `mix_all(weights, states)` is mix for the states of all steps at once. The flags say, leaf by
-    leaf, which weights `mix` reads, which states a derivative needs or the output reads, and which
-    the output reads; `bilinear`, whether `mix` is linear in its weights.
+    `mixed = mix(for_mix, state)`, and `mix_all` for the states of all steps at once;
+    `state = combine(for_combine, projected, mixed, state)`; `y = output(state)`.
     """
 
     name: str
     mix: Callable[[Any, State], Any]
     mix_all: Callable[[Any, State], Any]
     combine: Callable[[Any, Any, Any, State], State]
+    output: Callable[[State], Any]
+
+    def step(self, params: tuple[Any, Any], state: State, projected: Any) -> State:
+        """The state after a step."""
+        for_mix, for_combine = params
+        return self.combine(for_combine, projected, self.mix(for_mix, state), state)
+
+
+class Pointwise(NamedTuple):
+    """`combine`, taken apart: pointwise but for products with weights.
+
+    rows: what each leaf of the new state depends on, and each left factor of a product.
+    varies: for each source of each row, whether its coefficient differs from step to step.
+    stored: for each residual, the leaf of the new state that it is and that is stored for another
+      reason, or None for an array of its own.
+    known: `known(params)` gives the leaves that the parameters alone tell.
+    step: `step(params, projected, mixed, state)` gives the new state, as `combine` does, the left
+      factors of the products, and the residuals.
+    varying: `varying(params, residuals)` gives the coefficients that vary.
+    constants: `constants(params)` gives the other coefficients.
+    """
+
+    rows: list[Row]
+    products: list[Product]
+    varies: list[bool]
+    stored: list[int | None]
+    known: Callable[[Any], list[Any]]
+    step: Callable[[Any, Any, Any, Any], tuple[Any, list[Any], list[Any]]]
+    varying: Callable[[Any, Sequence[Any]], list[Any]]
+    constants: Callable[[Any], list[Any]]
+
+    def coefficients(self, varying: Sequence[Any], constants: Sequence[Any]) -> Iterator[Any]:
+        """All of them, in the order of the rows."""
+        kinds = iter(constants), iter(varying)
+        return (next(kinds[varies]) for varies in self.varies)
+
+    def streams(self) -> dict[Source, int]:
+        """The sources that enter, and a leaf of the new state that has their shape."""
+        every = [(source, row.leaf) for row in self.rows for source in row.sources]
+        return {source: leaf for source, leaf in every if not source.old and not source.new}
+
+
+class Recurrence(NamedTuple):
+    """A loop that the rule may take, and what it knows of it.
+
+    The flags say, leaf by leaf, which weights `mix` reads, which leaves of the state are stored
+    over time (those that `mix` or the output reads), and which the output reads; `bilinear`,
+    whether `mix` is linear in its weights.
+    """
+
+    loop: Loop
     pointwise: Pointwise
     weights: list[bool]
-    kept: list[bool]
-    shows: list[bool]
+    stored: list[bool]
+    outputs: list[bool]
     bilinear: bool
 
-    def shown(self, state: State) -> list[Any]:
+    def read(self, state: State) -> list[Any]:
         """The leaves of a state that its output reads."""
-        return list(itertools.compress(jax.tree.leaves(state), self.shows))
+        return list(itertools.compress(jax.tree.leaves(state), self.outputs))
 
 
-def examine(
-    name: str,
-    mix: Callable[[Any, State], Any],
-    mix_all: Callable[[Any, State], Any],
-    combine: Callable[[Any, Any, Any, State], State],
-    output: Callable[[State], Any],
-    params: tuple[Any, Any],
-    projected: Any,
-    state: State,
-) -> Recurrence | None:
-    """The Recurrence of a split, or None where it does not keep its promises.
+def analyse(
+    loop: Loop, params: tuple[Any, Any], projected: Any, state: State, masked_ndim: int = 0
+) -> Recurrence | str:
+    """The Recurrence of a loop, or the reason why the rule may not take it.
 
     Args:
-      name: the cell, for errors.
-      mix, combine, output: its functions, as they run in the loop.
-      mix_all: mix for all steps at once.
+      loop: its functions.
       params: those of mix, and those of combine.
-      projected, state: of one step; shapes will do.
+      projected, state: of one step; types will do.
+      masked_ndim: the number of batch dimensions that a mask covers. At a masked step the rule
+      reads
+        the output of the state that is kept, the plain scan of the one that is not: both are zeros
+        in the end, unless the output of one sequence reads the state of another.
     """
     for_mix, for_combine = params
-    closed = inlined(mix, for_mix, state)
-    mixing = closed.jaxpr
+    if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state)):
+        return "a leaf of the state is not floating"
+    mixing = inlined(loop.mix, for_mix, state).jaxpr
     count = len(jax.tree.leaves(for_mix))
     weights, states = mixing.invars[:count], mixing.invars[count:]
-    if not is_closed(closed) or not is_linear(mixing, states):
-        return None
-    mixed = jax.eval_shape(mix, for_mix, state)
-    showing, reads = inlined(output, state).jaxpr, is_read(mixing, weights)
-    mixes, shows = is_read(mixing, states), is_read(showing, showing.invars)
-    kept = list(map(operator.or_, mixes, shows))
-    pointwise = take_apart(combine, kept, for_combine, projected, mixed, state)
-    if pointwise is None:
-        return None
-    return Recurrence(
-        name,
-        mix,
-        mix_all,
-        combine,
-        pointwise,
-        weights=reads,
-        kept=kept,
-        shows=shows,
-        bilinear=is_linear(mixing, itertools.compress(weights, reads)),
+    if reason := why_not_linear(mixing, states):
+        return f"mix: {reason}"
+    if masked_ndim and not acts_on_each(loop.output, masked_ndim, state):
+        return "output: under a mask, it is not seen to take each sequence by itself"
+    output, reads = inlined(loop.output, state).jaxpr, is_read(mixing, weights)
+    outputs = is_read(output, output.invars)
+    stored = list(map(operator.or_, is_read(mixing, states), outputs))
+    mixed = jax.eval_shape(loop.mix, for_mix, state)
+    try:
+        pointwise = _take_apart(loop.combine, stored, for_combine, projected, mixed, state)
+    except NotPointwiseError as error:
+        return f"combine: {error}"
+    bilinear = why_not_linear(mixing, itertools.compress(weights, reads)) is None
+    return Recurrence(loop, pointwise, reads, stored, outputs, bilinear)
+
+
+def _take_apart(combine: Callable[..., Any], stored: Sequence[bool], *arguments: Any) -> Pointwise:
+    """`combine(params, projected, mixed, state)`; `stored` says which leaves of the new state are
+    stored over time for another reason.
+
+    Raises:
+      NotPointwiseError: where it is not seen to be pointwise.
+    """
+    counts = [len(jax.tree.leaves(part)) for part in arguments]
+    combined = inlined(combine, *arguments)
+    walk = Walk(combined.jaxpr, combined.consts, counts)
+    traced = inlined(walk.step, *jax.tree.leaves(arguments))
+    jaxpr, count, first = traced.jaxpr, counts[3], counts[3] + len(walk.products)
+    new, factors = jaxpr.outvars[:count], jaxpr.outvars[count:first]
+    inputs = jaxpr.invars[counts[0] :]
+    unknown = depending(jaxpr, inputs)
+    varies = [is_in(unknown, atom) for atom in jaxpr.outvars[first:]]
+    varying = list(itertools.compress(jaxpr.outvars[first:], varies))
+    others = list(itertools.compress(jaxpr.outvars[first:], map(operator.not_, varies)))
+    free = {atom: leaf for leaf, atom in enumerate(new) if stored[leaf] and is_in(unknown, atom)}
+    residuals = fewest_residuals(jaxpr, inputs, varying, free)
+    structure = jax.tree.structure(arguments[3])
+
+    def run(atoms: Sequence[Any], variables: Sequence[Var], values: Iterable[Any]) -> list[Any]:
+        known = zip((*jaxpr.constvars, *variables), (*traced.consts, *values), strict=True)
+        return compute(jaxpr, dict(known), atoms)
+
+    def step(*parts: Any) -> tuple[Any, list[Any], list[Any]]:
+        results = run([*new, *factors, *residuals], jaxpr.invars, jax.tree.leaves(parts))
+        return structure.unflatten(results[:count]), results[count:first], results[first:]
+
+    def varying_of(params: Any, values: Sequence[Any]) -> list[Any]:
+        variables = [*jaxpr.invars[: counts[0]], *residuals]
+        return run(varying, variables, [*jax.tree.leaves(params), *values])
+
+    def constants(params: Any) -> list[Any]:
+        return run(others, jaxpr.invars[: counts[0]], jax.tree.leaves(params))
+
+    return Pointwise(
+        walk.rows,
+        walk.products,
+        varies,
+        [free.get(var) for var in residuals],
+        walk.known,
+        step,
+        varying_of,
+        constants,
     )

@@ -100,13 +100,17 @@ def _signature(eqn: JaxprEqn, operands: Sequence[Any]) -> Any:
     return eqn.primitive, values, params
 
 
-def is_closed(closed: ClosedJaxpr) -> bool:
-    """Whether a function does nothing but compute with its arguments.
+def why_not_closed(closed: ClosedJaxpr) -> str | None:
+    """Why a function does more than compute with its arguments; None where it does not.
 
     A rule would not see a traced array that is none of them, and would run again, or not at all,
     what a function does beside (a `jax.debug.print`).
     """
-    return not closed.effects and not any(map(is_traced, closed.consts))
+    if closed.effects:
+        return "its functions have an effect, which a rule would repeat or leave out"
+    if any(map(is_traced, closed.consts)):
+        return "its functions read a traced array that is none of their arguments"
+    return None
 
 
 def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
@@ -143,8 +147,9 @@ def is_read(jaxpr: Jaxpr, variables: Sequence[Var]) -> list[bool]:
     return [var in found for var in variables]
 
 
-def is_linear(jaxpr: Jaxpr, variables: Iterable[Var]) -> bool:
-    """Whether each result of a jaxpr (inlined) is linear in the variables, taken together."""
+def why_not_linear(jaxpr: Jaxpr, variables: Iterable[Var]) -> str | None:
+    """Why the results of a jaxpr (inlined) are not linear in the variables, taken together; None
+    where they are."""
     linear = set(variables)
     for eqn in jaxpr.eqns:
         which = [is_in(linear, atom) for atom in eqn.invars]
@@ -158,27 +163,40 @@ def is_linear(jaxpr: Jaxpr, variables: Iterable[Var]) -> bool:
             or (name == "select_n" and not which[0] and all(which[1:]))
         )
         if not kept or not all(is_floating(var) for var in eqn.outvars):
-            return False
+            return f"{eqn_text(eqn)} is not linear in the state"
         linear.update(eqn.outvars)
-    return all(is_in(linear, atom) for atom in jaxpr.outvars)
+    if not all(is_in(linear, atom) for atom in jaxpr.outvars):
+        return "one of its results does not depend on the state"
+    return None
+
+
+def eqn_text(eqn: JaxprEqn) -> str:
+    """What an equation does, such as 'reduce_sum of float32[8, 4]'."""
+    operands = ", ".join(_aval_text(atom) for atom in eqn.invars)
+    return f"{eqn.primitive.name} of {operands}"
+
+
+def _aval_text(atom: Any) -> str:
+    return f"{atom.aval.dtype}[{', '.join(map(str, atom.aval.shape))}]"
 
 
 def is_pointwise(
-    eqn: JaxprEqn, moving: Sequence[bool], fixed: Sequence[bool], rules: bool = True
+    eqn: JaxprEqn, unknown: Sequence[bool], known: Sequence[bool], rules: bool = True
 ) -> bool:
     """Whether an equation acts place by place on the operands that are marked.
 
-    Those that move have the shape of the result; those that are fixed may be broadcast to it. With
-    `rules`, so does the derivative that a `custom_jvp` function brings along.
+    Those that are unknown before a step have the shape of the result; those that are known from the
+    parameters may be broadcast to it. With `rules`, so does the derivative that a `custom_jvp`
+    function brings along.
     """
     name = eqn.primitive.name
     if name in CALLS:
-        marks = list(map(operator.or_, moving, fixed))
+        marks = list(map(operator.or_, unknown, known))
         called = eqn.params[CALLS[name]].jaxpr
         if not _all_pointwise(called, itertools.compress(called.invars, marks), rules):
             return False
         return name != "custom_jvp_call" or not rules or _has_pointwise_rule(eqn, marks)
-    shapes = {_shape(atom) for atom in itertools.compress(eqn.invars, moving)}
+    shapes = {_shape(atom) for atom in itertools.compress(eqn.invars, unknown)}
     shapes |= {_shape(var) for var in eqn.outvars}
     return name in POINTWISE | COMPARISONS and len(shapes) == 1
 

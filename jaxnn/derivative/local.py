@@ -17,6 +17,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 from jaxnn.derivative.jaxprs import (
     COMPARISONS,
     depending,
+    eqn_text,
     is_complex,
     is_floating,
     is_in,
@@ -31,14 +32,15 @@ from jaxnn.internal.mesh import on_mesh
 class Source(NamedTuple):
     """What a new state depends on: a sum of leaves that enter, or one leaf of a state.
 
-    Indices of leaves of `mixed`, of `projected`, of what `combine` makes of the parameters alone
-    (`fixed`), and of its products, which stand for their sum; or of a leaf of the old or of the
-    new state. The left factors of products count as leaves of the new state, after the others.
+    Indices of leaves of `mixed`, of `projected`, of what is known from the parameters alone
+    (`known`), and of the products of `combine`, which stand for their sum; or of a leaf of the old
+    or of the new state. The left factors of products count as leaves of the new state, after the
+    others.
     """
 
     mixed: tuple[int, ...] = ()
     projected: tuple[int, ...] = ()
-    fixed: tuple[int, ...] = ()
+    known: tuple[int, ...] = ()
     products: tuple[int, ...] = ()
     old: tuple[int, ...] = ()
     new: tuple[int, ...] = ()
@@ -52,7 +54,7 @@ class Row(NamedTuple):
 
 
 class Product(NamedTuple):
-    """A matmul inside `combine`, of something that moves by a weight, which is a fixed leaf."""
+    """A matmul inside `combine`, of something by a weight, which is a known leaf."""
 
     weight: int
     params: dict[str, Any]
@@ -70,13 +72,15 @@ class Product(NamedTuple):
 
 
 class NotPointwiseError(Exception):
-    """An equation that is not known to be pointwise."""
+    """An equation that is not seen to be pointwise; it says which."""
 
 
 class Walk:
     """A walk along the jaxpr of `combine`, with values, and forms beside them.
 
-    The form of a variable is its derivative: a dictionary from sources to coefficients.
+    The form of a variable is its derivative: a dictionary from sources to coefficients. What
+    changes from step to step is unknown, as in partial evaluation; what the parameters alone tell
+    is known.
     """
 
     def __init__(self, jaxpr: Jaxpr, consts: Sequence[Any], counts: Sequence[int]) -> None:
@@ -84,7 +88,7 @@ class Walk:
         groups = [jaxpr.invars[a:b] for a, b in itertools.pairwise(ends)]
         self.jaxpr, self.consts = jaxpr, consts
         self.params, self.projected, self.mixed, self.old = groups
-        self.moving = depending(jaxpr, jaxpr.invars[counts[0] :])
+        self.unknown = depending(jaxpr, jaxpr.invars[counts[0] :])
         atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
         self.uses: Counter[Any] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
         self.rows: list[Row] = []
@@ -96,12 +100,12 @@ class Walk:
         self.forms: dict[Any, dict[Source, Any]] = {}
         self.streams: dict[Any, Source] = {}
 
-    def fix(self, params: Any) -> list[Any]:
-        """The fixed variables that enter, from the parameters alone."""
+    def known(self, params: Any) -> list[Any]:
+        """The known variables that enter, from the parameters alone."""
         jaxpr, leaves = self.jaxpr, jax.tree.leaves(params)
         env = dict(zip((*jaxpr.constvars, *self.params), (*self.consts, *leaves), strict=True))
         for eqn in jaxpr.eqns:
-            if not any(is_in(self.moving, atom) for atom in eqn.invars):
+            if not any(is_in(self.unknown, atom) for atom in eqn.invars):
                 env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
         return [env[var] for var in self.entering]
 
@@ -118,7 +122,7 @@ class Walk:
         for eqn in jaxpr.eqns:
             results = run_eqn(eqn, read(self.env, eqn.invars))
             self.env |= zip(eqn.outvars, results, strict=True)
-            if any(is_in(self.moving, atom) for atom in eqn.invars):
+            if any(is_in(self.unknown, atom) for atom in eqn.invars):
                 self._derive(eqn, states)
             for var in eqn.outvars:
                 if var in states and var in self.forms:
@@ -150,30 +154,31 @@ class Walk:
         """The form of an atom; what depends on the parameters alone enters as a source."""
         if isinstance(atom, Literal) or not is_floating(atom):
             return {}
-        if atom not in self.forms and atom not in self.moving:
-            self._begin(atom, Source(fixed=(len(self.entering),)))
+        if atom not in self.forms and atom not in self.unknown:
+            self._begin(atom, Source(known=(len(self.entering),)))
             self.entering.append(atom)
         return self.forms.get(atom, {})
 
     def _derive(self, eqn: JaxprEqn, states: dict[Any, int]) -> None:
         """The forms of the results of an equation, from those of its operands."""
-        if any(map(is_complex, [*eqn.outvars, *filter(self._moves, eqn.invars)])):
-            raise NotPointwiseError  # two numbers a place, of which no coefficient is known
+        if any(map(is_complex, [*eqn.outvars, *filter(self._is_unknown, eqn.invars)])):
+            # Two numbers a place, of which no coefficient is known.
+            raise NotPointwiseError(f"{eqn_text(eqn)} has complex numbers")
         if eqn.primitive.name in COMPARISONS or not any(map(is_floating, eqn.outvars)):
             return
         if not any(is_in(self.forms, atom) for atom in eqn.invars):
             return
         forms = [self._form(atom) for atom in eqn.invars]
-        moving = [
-            is_in(self.moving, atom) and bool(form)
+        unknown = [
+            is_in(self.unknown, atom) and bool(form)
             for atom, form in zip(eqn.invars, forms, strict=True)
         ]
-        fixed = [bool(form) and not moves for form, moves in zip(forms, moving, strict=True)]
-        if moving == [True, False] and is_product(eqn):
+        known = [bool(form) and not varies for form, varies in zip(forms, unknown, strict=True)]
+        if unknown == [True, False] and is_product(eqn):
             self._multiply(eqn)
             return
-        if not is_pointwise(eqn, moving, fixed):
-            raise NotPointwiseError
+        if not is_pointwise(eqn, unknown, known):
+            raise NotPointwiseError(f"{eqn_text(eqn)} is not seen to act unit by unit")
         if self._joins(eqn, states):
             a, b = (self.streams[var] for var in eqn.invars)
             self._begin(eqn.outvars[0], Source(*(x + y for x, y in zip(a, b, strict=True))))
@@ -195,8 +200,8 @@ class Walk:
                 if is_floating(var):
                     self.forms.setdefault(var, {})[source] = slope
 
-    def _moves(self, atom: Any) -> bool:
-        return is_in(self.moving, atom)
+    def _is_unknown(self, atom: Any) -> bool:
+        return is_in(self.unknown, atom)
 
     def _multiply(self, eqn: JaxprEqn) -> None:
         """A product begins a source of its own; its left factor is kept as a state is."""
@@ -207,7 +212,7 @@ class Walk:
         self._close(leaf, self._form(left))
         self._begin(left, Source(new=(leaf,)))
         self._begin(eqn.outvars[0], Source(products=(len(self.products),)))
-        self.products.append(Product(source.fixed[0], eqn.params))
+        self.products.append(Product(source.known[0], eqn.params))
         self.factors.append(self.env[left])
 
     def _joins(self, eqn: JaxprEqn, states: dict[Any, int]) -> bool:

@@ -1,9 +1,9 @@
-"""The fewest arrays of a step from which something can be computed again: a minimum cut.
+"""Which arrays of a step to keep for the backward pass, so that they are fewest: a minimum cut.
 
 A backward pass reads coefficients, which are computed from what the forward pass had at hand. Every
-variable on the way may be kept, at the price of its bytes, or computed again from others that are.
-The cheapest set that leaves no way open, from what the step is given to what is wanted, is what a
-maximum flow fills (Ford & Fulkerson 1956).
+variable on the way may be a residual, at the price of its bytes, or be computed again from others
+that are. The cheapest set that leaves no way open, from the inputs of a step to its outputs, is
+what a maximum flow fills (Ford & Fulkerson 1956).
 """
 
 import itertools
@@ -19,38 +19,38 @@ from jaxnn.derivative.jaxprs import depending, is_in, read, run_eqn
 _FROM, _TO = "from", "to"
 
 
-def fewest(
-    jaxpr: Jaxpr, given: Sequence[Var], wanted: Iterable[Any], free: Iterable[Var]
+def fewest_residuals(
+    jaxpr: Jaxpr, inputs: Sequence[Var], outputs: Iterable[Any], stored: Iterable[Var]
 ) -> list[Var]:
     """The variables to keep, in the order in which they come up.
 
-    Of equally cheap sets it is the one nearest to what is wanted, with the least to compute again.
+    Of equally cheap sets it is the one nearest to the outputs, with the least to compute again.
 
     Args:
       jaxpr: of a pointwise step, whose arrays have as many entries.
-      given: its inputs that move.
-      wanted: those of its variables that are to be computed again.
-      free: those that are kept anyway.
+      inputs: its variables that are unknown before the step.
+      outputs: those of its variables that are to be computed again.
+      stored: those that are stored for another reason, and cost nothing.
     """
-    moving, kept = depending(jaxpr, given), set(free)
+    unknown, free = depending(jaxpr, inputs), set(stored)
     room: defaultdict[Any, dict[Any, float]] = defaultdict(dict)
 
     def connect(a: Any, b: Any, capacity: float) -> None:
         room[a][b] = capacity
         room[b].setdefault(a, 0)
 
-    for var in moving:
+    for var in unknown:
         kind: Any = var.aval
-        connect((var, 0), (var, 1), 0 if var in kept else kind.dtype.itemsize)
-    for var in given:
+        connect((var, 0), (var, 1), 0 if var in free else kind.dtype.itemsize)
+    for var in inputs:
         connect(_FROM, (var, 0), math.inf)
     for eqn in jaxpr.eqns:
         matmul = eqn.primitive.name == "dot_general"  # too dear to be done twice
         for atom, out in itertools.product(eqn.invars, eqn.outvars):
-            if is_in(moving, atom):
+            if is_in(unknown, atom):
                 connect(_FROM if matmul else (atom, 1), (out, 0), math.inf)
-    for atom in wanted:
-        if is_in(moving, atom):
+    for atom in outputs:
+        if is_in(unknown, atom):
             connect((atom, 1), _TO, math.inf)
     while path := _path(room):
         flow = min(room[a][b] for a, b in path)
@@ -63,7 +63,7 @@ def fewest(
         found = [a for a in room[b] if a not in reaching and room[a][b] > 0]
         reaching.update(found)
         ahead.extend(found)
-    ordered = [*given, *itertools.chain.from_iterable(eqn.outvars for eqn in jaxpr.eqns)]
+    ordered = [*inputs, *itertools.chain.from_iterable(eqn.outvars for eqn in jaxpr.eqns)]
     return [var for var in ordered if (var, 1) in reaching and (var, 0) not in reaching]
 
 
@@ -83,10 +83,10 @@ def _path(room: dict[Any, dict[Any, float]]) -> list[tuple[Any, Any]]:
     return edges
 
 
-def compute(jaxpr: Jaxpr, known: dict[Var, Any], wanted: Sequence[Any]) -> list[Any]:
+def compute(jaxpr: Jaxpr, known: dict[Var, Any], outputs: Sequence[Any]) -> list[Any]:
     """The values of some variables of a jaxpr, from those of others, by the equations they need."""
     env, equations = dict(known), []
-    needed = {atom for atom in wanted if not isinstance(atom, Literal)} - env.keys()
+    needed = {atom for atom in outputs if not isinstance(atom, Literal)} - env.keys()
     for eqn in reversed(jaxpr.eqns):
         if needed.intersection(eqn.outvars):
             equations.append(eqn)
@@ -94,4 +94,4 @@ def compute(jaxpr: Jaxpr, known: dict[Var, Any], wanted: Sequence[Any]) -> list[
             needed |= atoms - env.keys()
     for eqn in reversed(equations):
         env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
-    return read(env, wanted)
+    return read(env, outputs)

@@ -10,7 +10,7 @@ state, and one for the gradient of each weight, with an accumulator as large as 
     ds_t = C_t ∘ du_t + D_t ∘ ds_{t−1}
 
 C and D are the local derivatives of `combine`, which is pointwise: some arrays of the shape of the
-state, not matrices (`pointwise.py`). q does not depend on ds: it is computed for all time steps at
+state, not matrices (`analysis.py`). q does not depend on ds: it is computed for all time steps at
 once, before the loop, by one large matmul. What is left in the loop is one matmul and a few
 multiply-adds; masks, resets and direction are those of the same plain `scan`.
 
@@ -27,18 +27,19 @@ the rule. For the LSTM, with a bar for a cotangent and ' for the derivative at i
     δ_i = c̄_t∘g∘i'     δ_f = c̄_t∘c_{t−1}∘f'     δ_g = c̄_t∘i∘g'
 
 **What is saved.** C and D are computed again in the backward loop, one step at a time. The forward
-loop stacks over time the fewest arrays from which that can be done (`fewest.py`), and those leaves
-of the state that `mix` reads: six arrays for an LSTM, its gates, its output and the cell state that
-the step began from; for an Elman cell its output alone. Without differentiation none of it happens.
+loop stacks over time the fewest arrays from which that can be done (`residuals.py`), and those
+leaves of the state that `mix` reads: six arrays for an LSTM, its gates, its output and the cell
+state that the step began from; for an Elman cell its output alone. Without differentiation none of
+it happens.
 
-**When memory is taken.** Both loops make their outputs late (`late.py`), and so is the array of
-s_{t−1} that W̄ takes (`weights.py`). A 4-layer bidirectional LSTM at batch 16, 100 steps, 128 units
+**When memory is taken.** Both loops make their outputs late (`scans/sequential.py`), and so is the
+array of s_{t−1} that W̄ takes. A 4-layer bidirectional LSTM at batch 16, 100 steps, 128 units
 takes 57 MB of temporaries; with `lax.scan`, and with C and D themselves saved, it took 93.
 
 **Why a `custom_jvp`.** A rule for the tangent is differentiable again, in both modes: `jvp`, `grad`
 of `grad`, `linearize`, `vmap(grad)` all go through, where a `custom_vjp` would end forward mode.
 
-**A second product.** `combine` may multiply something that moves by a weight, as the GRU with the
+**A second product.** `combine` may multiply what it has by a weight, as the GRU with the
 reset before does with (r∘h) W: then there is one more matmul in each loop, which waits for the
 first, and one more after them, for the weight's gradient.
 
@@ -54,11 +55,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.derivative.analysis import Recurrence
+from jaxnn.derivative.analysis import Loop, Recurrence, analyse
 from jaxnn.derivative.local import Source
-from jaxnn.derivative.tangent import Dots, Given, Streams, run_tangent
-from jaxnn.derivative.weights import dots_of_weights, only
-from jaxnn.internal.mesh import on_mesh, over_time
+from jaxnn.derivative.tangent import (
+    Dots,
+    Given,
+    Streams,
+    dots_of_weights,
+    only,
+    restore,
+    run_tangent,
+)
+from jaxnn.internal.mesh import on_mesh, outline_of_step, over_time
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import are_zeros, dense, is_zero, jvp_along
 from jaxnn.scans.boundaries import Boundaries
@@ -67,57 +75,97 @@ from jaxnn.types import Array, ArrayLike, State
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def recur(
-    recurrence: Recurrence,
+def run_loop(
+    loop: Loop,
     reverse: bool,
     params: tuple[Any, Any],
     projected: Any,
     state: State,
     start: State,
     at: Boundaries,
-) -> tuple[State, list[Array]]:
-    """The final state, and over time the leaves of the state that the output reads."""
-    for_mix, for_combine = params
-
-    def step(state: State, projected: Any) -> tuple[State, tuple[()]]:
-        mixed = recurrence.mix(for_mix, state)
-        return recurrence.combine(for_combine, projected, mixed, state), ()
-
-    run = functools.partial(scan, recurrence.name, step, show=recurrence.shown, late=True)
-    final, (shown, _) = run(projected, state, start, at, reverse)
-    return pinned((final, shown), (params, projected, state, start, at))
+) -> tuple[State, Any]:
+    """The final state and the outputs of a loop whose derivative is the rule's, where it may take
+    it, and else that of the plain scan. Those at masked steps mean nothing."""
+    return pinned(
+        _plain(loop, reverse, params, projected, state, start, at),
+        (params, projected, state, start, at),
+    )
 
 
-@functools.partial(recur.defjvp, symbolic_zeros=True)
-def _recur_jvp(
+def _plain(
+    loop: Loop,
+    reverse: bool,
+    params: Any,
+    projected: Any,
+    state: State,
+    start: State,
+    at: Boundaries,
+) -> tuple[State, Any]:
+    def step(state: State, projected: Any) -> tuple[State, Any]:
+        state = loop.step(params, state, projected)
+        return state, loop.output(state)
+
+    final, (_, ys) = scan(loop.name, step, projected, state, start, at, reverse)
+    return final, ys
+
+
+@functools.partial(run_loop.defjvp, symbolic_zeros=True)
+def _run_loop_jvp(
+    loop: Loop, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    recurrence = why_or_how(loop, *primals)
+    if isinstance(recurrence, str):
+        result, dots = jvp_along(functools.partial(_plain, loop, reverse), primals, tangents)
+        return pinned(result, primals), dots
+    (final, leaves), (final_dot, leaves_dot) = _derivative(recurrence, reverse, primals, tangents)
+    _, projected, state, *_ = primals
+    time = jax.tree.leaves(projected)[0].shape[0]
+
+    def outputs(leaves: list[Array]) -> Any:
+        return jax.vmap(loop.output)(restore(recurrence.outputs, leaves, state, time))
+
+    ys, ys_dot = jax.jvp(outputs, (leaves,), (leaves_dot,))
+    return pinned((final, ys), primals), (final_dot, ys_dot)
+
+
+def why_or_how(
+    loop: Loop, params: tuple[Any, Any], projected: Any, state: State, start: State, at: Boundaries
+) -> Recurrence | str:
+    """What the rule knows of a loop that is given these, or the reason why it may not take it."""
+    del start
+    masked_ndim = 0 if at.valid is None else at.valid.ndim - 1
+    return analyse(loop, params, outline_of_step(projected), state, masked_ndim)
+
+
+def _derivative(
     recurrence: Recurrence, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
+    """The final state, and over time the leaves that the output reads; and their tangents."""
     (for_mix, for_combine), _, state, start, at = primals
     _, _, state_dot, start_dot, _ = tangents
     pointwise = recurrence.pointwise
-    final, (states, (factors, saved)) = _with_slopes(recurrence, reverse, True, *primals)
+    final, (states, (factors, residuals)) = _with_residuals(recurrence, reverse, True, *primals)
     if at.valid is None:
-        others = iter(saved)
-        saved = [next(others) if n is None else states[n] for n in pointwise.saves]
-    moved = for_mix, tangents[0][0], states
-    mixed_dots = dots_of_weights(recurrence, reverse, *moved, state, start, at)
+        others = iter(residuals)
+        residuals = [next(others) if n is None else states[n] for n in pointwise.stored]
+    weights = for_mix, tangents[0][0], states
+    mixed_dots = dots_of_weights(recurrence, reverse, *weights, state, start, at)
     streams = _streams(recurrence, primals, tangents, mixed_dots, factors)
     given = Given(
         for_mix,
         for_combine,
-        saved,
+        residuals,
         pointwise.constants(for_combine),
-        pointwise.fix(for_combine),
+        pointwise.known(for_combine),
         jax.tree.map(functools.partial(_widen, state), at),
     )
     dots = Dots(streams, dense(state_dot), dense(start_dot))
-    final_dot, shown_dot = run_tangent(recurrence, reverse, given, dots)
-    shown = list(itertools.compress(states, recurrence.shows))
-    return pinned((final, shown), primals), (final_dot, shown_dot)
+    read = list(itertools.compress(states, recurrence.outputs))
+    return (final, read), run_tangent(recurrence, reverse, given, dots)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _with_slopes(
+def _with_residuals(
     recurrence: Recurrence,
     reverse: bool,
     late: bool,
@@ -127,25 +175,26 @@ def _with_slopes(
     start: State,
     at: Boundaries,
 ) -> tuple[State, tuple[list[Any], tuple[list[Array], list[Array]]]]:
-    """The final state, and over time the states that are kept, the factors of products, and the
-    coefficients that vary."""
+    """The final state, and over time the states that are stored, the left factors of products, and
+    the residuals."""
     for_mix, for_combine = params
+    pointwise = recurrence.pointwise
 
     def step(state: State, projected: Any) -> tuple[State, tuple[list[Array], list[Array]]]:
-        mixed = recurrence.mix(for_mix, state)
-        new, factors, saved = recurrence.pointwise.step(for_combine, projected, mixed, state)
-        # At a masked step the state is the old one: what it would have been is saved apart.
-        apart = [at.valid is not None or leaf is None for leaf in recurrence.pointwise.saves]
-        return new, (factors, list(itertools.compress(saved, apart)))
+        mixed = recurrence.loop.mix(for_mix, state)
+        new, factors, residuals = pointwise.step(for_combine, projected, mixed, state)
+        # At a masked step the state is the old one: what it would have been is stored apart.
+        apart = [at.valid is not None or leaf is None for leaf in pointwise.stored]
+        return new, (factors, list(itertools.compress(residuals, apart)))
 
-    show = functools.partial(only, recurrence.kept)
-    run = functools.partial(scan, recurrence.name, step, show=show, late=late)
+    read = functools.partial(only, recurrence.stored)
+    run = functools.partial(scan, recurrence.loop.name, step, read=read, late=late)
     result = run(projected, state, start, at, reverse)
     return pinned(result, (params, projected, state, start, at))
 
 
-@functools.partial(_with_slopes.defjvp, symbolic_zeros=True)
-def _with_slopes_jvp(
+@functools.partial(_with_residuals.defjvp, symbolic_zeros=True)
+def _with_residuals_jvp(
     recurrence: Recurrence,
     reverse: bool,
     late: bool,
@@ -153,7 +202,7 @@ def _with_slopes_jvp(
     tangents: tuple[Any, ...],
 ) -> tuple[Any, Any]:
     """A second derivative is that of `lax.scan`."""
-    plain = functools.partial(_with_slopes.fun, recurrence, reverse, False)
+    plain = functools.partial(_with_residuals.fun, recurrence, reverse, False)
     result, dots = jvp_along(plain, primals, tangents)
     return pinned(result, primals), dots
 
@@ -170,25 +219,25 @@ def _streams(
     (_, for_combine_dot), projected_dot, *_ = tangents
     projected_dots = jax.tree.leaves(projected_dot, is_leaf=is_zero)
     time = jax.tree.leaves(projected)[0].shape[0]
-    fixed_dots = []
+    known_dots = []
     if not are_zeros(for_combine_dot):
         along = (for_combine,), (dense(for_combine_dot),)
-        fixed_dots = jax.jvp(recurrence.pointwise.fix, *along)[1]
+        known_dots = jax.jvp(recurrence.pointwise.known, *along)[1]
 
     def terms(source: Source) -> dict[str, Array]:
         """What adds up to the stream of a source, by where it comes from."""
         kinds = {
             "projected": [projected_dots[n] for n in source.projected],
             "mixed": [mixed_dots[n] for n in source.mixed if mixed_dots],
-            "fixed": [fixed_dots[n][None] for n in source.fixed if fixed_dots],
+            "known": [known_dots[n][None] for n in source.known if known_dots],
             "products": [
-                product.of(factors[n], fixed_dots[product.weight])
+                product.of(factors[n], known_dots[product.weight])
                 for n, product in ((n, recurrence.pointwise.products[n]) for n in source.products)
-                if fixed_dots
+                if known_dots
             ],
         }
-        moving = {kind: [d for d in dots if not is_zero(d)] for kind, dots in kinds.items()}
-        return {kind: functools.reduce(jnp.add, dots) for kind, dots in moving.items() if dots}
+        nonzero = {kind: [d for d in dots if not is_zero(d)] for kind, dots in kinds.items()}
+        return {kind: functools.reduce(jnp.add, dots) for kind, dots in nonzero.items() if dots}
 
     one_step = [*jax.tree.leaves(state), *(jax.lax.reduce_sum(leaf, (0,)) for leaf in factors)]
 
@@ -199,7 +248,7 @@ def _streams(
     leaves = recurrence.pointwise.streams()
     found = {source: parts for source in leaves if (parts := terms(source))}
     ordered = sorted((source for source in found if source.mixed), key=lambda source: source.mixed)
-    mixed = jax.tree.leaves(jax.eval_shape(recurrence.mix, for_mix, state))
+    mixed = jax.tree.leaves(jax.eval_shape(recurrence.loop.mix, for_mix, state))
     alike = len({(leaf.shape, leaf.dtype) for leaf in mixed}) == 1 and mixed[0].ndim > 0
     alike = alike and len({tuple(found[source]) for source in ordered}) == 1
     # Side by side along a hidden axis that is sharded, they would have to be sent around.

@@ -111,12 +111,20 @@ def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any
     It must happen before the first arithmetic on x, since NaN · 0 in a gradient is NaN.
     """
     check_values(name, argument, x)
-    if mask is None:
-        return _kept(name, argument, x, None)
-    check_values(name, "mask", mask)
-    check_flags(name, "mask", mask, x.shape[: mask.ndim], argument)
-    x = _kept(name, argument, x, mask)
-    return jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
+    if mask is not None:
+        check_values(name, "mask", mask)
+        check_flags(name, "mask", mask, x.shape[: mask.ndim], argument)
+    check_valid_fit(name, argument, x, mask)
+    return zero_masked(x, mask)
+
+
+def zero_masked(x: Any, mask: ArrayLike | None) -> Any:
+    """`clean`, of what is checked; x in the dtype that jax keeps: without x64, 32 of numpy's 64
+    bits."""
+    if isinstance(x, (np.ndarray, np.generic)) and dtype_in_jax(x) != x.dtype:
+        with np.errstate(over="ignore"):  # at masked steps
+            x = np.asarray(x).astype(dtype_in_jax(x))
+    return x if mask is None else jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
 
 
 def check_values(name: str, argument: str, x: Any) -> None:
@@ -140,19 +148,6 @@ def check_valid_fit(name: str, argument: str, x: Any, mask: Any) -> None:
         flags = np.asarray(mask)
         x = np.where(flags.reshape(flags.shape + (1,) * (x.ndim - flags.ndim)), x, 0)
     check_fits(name, argument, x)
-
-
-def _kept(name: str, argument: str, x: Any, mask: Any) -> Any:
-    """x in the dtype that jax keeps: without x64, 32 of numpy's 64 bits.
-
-    ValueError for a value at a valid step that they cannot hold: 1e300 would become infinite, and
-    2³² + 1 would become 1.
-    """
-    check_valid_fit(name, argument, x, mask)
-    if not isinstance(x, (np.ndarray, np.generic)) or dtype_in_jax(x) == x.dtype:
-        return x
-    with np.errstate(over="ignore"):  # at masked steps
-        return np.asarray(x).astype(dtype_in_jax(x))
 
 
 def masked_mean(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:

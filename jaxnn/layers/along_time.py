@@ -8,7 +8,8 @@ from jaxnn.internal.checks import check_tuple
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.layer import apply_layer
-from jaxnn.recurrence.arguments import Run, sequence_unroll_by
+from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.unroll import sequence_unroll_by
 from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, facts_of, with_facts
 
 
@@ -58,14 +59,16 @@ def along_time(layer: Layer) -> SequenceLayer:
     )
 
 
-def run_slide(name: str, slide: LayerApply, params: Params, run: Run) -> tuple[State, Any]:
+def run_slide(
+    name: str, slide: LayerApply, params: Params, arguments: Arguments
+) -> tuple[State, Any]:
     """A whole sequence; there is no state."""
-    for argument, value in (("state", run.state), ("start", run.start)):
+    for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:
             check_tuple(name, argument, value, 0)
-    if run.reset is not None:
+    if arguments.reset is not None:
         raise ValueError(
             f"{name}: it cannot be given a reset, since its window sees the steps before it: run "
             f"each segment as a sequence of its own"
         )
-    return (), slide(params, run.xs, run.mask, run.key)
+    return (), slide(params, arguments.xs, arguments.mask, arguments.key)

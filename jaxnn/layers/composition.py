@@ -19,7 +19,8 @@ from jaxnn.internal.checks import (
     split_key,
 )
 from jaxnn.internal.factory import factory, this_call
-from jaxnn.recurrence.arguments import Run, sequence_unroll_by
+from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.unroll import sequence_unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -169,12 +170,12 @@ def run_serial(
     event_ndim: int | None,
     layers: tuple[AnyLayer, ...],
     params: Params,
-    run: Run,
+    arguments: Arguments,
 ) -> tuple[State, Any]:
     """Each layer on the output of the one before, with the states of those that have one."""
-    check_flags_of(name, event_ndim, run)
-    states, xs, mask, reset = [], run.xs, run.mask, run.reset
-    for layer, p, part in _parts(name, layers, params, run):
+    check_flags_of(name, event_ndim, arguments)
+    states, xs, mask, reset = [], arguments.xs, arguments.mask, arguments.reset
+    for layer, p, part in _parts(name, layers, params, arguments):
         part = part._replace(xs=clean(name, xs, mask), mask=mask, reset=reset)
         if event_ndim is not None:
             part = _written_out(facts_of(layer).event_ndim, part)
@@ -191,37 +192,40 @@ def run_parallel(
     layers: tuple[AnyLayer, ...],
     merge: Merge,
     params: Params,
-    run: Run,
+    arguments: Arguments,
 ) -> tuple[State, Any]:
     """Every layer on the same input, with the states of those that have one."""
-    check_flags_of(name, event_ndim, run)
-    run = run._replace(xs=clean(name, run.xs, run.mask))
-    parts = [_run_part(*part) for part in _parts(name, layers, params, run)]
+    check_flags_of(name, event_ndim, arguments)
+    arguments = arguments._replace(xs=clean(name, arguments.xs, arguments.mask))
+    parts = [_run_part(*part) for part in _parts(name, layers, params, arguments)]
     states, outputs = zip(*parts, strict=True)
     return states, merge_outputs(name, merge, list(outputs))
 
 
 def _parts(
-    name: str, layers: tuple[AnyLayer, ...], params: Params, run: Run
-) -> Iterator[tuple[AnyLayer, Params, Run]]:
-    """Each layer with its parameters, and the run with its own state, key and start."""
+    name: str, layers: tuple[AnyLayer, ...], params: Params, arguments: Arguments
+) -> Iterator[tuple[AnyLayer, Params, Arguments]]:
+    """Each layer with its parameters, and the arguments with its own state, key and start."""
     check_tuple(name, "params", params, len(layers))
-    for argument, value in (("state", run.state), ("start", run.start)):
+    for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:
             check_tuple(name, argument, value, len(layers))
     nothing = (None,) * len(layers)
-    keys = split_key(name, run.key, len(layers))
-    states, starts = run.state or nothing, run.start or nothing
+    keys = split_key(name, arguments.key, len(layers))
+    states, starts = arguments.state or nothing, arguments.start or nothing
     for layer, p, state, key, start in zip(layers, params, states, keys, starts, strict=True):
-        yield layer, p, run._replace(state=state, key=key, start=start)
+        yield layer, p, arguments._replace(state=state, key=key, start=start)
 
 
-def _run_part(layer: AnyLayer, params: Params, run: Run) -> tuple[State, Any]:
+def _run_part(layer: AnyLayer, params: Params, arguments: Arguments) -> tuple[State, Any]:
     if isinstance(layer, SequenceLayer):
-        state, y = layer.unroll(params, *run[:4], *run[5:])
+        state, y = layer.unroll(params, *arguments[:4], *arguments[5:])
     else:
-        state, y = (), layer.apply(params, run.xs, mask_for(layer, run.mask), run.key)
-    return state, y if _pools(layer) else _same_steps(layer, y, run.mask)
+        state, y = (
+            (),
+            layer.apply(params, arguments.xs, mask_for(layer, arguments.mask), arguments.key),
+        )
+    return state, y if _pools(layer) else _same_steps(layer, y, arguments.mask)
 
 
 def event_ndim_of(parts: Sequence[Any]) -> int | None:
@@ -243,13 +247,13 @@ def _by_steps(layers: Sequence[Any]) -> bool:
     return all(facts_of(layer).each_step for layer in layers)
 
 
-def check_flags_of(name: str, event_ndim: int | None, run: Run) -> None:
+def check_flags_of(name: str, event_ndim: int | None, arguments: Arguments) -> None:
     """Raise unless mask and reset cover exactly the time and the batch of xs."""
-    check_array(name, "xs", run.xs)
-    check_mask(name, run.mask, run.xs, event_ndim, "xs")
-    if run.reset is not None and event_ndim is not None:
-        leading = tuple(run.xs.shape[: max(run.xs.ndim - event_ndim, 0)])
-        check_flags(name, "reset", run.reset, leading, "xs")
+    check_array(name, "xs", arguments.xs)
+    check_mask(name, arguments.mask, arguments.xs, event_ndim, "xs")
+    if arguments.reset is not None and event_ndim is not None:
+        leading = tuple(arguments.xs.shape[: max(arguments.xs.ndim - event_ndim, 0)])
+        check_flags(name, "reset", arguments.reset, leading, "xs")
 
 
 def mask_for(layer: AnyLayer, mask: ArrayLike | None) -> ArrayLike | None:
@@ -260,19 +264,19 @@ def mask_for(layer: AnyLayer, mask: ArrayLike | None) -> ArrayLike | None:
     return None if facts_of(layer).each_step else mask
 
 
-def _written_out(event_ndim: int | None, run: Run) -> Run:
+def _written_out(event_ndim: int | None, arguments: Arguments) -> Arguments:
     """With mask and reset, which are known to cover time and batch, for each place of an image too,
     where the part takes the places of an image as a batch."""
     if event_ndim is None:
-        return run
+        return arguments
 
     def wide(flags: Any) -> Any:
-        if flags is None or flags.ndim >= run.xs.ndim - event_ndim:
+        if flags is None or flags.ndim >= arguments.xs.ndim - event_ndim:
             return flags
-        leading = run.xs.shape[: run.xs.ndim - event_ndim]
+        leading = arguments.xs.shape[: arguments.xs.ndim - event_ndim]
         return jnp.broadcast_to(expand_to(flags, jnp.zeros(leading)), leading)
 
-    return run._replace(mask=wide(run.mask), reset=wide(run.reset))
+    return arguments._replace(mask=wide(arguments.mask), reset=wide(arguments.reset))
 
 
 def _pools(layer: AnyLayer) -> bool:

@@ -9,7 +9,8 @@ from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.composition import apply_layers
 from jaxnn.layers.layer import no_params
-from jaxnn.recurrence.arguments import Run, sequence_unroll_by
+from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.unroll import sequence_unroll_by
 from jaxnn.types import Array, Params, SequenceLayer, State, with_facts
 
 POOLS = {"mean": masked_mean, "max": masked_max, "last": masked_last}
@@ -50,21 +51,26 @@ def pool_over_time(how: str) -> SequenceLayer:
     return SequenceLayer(init, functools.partial(apply_layers, name, unroll), unroll, pools=True)
 
 
-def run_pool(name: str, how: str, params: Params, run: Run) -> tuple[State, Array]:
+def run_pool(name: str, how: str, params: Params, arguments: Arguments) -> tuple[State, Array]:
     """A whole sequence; there is no state."""
-    check_key(name, run.key)
-    for argument, value in (("params", params), ("state", run.state), ("start", run.start)):
+    check_key(name, arguments.key)
+    for argument, value in (
+        ("params", params),
+        ("state", arguments.state),
+        ("start", arguments.start),
+    ):
         if value is not None or argument == "params":
             check_tuple(name, argument, value, 0)
-    if run.reset is not None:
+    if arguments.reset is not None:
         raise ValueError(
             f"{name}: it cannot be given a reset, since it would pool the segments together: run "
             f"each segment as a sequence of its own"
         )
-    check_array(name, "xs", run.xs)
-    if run.xs.ndim < 2:
+    check_array(name, "xs", arguments.xs)
+    if arguments.xs.ndim < 2:
         raise ValueError(
-            f"{name}: xs must be (time, *batch, features), got the shape {tuple(run.xs.shape)}"
+            f"{name}: xs must be (time, *batch, features), got the shape "
+            f"{tuple(arguments.xs.shape)}"
         )
-    check_mask(name, run.mask, run.xs, 1, "xs")
-    return (), POOLS[how](run.xs, run.mask)
+    check_mask(name, arguments.mask, arguments.xs, 1, "xs")
+    return (), POOLS[how](arguments.xs, arguments.mask)

@@ -1,24 +1,39 @@
-"""What `unroll` is asked for, as one value, so that a transformation names only what it changes."""
+"""What `unroll` and `apply` are asked for, and the check of it: once, before anything runs."""
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from jaxnn.functions.sequences import check_valid_fit
+from jaxnn.functions.sequences import check_valid_fit, zero_masked
 from jaxnn.internal.checks import (
     check_arguments,
     check_array,
+    check_fits,
+    check_flags,
     check_key,
-    is_traced,
-    naming,
+    check_state,
+    is_array,
+    shape_text,
 )
-from jaxnn.internal.options import check_bool
-from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll, appears_as
+from jaxnn.internal.mesh import outline_of_step, vary, varying_axes
+from jaxnn.internal.parameters import check_params, known_params
+from jaxnn.internal.users import check_leading
+from jaxnn.recurrence.split import (
+    Description,
+    Split,
+    Stepwise,
+    check_x,
+    mixed_by,
+    output_by,
+    parameters,
+    prepare,
+)
+from jaxnn.types import ArrayLike, InitialState, Key, Params, State
 
 
-class Run(NamedTuple):
+class Arguments(NamedTuple):
     """The arguments of `unroll` after the parameters, in their order."""
 
     xs: Any
@@ -30,99 +45,187 @@ class Run(NamedTuple):
     start: State | None = None
 
 
-Runner = Callable[..., tuple[State, Any]]
-"""`state, ys = runner(*known, params, run)`, where `known` was known when the cell was built, and
-names it first."""
-
-
-def unroll_by(runner: Runner, *known: Any) -> Unroll:
-    """The `unroll` of a Cell; jitted inside, so that an eager call compiles once."""
-    return functools.partial(_unroll, runner, known)
-
-
-def sequence_unroll_by(runner: Runner, *known: Any) -> SequenceUnroll:
-    """The `unroll` of a SequenceLayer: the same, without `reverse`."""
-    return functools.partial(_unroll_sequence, runner, known)
-
-
-def known_of(unroll: Any, runner: Runner) -> tuple[Any, ...] | None:
-    """What `unroll_by(runner, *known)` was given; None for another unroll."""
-    made_here = isinstance(unroll, functools.partial) and unroll.func is _unroll
-    return unroll.args[1] if made_here and unroll.args[0] is runner else None
-
-
-@appears_as("unroll")
-def _unroll(
-    runner: Runner,
-    known: tuple[Any, ...],
-    params: Params,
-    xs: Any,
-    state: State | None = None,
-    mask: ArrayLike | None = None,
-    reset: ArrayLike | None = None,
-    reverse: bool = False,
-    key: Key | None = None,
-    start: State | None = None,
-) -> tuple[State, Any]:
-    name = f"{getattr(known[0], 'name', known[0])}.unroll"
-    run = Run(xs, state, mask, reset, reverse, key, start)
-    _check_run(name, params, run)
-    if is_traced(reverse):
-        raise TypeError(
-            f"{name}: reverse must be known when traced: under jit, name it in static_argnames, "
-            f"jax.jit(cell.unroll, static_argnames='reverse')"
-        )
-    check_bool(name, "reverse", reverse)
-    with naming(name):
-        return _jitted(runner, known, params, *run)
-
-
-@appears_as("unroll")
-def _unroll_sequence(
-    runner: Runner,
-    known: tuple[Any, ...],
-    params: Params,
-    xs: Any,
-    state: State | None = None,
-    mask: ArrayLike | None = None,
-    reset: ArrayLike | None = None,
-    key: Key | None = None,
-    start: State | None = None,
-) -> tuple[State, Any]:
-    name = f"{getattr(known[0], 'name', known[0])}.unroll"
-    run = Run(xs, state, mask, reset, False, key, start)
-    _check_run(name, params, run)
-    with naming(name):
-        return _jitted(runner, known, params, *run)
-
-
-def _check_run(name: str, params: Params, run: Run) -> None:
+def check_given(name: str, params: Params, arguments: Arguments) -> None:
     """Raise where something is no array: it stands before the jit, which says less."""
-    check_key(name, run.key)
-    for argument, value in (("xs", run.xs), ("mask", run.mask), ("reset", run.reset)):
+    check_key(name, arguments.key)
+    xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
+    for argument, value in (("xs", xs), ("mask", mask), ("reset", reset)):
         if value is not None or argument == "xs":
             check_array(name, argument, value)
-    check_valid_fit(name, "xs", run.xs, run.mask)
-    for leaf in jax.tree.leaves((run.xs, run.mask, run.reset)):
-        if isinstance(leaf, jax.ShapeDtypeStruct):
+        if isinstance(value, jax.ShapeDtypeStruct):
             raise TypeError(
                 f"{name}: xs, mask and reset must be arrays, got a ShapeDtypeStruct: "
                 f"jax.eval_shape(cell.unroll, params, xs) traces shapes"
             )
-    check_arguments(name, "params", params=params, state=run.state, start=run.start)
+    check_valid_fit(name, "xs", xs, mask)
+    check_arguments(name, "params", params=params, state=arguments.state, start=arguments.start)
 
 
-@functools.partial(jax.jit, static_argnames=("runner", "known", "reverse"))
-def _jitted(
-    runner: Runner,
-    known: tuple[Any, ...],
-    params: Params,
-    xs: Any,
-    state: State | None,
-    mask: ArrayLike | None,
-    reset: ArrayLike | None,
-    reverse: bool,
-    key: Key | None,
-    start: State | None,
+def checked(name: str, description: Description, params: Params, arguments: Arguments) -> None:
+    """Raise unless all fits: parameters, the sequence, flags, states. Nothing is computed."""
+    check_given(name, params, arguments)
+    check_params_of(name, description, params)
+    event_ndim, xs = description.event_ndim, arguments.xs
+    if xs.ndim < 1 + event_ndim:
+        raise ValueError(
+            f"{name}: xs must be (time, *batch, {'features' if event_ndim == 1 else '*event'}), "
+            f"at least {1 + event_ndim} dimensions, got the shape {tuple(xs.shape)}; apply runs "
+            f"one step"
+        )
+    leading = tuple(xs.shape[: xs.ndim - event_ndim])
+    for argument, flags in (("mask", arguments.mask), ("reset", arguments.reset)):
+        if flags is not None:
+            check_flags(name, argument, flags, leading, "xs")
+    if isinstance(description, Split):
+        check_x(description, params, xs, "xs")
+    state, start = arguments.state, arguments.start
+    if state is None and start is None:
+        return
+    batch = leading[1:]
+    expected = _shapes(description.initial_state, params, batch)
+    if start is not None:
+        single = _shapes(description.initial_state, params, ())
+        check_state(name, "start", start, single if _is_single(start, single) else expected)
+    if state is not None:
+        hint = _batch_hint(state, expected, xs) or _few_axes_hint(state, expected, batch)
+        check_state(name, "state", state, expected, hint)
+
+
+def begun(name: str, description: Description, params: Params, arguments: Arguments) -> Arguments:
+    """Checked arguments with clean inputs, the first state, and the start of every sequence; a
+    start that is given without batch dimensions serves all."""
+    batch = batch_of(description, arguments.xs)
+    start = arguments.start
+    if start is None:
+        start = description.initial_state(params, batch)
+        check_leading(name, f"initial_state(params, {batch})", start, batch)
+    elif _is_single(start, _shapes(description.initial_state, params, ())):
+        start = spread(start, batch)
+    state = start if arguments.state is None else arguments.state
+    xs = zero_masked(arguments.xs, arguments.mask)
+    if isinstance(description, Split):
+        _check_functions(name, description, params, outline_of_step(xs), state, batch)
+    axes = varying_axes((params, xs, state, start, arguments.mask, arguments.reset))
+    return arguments._replace(xs=xs, state=vary(state, axes), start=vary(start, axes))
+
+
+def batch_of(description: Description, xs: Any) -> tuple[int, ...]:
+    """The batch shape of a sequence."""
+    return tuple(xs.shape[1 : xs.ndim - description.event_ndim])
+
+
+def check_params_of(name: str, description: Description, params: Params) -> None:
+    """Raise unless params are those of the cell; the dtypes of a user's own are the user's."""
+    if isinstance(description, Split) and description.dtype is not None:
+        check_params(name, description.init, params)
+    elif known_params(description.init) is not None:
+        check_params(name, description.init, params, dtypes=False)
+
+
+def check_step(
+    name: str, description: Description, params: Params, state: State, x: Any, key: Key | None
+) -> tuple[int, ...]:
+    """The batch shape of x, once all fits for one step."""
+    check_key(name, key)
+    check_params_of(name, description, params)
+    event_ndim = description.event_ndim
+    check_array(name, "x", x)
+    check_fits(name, "x", x)
+    if x.ndim < event_ndim:
+        raise ValueError(
+            f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
+        )
+    if isinstance(description, Split):
+        check_x(description, params, x, "x")
+    batch = tuple(x.shape[: x.ndim - event_ndim])
+    expected = _shapes(description.initial_state, params, batch)
+    check_leading(name, f"initial_state(params, {batch})", expected, batch)
+    hint = _few_axes_hint(state, expected, batch, "; unroll runs a sequence")
+    check_state(name, "state", state, expected, hint)
+    if isinstance(description, Split):
+        _check_functions(name, description, params, x, state, batch)
+    return batch
+
+
+def checked_step(
+    cell: Stepwise, batch: tuple[int, ...], params: Params, state: State, at: tuple[Any, Key | None]
 ) -> tuple[State, Any]:
-    return runner(*known, params, Run(xs, state, mask, reset, reverse, key, start))
+    """The step of a cell that is known by it only."""
+    result = cell.step(params, state, *at)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(f"{cell.name}: apply must give (state, y), got {shape_text(result)}")
+    hint = ": apply must keep its shapes and dtypes"
+    check_state(cell.name, "the new state", result[0], state, hint)
+    check_leading(f"{cell.name}, apply", "y", result[1], batch)
+    return result
+
+
+def _check_functions(
+    name: str, split: Split, params: Params, x: Any, state: State, batch: tuple[int, ...]
+) -> None:
+    """Raise unless a user's functions keep the batch: what does not would be spread over it."""
+    if split.dtype is not None:
+        return
+
+    def results(params: Params, x: Any, state: State) -> Any:
+        for_mix, _ = parameters(split, params)
+        found = prepare(split, params, x), mixed_by(split, for_mix, state), output_by(split, state)
+        for function, result in zip(("project", "mix", "output"), found, strict=True):
+            check_leading(f"{name}, {function}", "what it gives", result, batch)
+        return found
+
+    jax.eval_shape(results, params, x, state)
+
+
+def spread(state: State, batch_shape: tuple[int, ...]) -> State:
+    """One state, repeated for a batch; each leaf is a new array, so that it can be donated."""
+    return jax.tree.map(
+        lambda leaf: jnp.array(jnp.broadcast_to(leaf, (*batch_shape, *leaf.shape)), copy=True),
+        state,
+    )
+
+
+def _shapes(initial_state: InitialState, params: Params, batch: tuple[int, ...]) -> State:
+    return jax.eval_shape(_with_batch(initial_state, batch), params)
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_batch(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
+    """One object for one batch, which jax traces once."""
+    return functools.partial(initial_state, batch_shape=batch)
+
+
+def _shapes(initial_state: InitialState, params: Params, batch: tuple[int, ...]) -> State:
+    return jax.eval_shape(_with_batch(initial_state, batch), params)
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_batch(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
+    """One object for one batch, which jax traces once."""
+    return functools.partial(initial_state, batch_shape=batch)
+
+
+def _is_single(start: State, single: State) -> bool:
+    """Whether a start has the shapes of one without batch dimensions."""
+    shapes = [getattr(leaf, "shape", None) for leaf in jax.tree.leaves(start)]
+    return shapes == [leaf.shape for leaf in jax.tree.leaves(single)]
+
+
+def _batch_hint(state: State, expected: State, xs: Any) -> str:
+    """Say so where the batch of a state is the first axis of xs."""
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
+    first = [(got.shape[:1], want.shape[:1]) for got, want in pairs if is_array(got)]
+    if any(got == xs.shape[:1] != want for got, want in first):
+        return (
+            ". Is xs (batch, time, features)? jaxnn is time-major (time, batch, features): "
+            "use xs.swapaxes(0, 1)"
+        )
+    return ""
+
+
+def _few_axes_hint(state: State, expected: State, batch: tuple[int, ...], more: str = "") -> str:
+    """Say so where a state lacks batch dimensions."""
+    pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
+    if any(is_array(got) and got.ndim < want.ndim for got, want in pairs):
+        return f". initial_state(params, {batch}) makes one for this batch{more}"
+    return ""

@@ -9,6 +9,7 @@ features and units: 53 ms where it took 69).
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,45 +18,33 @@ import jax.numpy as jnp
 from jaxnn.internal.mesh import on_mesh
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import jvp_along
-from jaxnn.recurrence.methods import run_split
-from jaxnn.recurrence.split import Split, prepare, prepare_all
+from jaxnn.recurrence.split import Split, outline_of_projected
 from jaxnn.scans.boundaries import Boundaries
 from jaxnn.types import Params, State
 
 LARGE, BLOCK = 2**24, 2**22
 """In bytes: what is projected in blocks, and what a block may take."""
 
-
-def run_sequence(
-    split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Boundaries
-) -> tuple[State, Any]:
-    """The final state and the outputs; those at masked steps mean nothing."""
-    steps = _steps_of_a_block(split, params, xs)
-    arguments = (params, xs, state, start, at)
-    if steps is None:
-        return _run_whole(split, reverse, *arguments)
-    return _run_blocks(split, reverse, steps, *arguments)
+Run = Callable[[Params, Any, State, State, Boundaries], tuple[State, Any]]
+"""`state, ys = run(params, xs, state, start, boundaries)`."""
 
 
-def _steps_of_a_block(split: Split, params: Params, xs: Any) -> int | None:
-    """None where the sequence is to run in one piece, as those of unknown length always do."""
-    if not all(isinstance(size, int) for size in xs.shape) or on_mesh(xs) or not xs.shape[0]:
-        return None
-    projected = jax.eval_shape(lambda params, xs: prepare(split, params, xs[0]), params, xs)
-    leaves = jax.tree.leaves(projected)
+def steps_of_a_block(split: Split, params: Params, xs: Any) -> Any:
+    """How many; or the reason why a sequence is to run in one piece."""
+    if not all(isinstance(size, int) for size in xs.shape):
+        return "the number of steps or sequences is not known"
+    if on_mesh(xs) or not xs.shape[0]:
+        return "the sequence has no steps, or lies on a mesh"
+    leaves = jax.tree.leaves(outline_of_projected(split, params, xs))
     size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    return max(1, BLOCK // size) if size * xs.shape[0] > LARGE else None
-
-
-def _run_whole(
-    split: Split, reverse: bool, params: Params, xs: Any, state: State, start: State, at: Boundaries
-) -> tuple[State, Any]:
-    return run_split(split, reverse, params, prepare_all(split, params, xs), state, start, at)
+    if size * xs.shape[0] <= LARGE:
+        return f"its projected input takes {size * xs.shape[0]:,} bytes; blocks pay above {LARGE:,}"
+    return max(1, BLOCK // size)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _run_blocks(
-    split: Split,
+def run_blocks(
+    run: Run,
     reverse: bool,
     steps: int,
     params: Params,
@@ -64,8 +53,10 @@ def _run_blocks(
     start: State,
     at: Boundaries,
 ) -> tuple[State, Any]:
+    """What `run` gives for the whole sequence, by so many steps at a time."""
+
     def block(state: State, now: Any) -> tuple[State, Any]:
-        return _run_whole(split, reverse, params, now[0], state, start, now[1])
+        return run(params, now[0], state, start, now[1])
 
     def blocks(state: State, now: Any) -> tuple[State, Any]:
         apart = jax.tree.map(lambda leaf: leaf.reshape(-1, steps, *leaf.shape[1:]), now)
@@ -90,11 +81,11 @@ def _run_blocks(
     return pinned(result, (params, xs, state, start, at))
 
 
-@functools.partial(_run_blocks.defjvp, symbolic_zeros=True)
+@functools.partial(run_blocks.defjvp, symbolic_zeros=True)
 def _run_blocks_jvp(
-    split: Split, reverse: bool, steps: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+    run: Run, reverse: bool, steps: int, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
-    """That of the sequence in one piece, along what moves."""
-    whole = functools.partial(_run_whole, split, reverse)
-    result, dots = jvp_along(whole, primals, tangents)
+    """That of the sequence in one piece, along what is not zero."""
+    del reverse, steps
+    result, dots = jvp_along(run, primals, tangents)
     return pinned(result, primals), dots

@@ -1,4 +1,4 @@
-"""A cell of your own, from its step or from its split."""
+"""Cells: what a split or a step describes, with its two views; and cells of your own."""
 
 import functools
 import inspect
@@ -7,14 +7,76 @@ from typing import Any
 
 import jax
 
-from jaxnn.internal.checks import check_state, is_array, shape_text
+from jaxnn.internal.checks import check_batch_shape, check_state, is_array, shape_text
 from jaxnn.internal.factory import factory, hides, this_call
 from jaxnn.internal.options import check_callable, check_size
-from jaxnn.internal.users import call_user, give_arrays
-from jaxnn.recurrence.checked import Stepwise
-from jaxnn.recurrence.split import Split, hidden
-from jaxnn.recurrence.unroll import cell_of
-from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State
+from jaxnn.internal.parameters import init_checked
+from jaxnn.internal.users import call_user, check_leading, give_arrays
+from jaxnn.recurrence.arguments import check_params_of, check_step, checked_step
+from jaxnn.recurrence.split import Description, Split, Stepwise, hidden, prepare, step_of
+from jaxnn.recurrence.unroll import unroll_of
+from jaxnn.types import (
+    Cell,
+    CellApply,
+    InitialState,
+    Key,
+    Params,
+    SequenceLayer,
+    State,
+    appears_as,
+    facts_of,
+    with_facts,
+)
+
+
+def cell_of(description: Description, init: Callable[[Key], Params]) -> Cell:
+    """The Cell that a split or a step describes."""
+    name = description.name
+    description = description._replace(init=init)
+    checked = functools.partial(init_checked, name, init)
+    return Cell(
+        with_facts(checked, description.event_ndim, description=description),
+        functools.partial(_apply, description),
+        functools.partial(_first_state, description),
+        unroll_of(description),
+    )
+
+
+def description_of(cell: Cell) -> Description | None:
+    """The split or step that `cell_of` made a Cell from; None for a transformed cell."""
+    found = facts_of(cell).description
+    return found if isinstance(found, (Split, Stepwise)) else None
+
+
+def check_cell(name: str, argument: str, cell: Any) -> None:
+    """Raise TypeError unless cell is a Cell."""
+    if not isinstance(cell, Cell):
+        hint = f"; {cell} is a Layer already" if isinstance(cell, SequenceLayer) else ""
+        raise TypeError(f"{name}: {argument} must be a Cell, got {cell!r}{hint}")
+
+
+@appears_as("initial_state")
+def _first_state(
+    description: Description, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    """The first state, for the parameters of this cell."""
+    name = f"{description.name}.initial_state"
+    check_batch_shape(name, batch_shape)
+    check_params_of(name, description, params)
+    state = description.initial_state(params, batch_shape)
+    check_leading(name, f"initial_state(params, {batch_shape})", state, batch_shape)
+    return state
+
+
+@appears_as("apply")
+def _apply(
+    description: Description, params: Params, state: State, x: Any, key: Key | None = None
+) -> tuple[State, Any]:
+    """One time step."""
+    batch = check_step(f"{description.name}.apply", description, params, state, x, key)
+    if isinstance(description, Stepwise):
+        return checked_step(description, batch, params, state, (x, key))
+    return step_of(description, params)(state, prepare(description, params, x))
 
 
 @factory
@@ -58,8 +120,8 @@ def cell(
     name = this_call()
     step: Any = functools.partial(call_user, name, "apply", _with_key(apply))
     own = functools.partial
-    plain = Stepwise(name, step, own(_initial_state, name, initial_state), event_ndim)
-    return cell_of(plain, own(_params, name, init))
+    described = Stepwise(name, step, own(_initial_state, name, initial_state), event_ndim)
+    return cell_of(described, own(_params, name, init))
 
 
 @factory

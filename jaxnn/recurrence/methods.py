@@ -1,56 +1,200 @@
-"""Which way a recurrence runs: by the rule where its split keeps its promises, else plainly."""
+"""How a recurrence runs: each method as a value of one type, and the one place that chooses.
 
+`sequential` is the reference, the plain scan of any step. `fast` runs a split the same way, with a
+derivative rule of its own (`jaxnn.derivative`), which falls back to the derivative of the scan
+where it may not be taken; what that depends on is looked at only when somebody differentiates.
+`blocks` is for long sequences that nobody differentiates.
+"""
+
+import contextlib
+import contextvars
 import functools
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 
-from jaxnn.derivative.analysis import examine
-from jaxnn.derivative.jaxprs import acts_on_each
-from jaxnn.derivative.rule import recur
-from jaxnn.derivative.weights import restore
-from jaxnn.internal.mesh import outline_of_step
-from jaxnn.recurrence.split import Split, mixed_by, one_step, over_steps, parameters, shown_by
+from jaxnn.derivative.jaxprs import why_not_closed
+from jaxnn.derivative.rule import run_loop, why_or_how
+from jaxnn.recurrence import blocks
+from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
+from jaxnn.recurrence.split import (
+    Description,
+    Split,
+    loop_of,
+    outline_of_projected,
+    parameters,
+    prepare_all,
+    step_of,
+)
 from jaxnn.scans.boundaries import Boundaries
-from jaxnn.scans.sequential import Step, laid_out, scan
+from jaxnn.scans.sequential import laid_out, scan
 from jaxnn.types import Params, State
 
 
-def run_plain(
-    name: str, step: Step, inputs: Any, state: State, start: State, at: Boundaries, reverse: bool
+class Method(NamedTuple):
+    """One way to run a recurrence.
+
+    `refuses(description, params, arguments)` gives the reason why it cannot be taken, or None;
+    `run(description, params, arguments, boundaries)` gives the final state and the outputs, of
+    which those at masked steps mean nothing. `refuses_derivative` is asked by `explain` alone: the
+    reason why its derivative would be that of the next method.
+    """
+
+    name: str
+    refuses: Callable[[Description, Params, Arguments], str | None]
+    run: Callable[[Description, Params, Arguments, Boundaries], tuple[State, Any]]
+    refuses_derivative: Callable[[Description, Params, Arguments, Boundaries], str | None]
+
+
+class Choice(NamedTuple):
+    """Which method runs one recurrence: for its values, and where it is differentiated; the reasons
+    of those that refused, and of those that refused to be differentiated."""
+
+    name: str
+    xs: Any
+    values: str
+    derivative: str
+    refusals: dict[str, str]
+
+
+_listening: contextvars.ContextVar[list[Choice] | None] = contextvars.ContextVar(
+    "choices", default=None
+)
+
+
+def choose(
+    description: Description,
+    params: Params,
+    arguments: Arguments,
+    at: Boundaries,
+    methods: tuple[Method, ...] | None = None,
+) -> Method:
+    """The first of the methods that does not refuse."""
+    methods = METHODS if methods is None else methods
+    chosen = next(m for m in methods if m.refuses(description, params, arguments) is None)
+    heard = _listening.get()
+    if heard is not None:
+        heard.append(_explained(methods, chosen, description, params, arguments, at))
+    return chosen
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[list[Choice]]:
+    """Collects the choices of all recurrences that run inside."""
+    heard: list[Choice] = []
+    token = _listening.set(heard)
+    try:
+        yield heard
+    finally:
+        _listening.reset(token)
+
+
+def is_listening() -> bool:
+    """Whether somebody wants to hear of choices, so that no compiled function may answer."""
+    return _listening.get() is not None
+
+
+def _explained(
+    methods: tuple[Method, ...],
+    chosen: Method,
+    description: Description,
+    params: Params,
+    arguments: Arguments,
+    at: Boundaries,
+) -> Choice:
+    refusals: dict[str, str] = {}
+    differentiated = ""
+    for method in methods:
+        reason = method.refuses(description, params, arguments)
+        reason = reason or method.refuses_derivative(description, params, arguments, at)
+        if reason is not None:
+            refusals[method.name] = reason
+        elif not differentiated:
+            differentiated = method.name
+    return Choice(description.name, arguments.xs, chosen.name, differentiated, refusals)
+
+
+def run_projected(
+    split: Split, params: Params, projected: Any, arguments: Arguments, at: Boundaries
 ) -> tuple[State, Any]:
-    """The plain scan of a step; the outputs at masked steps mean nothing."""
-    state, start = laid_out(step, inputs, state, start)
-    final, (_, ys) = scan(name, step, inputs, state, start, at, reverse)
+    """The fast method, once the input of all steps is projected."""
+    step, both = step_of(split, params), parameters(split, params)
+    state, start = laid_out(step, projected, arguments.state, arguments.start)
+    return run_loop(loop_of(split), arguments.reverse, both, projected, state, start, at)
+
+
+def _run_fast(
+    split: Any, params: Params, arguments: Arguments, at: Boundaries
+) -> tuple[State, Any]:
+    projected = prepare_all(split, params, arguments.xs)
+    return run_projected(split, params, projected, arguments, at)
+
+
+def _refuses_fast(description: Description, params: Params, arguments: Arguments) -> str | None:
+    if not isinstance(description, Split):
+        return "the cell is known by its step alone: jaxnn.split_cell takes it apart"
+    if description.closed:
+        return None
+
+    def step(params: Params, state: State, projected: Any) -> Any:
+        return step_of(description, params)(state, projected)
+
+    projected = outline_of_projected(description, params, arguments.xs)
+    return why_not_closed(jax.make_jaxpr(step)(params, arguments.state, projected))
+
+
+def _refuses_rule(split: Any, params: Params, arguments: Arguments, at: Boundaries) -> str | None:
+    projected = prepare_all(split, params, arguments.xs)
+    both, first = parameters(split, params), (arguments.state, arguments.start)
+    found = why_or_how(loop_of(split), both, projected, *first, at)
+    return found if isinstance(found, str) else None
+
+
+def _run_sequential(
+    description: Description, params: Params, arguments: Arguments, at: Boundaries
+) -> tuple[State, Any]:
+    xs, key = arguments.xs, arguments.key
+    if isinstance(description, Split):
+        step, inputs = step_of(description, params), prepare_all(description, params, xs)
+    else:
+        batch = batch_of(description, xs)
+        step = functools.partial(checked_step, description, batch, params)
+        inputs = xs, None if key is None else jax.random.split(key, xs.shape[0])
+    state, start = laid_out(step, inputs, arguments.state, arguments.start)
+    final, (_, ys) = scan(description.name, step, inputs, state, start, at, arguments.reverse)
     return final, ys
 
 
-def run_split(
-    split: Split,
-    reverse: bool,
-    params: Params,
-    projected: Any,
-    state: State,
-    start: State,
-    at: Boundaries,
+def _refuses_blocks(description: Description, params: Params, arguments: Arguments) -> str | None:
+    if not isinstance(description, Split):
+        return "nothing is projected before the loop"
+    steps = blocks.steps_of_a_block(description, params, arguments.xs)
+    return steps if isinstance(steps, str) else None
+
+
+def _run_blocks(
+    split: Any, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, Any]:
-    """The loop of a split, by the rule or by the plain scan."""
-    both, output = parameters(split, params), functools.partial(shown_by, split)
+    steps = blocks.steps_of_a_block(split, params, arguments.xs)
 
-    def step(state: State, projected: Any) -> tuple[State, Any]:
-        state = one_step(split, both, state, projected)
-        return state, output(state)
+    def run(params: Params, xs: Any, state: State, start: State, at: Boundaries) -> Any:
+        return _run_fast(split, params, arguments._replace(xs=xs, state=state, start=start), at)
 
-    state, start = laid_out(step, projected, state, start)
-    mix = functools.partial(mixed_by, split)
-    one = outline_of_step(projected)
-    mix_all = over_steps(split, mix, (None, 0))
-    recurrence = examine(split.name, mix, mix_all, split.combine, output, both, one, state)
-    # At a masked step the rule shows the state that is kept, the plain scan the one that is not:
-    # both are zeros in the end, unless the output of one sequence reads the state of another.
-    alone = at.valid is None or acts_on_each(output, at.valid.ndim - 1, state)
-    if recurrence is None or not alone:
-        return run_plain(split.name, step, projected, state, start, at, reverse)
-    final, shown = recur(recurrence, reverse, both, projected, state, start, at)
-    time = jax.tree.leaves(projected)[0].shape[0]
-    return final, jax.vmap(output)(restore(recurrence.shows, shown, state, time))
+    given = params, arguments.xs, arguments.state, arguments.start, at
+    return blocks.run_blocks(run, arguments.reverse, steps, *given)
+
+
+def _nothing(*_: Any) -> None:
+    """No reason at all."""
+
+
+def _no_derivative(*_: Any) -> str:
+    return "a derivative keeps the projected input of all steps anyway"
+
+
+BLOCKS = Method("blocks", _refuses_blocks, _run_blocks, _no_derivative)
+FAST = Method("fast", _refuses_fast, _run_fast, _refuses_rule)
+SEQUENTIAL = Method("sequential", _nothing, _run_sequential, _nothing)
+IN_ONE_PIECE = (FAST, SEQUENTIAL)
+METHODS = (BLOCKS, *IN_ONE_PIECE)

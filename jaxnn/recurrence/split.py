@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxnn.derivative.analysis import Loop
 from jaxnn.functions.windows import check_channels_last
 from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
-from jaxnn.types import Array, InitialState, Params, State
+from jaxnn.internal.mesh import outline_of_step
+from jaxnn.types import Array, CellApply, InitialState, Params, State
 
 
 class Split(NamedTuple):
@@ -30,7 +32,8 @@ class Split(NamedTuple):
     `spatial_shape` are the sizes of x before its features. `any_rank` says that `project` and `mix`
     are written for any number of leading dimensions, so that they may be called on all steps at
     once; a user's functions are written for one step, and never get another rank than its own.
-    What `init` gives is what params must be.
+    `closed` says that the functions are known to compute with their arguments alone. What `init`
+    gives is what params must be.
     """
 
     name: str
@@ -45,7 +48,22 @@ class Split(NamedTuple):
     project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
     spatial_shape: tuple[int, ...] = ()
     any_rank: bool = False
+    closed: bool = False
     init: Any = None
+
+
+class Stepwise(NamedTuple):
+    """A cell that is known by its step only."""
+
+    name: str
+    step: CellApply
+    initial_state: InitialState
+    event_ndim: int
+    init: Any = None
+
+
+Description = Split | Stepwise
+"""What a recurrence is; `methods.py` has how it runs."""
 
 
 def hidden(state: State) -> Array:
@@ -73,6 +91,36 @@ def prepare(split: Split, params: Params, x: Any) -> Any:
     return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
 
 
+def outline_of_projected(split: Split, params: Params, xs: Any) -> Any:
+    """The types of what `prepare` gives for one step of xs."""
+    return jax.eval_shape(_prepare(split), params, outline_of_step(xs))
+
+
+@functools.lru_cache(maxsize=1024)
+def _prepare(split: Split) -> Callable[[Params, Any], Any]:
+    """One object for one split, which jax traces once."""
+    return functools.partial(prepare, split)
+
+
+@functools.lru_cache(maxsize=1024)
+def loop_of(split: Split) -> Loop:
+    """The functions of a split as they run in its loop."""
+    mix = functools.partial(mixed_by, split)
+    output = functools.partial(output_by, split)
+    return Loop(split.name, mix, over_steps(split, mix, (None, 0)), split.combine, output)
+
+
+def step_of(split: Split, params: Params) -> Callable[[State, Any], tuple[State, Any]]:
+    """`state, y = step(state, projected)`: what is left in the loop."""
+    loop, both = loop_of(split), parameters(split, params)
+
+    def step(state: State, projected: Any) -> tuple[State, Any]:
+        state = loop.step(both, state, projected)
+        return state, loop.output(state)
+
+    return step
+
+
 def prepare_all(split: Split, params: Params, xs: Any) -> Any:
     """`prepare` for all steps at once."""
     return over_steps(split, functools.partial(prepare, split), (None, 0))(params, xs)
@@ -96,13 +144,7 @@ def mixed_by(split: Split, params: Params, state: State) -> Any:
     return _cast(split.mix(params, _cast(state, split.dtype)), _state_dtype(split))
 
 
-def one_step(split: Split, params: tuple[Params, Params], state: State, projected: Any) -> State:
-    """The step that is left in the loop, with the two `parameters`."""
-    for_mix, for_combine = params
-    return split.combine(for_combine, projected, mixed_by(split, for_mix, state), state)
-
-
-def shown_by(split: Split, state: State) -> Any:
+def output_by(split: Split, state: State) -> Any:
     """The output for a state."""
     y = split.output(state)
     return y if split.output is whole_state else _cast(y, split.dtype)

@@ -1,4 +1,4 @@
-"""A Cell's two views, one step and a whole sequence, and how they run."""
+"""`unroll`, the view of a recurrence as a whole sequence: checked, compiled once, and run."""
 
 import functools
 from collections.abc import Callable
@@ -7,126 +7,113 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.internal.checks import check_batch_shape, check_state, shape_text
-from jaxnn.internal.mesh import outline_of_step
-from jaxnn.internal.parameters import init_checked
-from jaxnn.internal.users import check_leading
-from jaxnn.recurrence.arguments import Run, known_of, unroll_by
-from jaxnn.recurrence.blocks import run_sequence
-from jaxnn.recurrence.checked import Stepwise, check_params_of, check_sequence, check_step
-from jaxnn.recurrence.methods import run_plain, run_split
-from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, prepare, shown_by
-from jaxnn.scans.boundaries import edges, where
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, with_facts
+from jaxnn.internal.checks import is_traced, naming
+from jaxnn.internal.options import check_bool
+from jaxnn.recurrence.arguments import Arguments, begun, check_given, checked
+from jaxnn.recurrence.methods import choose, is_listening
+from jaxnn.recurrence.split import Description, Split, Stepwise
+from jaxnn.scans.boundaries import boundaries, where
+from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll, appears_as
 
-Recurrence = Split | Stepwise
+Runner = Callable[..., tuple[State, Any]]
+"""`state, ys = runner(*known, params, arguments)`, where `known` was known when the cell was built,
+and names it first."""
 
 
-def cell_of(recurrence: Recurrence, init: Callable[[Key], Params]) -> Cell:
-    """The Cell that a split or a step describes."""
-    name = recurrence.name
-    recurrence = recurrence._replace(init=init)
-    return Cell(
-        with_facts(functools.partial(init_checked, name, init), recurrence.event_ndim),
-        functools.partial(apply_recurrence, recurrence),
-        functools.partial(initial_state_of, recurrence),
-        unroll_by(run_recurrence, recurrence),
-    )
+def unroll_of(description: Description) -> Unroll:
+    """The `unroll` of what a split or a step describes."""
+    return unroll_by(run_description, description)
 
 
-def recurrence_of(cell: Cell) -> Recurrence | None:
-    """The split or step that `cell_of` made a Cell from; None for a transformed cell."""
-    known = known_of(cell.unroll, run_recurrence)
-    return None if known is None else known[0]
+def unroll_by(runner: Runner, *known: Any) -> Unroll:
+    """The `unroll` of a Cell; jitted inside, so that an eager call compiles once."""
+    return functools.partial(_unroll, runner, known)
 
 
-@appears_as("initial_state")
-def initial_state_of(
-    recurrence: Recurrence, params: Params, batch_shape: tuple[int, ...] = ()
-) -> State:
-    """The first state, for the parameters of this cell."""
-    name = f"{recurrence.name}.initial_state"
-    check_batch_shape(name, batch_shape)
-    check_params_of(name, recurrence, params)
-    state = recurrence.initial_state(params, batch_shape)
-    check_leading(name, f"initial_state(params, {batch_shape})", state, batch_shape)
-    return state
+def sequence_unroll_by(runner: Runner, *known: Any) -> SequenceUnroll:
+    """The `unroll` of a SequenceLayer: the same, without `reverse`."""
+    return functools.partial(_unroll_sequence, runner, known)
 
 
-@appears_as("apply")
-def apply_recurrence(
-    recurrence: Recurrence, params: Params, state: State, x: Any, key: Key | None = None
-) -> tuple[State, Any]:
-    """One time step."""
-    batch = check_step(f"{recurrence.name}.apply", recurrence, params, state, x, key)
-    if isinstance(recurrence, Stepwise):
-        return _checked_step(recurrence, batch, params, state, (x, key))
-    _check_functions(f"{recurrence.name}.apply", recurrence, params, x, state, batch)
-    state = one_step(
-        recurrence, parameters(recurrence, params), state, prepare(recurrence, params, x)
-    )
-    return state, shown_by(recurrence, state)
-
-
-def run_recurrence(recurrence: Recurrence, params: Params, run: Run) -> tuple[State, Any]:
-    """A whole sequence."""
-    name = f"{recurrence.name}.unroll"
-    run, state, start = check_sequence(name, recurrence, params, run)
-    at = edges(run.mask, run.reset, run.reverse)
-    batch = tuple(run.xs.shape[1 : run.xs.ndim - recurrence.event_ndim])
-    if isinstance(recurrence, Split):
-        _check_functions(name, recurrence, params, outline_of_step(run.xs), state, batch)
-        state, ys = run_sequence(recurrence, run.reverse, params, run.xs, state, start, at)
-        return state, _valid(ys, run.mask)
-    step = functools.partial(_checked_step, recurrence, batch, params)
-    inputs = run.xs, None if run.key is None else jax.random.split(run.key, run.xs.shape[0])
-    state, ys = run_plain(recurrence.name, step, inputs, state, start, at, run.reverse)
-    return state, _valid(ys, run.mask)
-
-
-def run_projected(
-    split: Split, params: Params, projected: Any, run: Run, state: State, start: State
-) -> tuple[State, Any]:
-    """What is left of a split once its input is projected."""
-    at = edges(run.mask, run.reset, run.reverse)
-    state, ys = run_split(split, run.reverse, params, projected, state, start, at)
-    return state, _valid(ys, run.mask)
-
-
-def _valid(ys: Any, mask: ArrayLike | None) -> Any:
-    return ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))
-
-
-def _check_functions(
-    name: str, split: Split, params: Params, x: Any, state: State, batch: tuple[int, ...]
-) -> None:
-    """Raise unless a user's functions keep the batch: what does not would be spread over it."""
-    if split.dtype is not None:
-        return
-
-    def results(params: Params, x: Any, state: State) -> Any:
-        for_mix, _ = parameters(split, params)
-        found = prepare(split, params, x), mixed_by(split, for_mix, state), shown_by(split, state)
-        for function, result in zip(("project", "mix", "output"), found, strict=True):
-            check_leading(f"{name}, {function}", "what it gives", result, batch)
-        return found
-
-    jax.eval_shape(results, params, x, state)
-
-
-def _checked_step(
-    plain: Stepwise,
-    batch: tuple[int, ...],
+@appears_as("unroll")
+def _unroll(
+    runner: Runner,
+    known: tuple[Any, ...],
     params: Params,
-    state: State,
-    at: tuple[Any, Key | None],
+    xs: Any,
+    state: State | None = None,
+    mask: ArrayLike | None = None,
+    reset: ArrayLike | None = None,
+    reverse: bool = False,
+    key: Key | None = None,
+    start: State | None = None,
 ) -> tuple[State, Any]:
-    """The step of a cell that is known by it only."""
-    result = plain.step(params, state, *at)
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"{plain.name}: apply must give (state, y), got {shape_text(result)}")
-    check_state(
-        plain.name, "the new state", result[0], state, ": apply must keep its shapes and dtypes"
-    )
-    check_leading(f"{plain.name}, apply", "y", result[1], batch)
-    return result
+    name = f"{getattr(known[0], 'name', known[0])}.unroll"
+    if is_traced(reverse):
+        raise TypeError(
+            f"{name}: reverse must be known when traced: under jit, name it in static_argnames, "
+            f"jax.jit(cell.unroll, static_argnames='reverse')"
+        )
+    check_bool(name, "reverse", reverse)
+    return _run(name, runner, known, params, Arguments(xs, state, mask, reset, reverse, key, start))
+
+
+@appears_as("unroll")
+def _unroll_sequence(
+    runner: Runner,
+    known: tuple[Any, ...],
+    params: Params,
+    xs: Any,
+    state: State | None = None,
+    mask: ArrayLike | None = None,
+    reset: ArrayLike | None = None,
+    key: Key | None = None,
+    start: State | None = None,
+) -> tuple[State, Any]:
+    name = f"{getattr(known[0], 'name', known[0])}.unroll"
+    return _run(name, runner, known, params, Arguments(xs, state, mask, reset, False, key, start))
+
+
+def _run(
+    name: str, runner: Runner, known: tuple[Any, ...], params: Params, arguments: Arguments
+) -> tuple[State, Any]:
+    with naming(name):
+        if isinstance(known[0], (Split, Stepwise)):
+            checked(name, known[0], params, arguments)
+        else:
+            check_given(name, params, arguments)
+        run = _jitted.__wrapped__ if is_listening() else _jitted
+        return run(runner, known, params, *arguments)
+
+
+@functools.partial(jax.jit, static_argnames=("runner", "known", "reverse"))
+def _jitted(
+    runner: Runner,
+    known: tuple[Any, ...],
+    params: Params,
+    xs: Any,
+    state: State | None,
+    mask: ArrayLike | None,
+    reset: ArrayLike | None,
+    reverse: bool,
+    key: Key | None,
+    start: State | None,
+) -> tuple[State, Any]:
+    arguments = Arguments(xs, state, mask, reset, reverse, key, start)
+    return runner(*known, params, arguments)
+
+
+def run_description(
+    description: Description, params: Params, arguments: Arguments
+) -> tuple[State, Any]:
+    """A whole sequence, of checked arguments, by the method that takes it."""
+    arguments = begun(f"{description.name}.unroll", description, params, arguments)
+    at = boundaries(arguments.mask, arguments.reset, arguments.reverse)
+    method = choose(description, params, arguments, at)
+    state, ys = method.run(description, params, arguments, at)
+    return state, zero_outputs(ys, arguments.mask)
+
+
+def zero_outputs(ys: Any, mask: ArrayLike | None) -> Any:
+    """The outputs with zeros at masked steps."""
+    return ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.sequences import expand_to
+from jaxnn.internal.arrays import late_zero
 from jaxnn.internal.mesh import is_explicit, laid_out_as, vary, varying_axes
-from jaxnn.scans.buffers import late_zero
 from jaxnn.types import ArrayLike, State
 
 
@@ -23,7 +23,7 @@ class Boundaries(NamedTuple):
     after: ArrayLike | None
 
 
-def edges(mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool) -> Boundaries:
+def boundaries(mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool) -> Boundaries:
     """A masked step leaves the state as it is, and its reset is ignored. It is computed all the
     same, from `start` in place of its state, so that a state that is not finite puts no NaN into a
     gradient. A reset at a valid step stands before that step, or, in reverse, after it.
@@ -39,9 +39,9 @@ def edges(mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool) -> Bou
 def previous(
     states: State, state: State, start: State, at: Boundaries, reverse: bool, when: Any = None
 ) -> State:
-    """The states that the steps of such a scan began from, given those that it showed.
+    """The states that the steps of such a scan began from, given those after each step.
 
-    Where an array `when` is given, they are made when that is there (`late.py`).
+    Where an array `when` is given, they are made when that is there (see `sequential.py`).
     """
     start = jax.tree.map(lambda leaf: leaf[None], start)
     if at.after is not None:

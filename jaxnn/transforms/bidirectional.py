@@ -1,6 +1,7 @@
 """Two cells over a sequence, one from each end, and one cell as a Layer."""
 
 import functools
+import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -12,11 +13,12 @@ from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool
 from jaxnn.internal.parameters import check_kind, init_checked
 from jaxnn.layers.composition import apply_layers
-from jaxnn.recurrence.arguments import Run, sequence_unroll_by
-from jaxnn.recurrence.checked import check_sequence
+from jaxnn.recurrence.arguments import Arguments, begun, checked
+from jaxnn.recurrence.cell import check_cell, description_of
+from jaxnn.recurrence.methods import FAST, IN_ONE_PIECE, choose, run_projected
 from jaxnn.recurrence.split import Split, prepare_both, same_functions
-from jaxnn.recurrence.unroll import recurrence_of, run_projected
-from jaxnn.scans.boundaries import where
+from jaxnn.recurrence.unroll import sequence_unroll_by, zero_outputs
+from jaxnn.scans.boundaries import boundaries, where
 from jaxnn.types import (
     Array,
     Cell,
@@ -27,7 +29,6 @@ from jaxnn.types import (
     appears_as,
     exportable,
     facts_of,
-    name_of,
     with_facts,
 )
 
@@ -106,41 +107,56 @@ def init_bidirectional(forward: Cell, backward: Cell, key: Key) -> Bidirectional
 
 
 def run_bidirectional(
-    name: str, forward: Cell, backward: Cell, merge: Merge, params: BidirectionalParams, run: Run
+    name: str,
+    forward: Cell,
+    backward: Cell,
+    merge: Merge,
+    params: BidirectionalParams,
+    arguments: Arguments,
 ) -> tuple[State, Array]:
     """Both directions, their final states, and the merged outputs."""
     check_kind(name, params, BidirectionalParams)
-    for argument, value in (("state", run.state), ("start", run.start)):
+    for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:
             check_tuple(name, argument, value, 2)
-    left_state, right_state = run.state or (None, None)
-    left_start, right_start = run.start or (None, None)
-    left_key, right_key = split_key(name, run.key, 2)
-    left_run = run._replace(state=left_state, key=left_key, start=left_start)
-    right_run = run._replace(state=right_state, key=right_key, start=right_start, reverse=True)
-    one, other = recurrence_of(forward), recurrence_of(backward)
+    left_state, right_state = arguments.state or (None, None)
+    left_start, right_start = arguments.start or (None, None)
+    left_key, right_key = split_key(name, arguments.key, 2)
+    left = arguments._replace(state=left_state, key=left_key, start=left_start)
+    right = arguments._replace(state=right_state, key=right_key, start=right_start, reverse=True)
+    one, other = description_of(forward), description_of(backward)
     if isinstance(one, Split) and isinstance(other, Split) and same_functions(one, other):
-        (first, left), (last, right) = _run_pair((one, other), params, left_run, right_run)
+        (first, left_ys), (last, right_ys) = _run_pair((one, other), params, (left, right))
     else:
-        first, left = forward.unroll(params.forward, *left_run)
-        last, right = backward.unroll(params.backward, *right_run)
-    ys = merge_outputs(name, merge, [left, right])
-    if run.mask is not None and callable(merge):
-        ys = where(run.mask, ys, jnp.zeros_like(ys))
+        first, left_ys = forward.unroll(params.forward, *left)
+        last, right_ys = backward.unroll(params.backward, *right)
+    ys = merge_outputs(name, merge, [left_ys, right_ys])
+    if arguments.mask is not None and callable(merge):
+        ys = where(arguments.mask, ys, jnp.zeros_like(ys))
     return (first, last), ys
 
 
 def _run_pair(
-    splits: tuple[Split, Split], params: BidirectionalParams, left_run: Run, right_run: Run
+    splits: tuple[Split, Split],
+    params: BidirectionalParams,
+    both: tuple[Arguments, Arguments],
 ) -> list[tuple[State, Any]]:
     """Two splits of the same functions in both directions, their input projected once for both."""
-    begun = [
-        check_sequence(f"{split.name}.unroll", split, each, run)
-        for split, each, run in zip(splits, params, (left_run, right_run), strict=True)
-    ]
-    projected = prepare_both(splits[0], *params, begun[0][0].xs)
-    parts = zip(splits, params, projected, begun, strict=True)
-    return [run_projected(split, each, inputs, *given) for split, each, inputs, given in parts]
+    given, flags, methods = [], [], []
+    for split, each, arguments in zip(splits, params, both, strict=True):
+        name = f"{split.name}.unroll"
+        checked(name, split, each, arguments)
+        given.append(begun(name, split, each, arguments))
+        flags.append(boundaries(arguments.mask, arguments.reset, arguments.reverse))
+        methods.append(choose(split, each, given[-1], flags[-1], IN_ONE_PIECE))
+    if methods == [FAST, FAST]:
+        projected = prepare_both(splits[0], *params, given[0].xs)
+        every = zip(splits, params, projected, given, flags, strict=True)
+        results = list(itertools.starmap(run_projected, every))
+    else:
+        every = zip(methods, splits, params, given, flags, strict=True)
+        results = [method.run(*rest) for method, *rest in every]
+    return [(state, zero_outputs(ys, both[0].mask)) for state, ys in results]
 
 
 @factory
@@ -175,15 +191,8 @@ def as_layer(cell: Cell, reverse: bool = False) -> SequenceLayer:
 
 
 def run_as_layer(
-    name: str, cell: Cell, reverse: bool, params: Params, run: Run
+    name: str, cell: Cell, reverse: bool, params: Params, arguments: Arguments
 ) -> tuple[State, Any]:
     """The cell's `unroll` in one direction."""
     del name
-    return cell.unroll(params, *run._replace(reverse=reverse))
-
-
-def check_cell(name: str, argument: str, cell: Any) -> None:
-    """Raise TypeError unless cell is a Cell."""
-    if not isinstance(cell, Cell):
-        hint = f"; {name_of(cell)} is a Layer already" if isinstance(cell, SequenceLayer) else ""
-        raise TypeError(f"{name}: {argument} must be a Cell, got {cell!r}{hint}")
+    return cell.unroll(params, *arguments._replace(reverse=reverse))

@@ -8,10 +8,10 @@ import jax
 from jaxnn.internal.checks import check_array, check_batch_shape, check_flags, check_state, naming
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import check_kind, init_checked
-from jaxnn.recurrence.arguments import Run, unroll_by
-from jaxnn.recurrence.checked import spread
+from jaxnn.recurrence.arguments import Arguments, spread
+from jaxnn.recurrence.cell import check_cell
+from jaxnn.recurrence.unroll import unroll_by
 from jaxnn.scans.boundaries import where
-from jaxnn.transforms.bidirectional import check_cell
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -103,11 +103,11 @@ def _initial_state_learned(
 
 
 def _run_learned(
-    name: str, cell: Cell, params: LearnedInitialStateParams, run: Run
+    name: str, cell: Cell, params: LearnedInitialStateParams, arguments: Arguments
 ) -> tuple[State, Any]:
     _check_learned(name, cell, params)
-    start = params.start if run.start is None else run.start
-    return cell.unroll(params.cell, *run._replace(start=start))
+    start = params.start if arguments.start is None else arguments.start
+    return cell.unroll(params.cell, *arguments._replace(start=start))
 
 
 def reset_state(

@@ -4,11 +4,8 @@ import functools
 from typing import Any
 
 from jaxnn.internal.factory import factory, this_call
-from jaxnn.recurrence.cell import check_event_ndim
-from jaxnn.recurrence.checked import Stepwise
-from jaxnn.recurrence.split import Split, whole_state
-from jaxnn.recurrence.unroll import cell_of, recurrence_of
-from jaxnn.transforms.bidirectional import check_cell
+from jaxnn.recurrence.cell import cell_of, check_cell, check_event_ndim, description_of
+from jaxnn.recurrence.split import Split, Stepwise, whole_state
 from jaxnn.types import Cell, Key, Params, State, facts_of
 
 
@@ -35,15 +32,15 @@ def output_state(cell: Cell, event_ndim: int = 1) -> Cell:
     ((5, 4), (5, 4))
     """
     check_cell("output_state", "cell", cell)
-    recurrence = recurrence_of(cell)
+    description = description_of(cell)
     event_ndim = check_event_ndim("output_state", event_ndim)
     name = this_call()
-    if isinstance(recurrence, Split):
-        return cell_of(recurrence._replace(name=name, output=whole_state), cell.init)
+    if isinstance(description, Split):
+        return cell_of(description._replace(name=name, output=whole_state), cell.init)
     known = facts_of(cell).event_ndim
     event_ndim = event_ndim if known is None else known
-    plain = Stepwise(name, functools.partial(_emit, cell), cell.initial_state, event_ndim)
-    return cell_of(plain, cell.init)
+    described = Stepwise(name, functools.partial(_emit, cell), cell.initial_state, event_ndim)
+    return cell_of(described, cell.init)
 
 
 def _emit(

@@ -9,7 +9,8 @@ from jaxnn.functions.sequences import check_valid_fit, clean
 from jaxnn.internal.checks import check_array, naming, shape_text
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
-from jaxnn.recurrence.arguments import Run, sequence_unroll_by, unroll_by
+from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.unroll import sequence_unroll_by, unroll_by
 from jaxnn.types import (
     Array,
     ArrayLike,
@@ -115,12 +116,14 @@ def _initial_state(
         return cell.initial_state(params, batch_shape)
 
 
-def _run(name: str, inner: Cell | SequenceLayer, params: Params, run: Run) -> tuple[State, Array]:
+def _run(
+    name: str, inner: Cell | SequenceLayer, params: Params, arguments: Arguments
+) -> tuple[State, Array]:
     if isinstance(inner, Cell):
-        state, ys = inner.unroll(params, *run)
+        state, ys = inner.unroll(params, *arguments)
     else:
-        state, ys = inner.unroll(params, *run[:4], *run[5:])
-    return state, _add(name, clean(name, run.xs, run.mask, "xs"), ys)
+        state, ys = inner.unroll(params, *arguments[:4], *arguments[5:])
+    return state, _add(name, clean(name, arguments.xs, arguments.mask, "xs"), ys)
 
 
 def _add(name: str, x: Any, y: Any) -> Array:

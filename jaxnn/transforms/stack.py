@@ -14,7 +14,8 @@ from jaxnn.internal.options import check_bool, check_fraction
 from jaxnn.internal.parts import parts
 from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
 from jaxnn.layers.dropout import drop
-from jaxnn.recurrence.arguments import Run, unroll_by
+from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.unroll import unroll_by
 from jaxnn.scans.boundaries import where
 from jaxnn.transforms.residual import residual as with_residual
 from jaxnn.types import (
@@ -137,19 +138,19 @@ def apply_stack(
 
 
 def run_stack(
-    name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, run: Run
+    name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, arguments: Arguments
 ) -> tuple[State, Any]:
     """A whole sequence, cell by cell."""
-    check_flags_of(name, event_ndim, run)
+    check_flags_of(name, event_ndim, arguments)
     check_tuple(name, "params", params, len(cells))
-    for argument, value in (("state", run.state), ("start", run.start)):
+    for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:
             check_tuple(name, argument, value, len(cells))
-    states, xs = [], run.xs
-    for index, k in enumerate(split_key(name, run.key, len(cells))):
-        state = None if run.state is None else run.state[index]
-        start = None if run.start is None else run.start[index]
-        part = run._replace(xs=xs, state=state, key=k, start=start)
+    states, xs = [], arguments.xs
+    for index, k in enumerate(split_key(name, arguments.key, len(cells))):
+        state = None if arguments.state is None else arguments.state[index]
+        start = None if arguments.start is None else arguments.start[index]
+        part = arguments._replace(xs=xs, state=state, key=k, start=start)
         unroll = functools.partial(cells[index].unroll, params[index], *part)
         new, xs = _meet(cells, index, unroll)
         states.append(new)
@@ -192,15 +193,17 @@ def _apply_layer(
     return (), layer.apply(params, x, None, key)
 
 
-def _run_layer(layer: Layer, params: Params, run: Run) -> tuple[State, Any]:
+def _run_layer(layer: Layer, params: Params, arguments: Arguments) -> tuple[State, Any]:
     """All steps at once; masked steps give zeros."""
-    name, mask = name_of(layer), run.mask
-    ys = layer.apply(params, clean(name, run.xs, mask, "xs"), mask_for(layer, mask), run.key)
-    if ys.shape[0] != run.xs.shape[0]:
+    name, mask = name_of(layer), arguments.mask
+    ys = layer.apply(
+        params, clean(name, arguments.xs, mask, "xs"), mask_for(layer, mask), arguments.key
+    )
+    if ys.shape[0] != arguments.xs.shape[0]:
         raise ValueError(
-            f"{name}: it changes the number of steps, from {run.xs.shape[0]} to {ys.shape[0]}; "
-            f"in a stack a layer acts on each step by itself: use serial, which takes it "
-            f"without a mask"
+            f"{name}: it changes the number of steps, from {arguments.xs.shape[0]} to "
+            f"{ys.shape[0]}; in a stack a layer acts on each step by itself: use serial, which "
+            f"takes it without a mask"
         )
     if mask is not None:
         ys = where(mask, ys, jnp.zeros_like(ys))
@@ -225,7 +228,9 @@ def _apply_dropped(
     return cell.apply(params, state, drop(rate, x, drop_key), key)
 
 
-def _run_dropped(cell: Cell, rate: float, params: Params, run: Run) -> tuple[State, Any]:
-    drop_key, key = split_key(name_of(cell), run.key, 2)
-    xs = drop(rate, clean(name_of(cell), run.xs, run.mask, "xs"), drop_key)
-    return cell.unroll(params, *run._replace(xs=xs, key=key))
+def _run_dropped(
+    cell: Cell, rate: float, params: Params, arguments: Arguments
+) -> tuple[State, Any]:
+    drop_key, key = split_key(name_of(cell), arguments.key, 2)
+    xs = drop(rate, clean(name_of(cell), arguments.xs, arguments.mask, "xs"), drop_key)
+    return cell.unroll(params, *arguments._replace(xs=xs, key=key))

@@ -10,7 +10,7 @@ import pytest
 from jax.extend.core import Literal
 
 from jaxnn.derivative.jaxprs import depending, is_in
-from jaxnn.derivative.residuals import compute, fewest
+from jaxnn.derivative.residuals import compute, fewest_residuals
 
 OPERATIONS: list[Any] = [jnp.add, jnp.multiply, jnp.subtract, jnp.tanh, jnp.sin]
 
@@ -48,7 +48,7 @@ def test_no_set_is_cheaper(seed: int) -> None:
     outs = [var for var in jaxpr.outvars if is_in(moving, var)]
     wanted = outs[-3:]
     free = {outs[rng.integers(len(outs))]}
-    found = fewest(jaxpr, given, wanted, free)
+    found = fewest_residuals(jaxpr, given, wanted, free)
     assert is_enough(jaxpr, set(found), wanted) and set(found) <= moving
     least = min(
         len(set(some) - free)
@@ -74,6 +74,6 @@ def test_a_matmul_is_not_done_twice_and_a_flag_is_cheap() -> None:
 
     jaxpr = jax.make_jaxpr(function)(*[jax.ShapeDtypeStruct((4, 4), "float32")] * 3).jaxpr
     x, y, _ = jaxpr.invars
-    found = fewest(jaxpr, [x, y], jaxpr.outvars, [x])
+    found = fewest_residuals(jaxpr, [x, y], jaxpr.outvars, [x])
     names = [eqn.primitive.name for eqn in jaxpr.eqns if set(found).intersection(eqn.outvars)]
     assert names == ["dot_general", "gt"] and len(found) == 2
