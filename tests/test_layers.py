@@ -448,7 +448,7 @@ def test_composition_errors():
     gru: Any = jaxnn.gru(3, 3)
     merge: Any = "add"
     for make in (jaxnn.serial, jaxnn.parallel):
-        with pytest.raises(TypeError, match=r"part 1 must be a Layer, got gru.*recurrent"):
+        with pytest.raises(TypeError, match=r"part 1 must be a Layer, got gru.*as_layer"):
             make(jaxnn.dense(3, 3), gru)
         with pytest.raises(ValueError, match="at least one layer"):
             make()
