@@ -43,6 +43,7 @@ from jaxnn.functions.sequences import (
     masked_mean as masked_mean,
     time_major as time_major,
 )
+from jaxnn.internal.parts import Parts as Parts, parts as parts
 from jaxnn.layers.along_time import along_time as along_time
 from jaxnn.layers.composition import parallel as parallel, serial as serial
 from jaxnn.layers.conv import (

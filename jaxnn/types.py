@@ -14,6 +14,7 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
+M = TypeVar("M", "Layer", "SequenceLayer", "Cell")
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
@@ -176,24 +177,40 @@ def exportable(fields: T) -> T:
 class Facts(NamedTuple):
     """What is known of a layer or cell beside its functions; it stands on its `init`.
 
-    name: the call that makes it.
     event_ndim: how many trailing dimensions of x are neither time nor batch; None where it is not
       known, or where any number will do.
     each_step: whether it acts on each step by itself, so that it needs no mask where x is clean.
-    call: makes it again, and can be pickled.
+    description: what it runs by, for those that can run it in another way.
+    parts: how it was made (`internal/parts.py`).
+    of: its functions; of others that happen to share the `init`, nothing is known.
     """
 
-    name: str
     event_ndim: int | None = None
     each_step: bool = False
-    call: Callable[[], Any] | None = None
+    description: Any = None
+    parts: Any = None
+    of: tuple[Any, ...] = ()
 
 
-def named(name: str, function: F, event_ndim: int | None = None, each_step: bool = False) -> F:
-    """Give the `init` of one layer or cell the name by which that one prints, and its facts."""
-    function.__name__ = name
-    function.__dict__["facts"] = Facts(name, event_ndim, each_step)
-    return function
+def with_facts(
+    init: F, event_ndim: int | None = None, each_step: bool = False, description: Any = None
+) -> F:
+    """Give the `init` of one layer or cell, a function of its own, what is known of that one."""
+    init.__dict__["facts"] = Facts(event_ndim, each_step, description)
+    return init
+
+
+def know(thing: M, parts: Any) -> M:
+    """The same thing, of which it is known from now on how it was made."""
+    facts = getattr(thing.init, "facts", Facts())
+    thing.init.__dict__["facts"] = facts._replace(parts=parts, of=tuple(thing))
+    return thing
+
+
+def facts_of(thing: Layer | SequenceLayer | Cell) -> Facts:
+    """What is known of a layer or cell; nothing of one that no factory made."""
+    found = getattr(thing.init, "facts", None)
+    return found if isinstance(found, Facts) and found.of == tuple(thing) else Facts()
 
 
 def appears_as(name: str) -> Callable[[F], F]:
@@ -206,12 +223,6 @@ def appears_as(name: str) -> Callable[[F], F]:
     return rename
 
 
-def facts_of(thing: Layer | SequenceLayer | Cell) -> Facts:
-    """What is known of a layer or cell; little of one that no factory made."""
-    found = getattr(thing.init, "facts", None)
-    return found if isinstance(found, Facts) else Facts(type(thing).__name__)
-
-
 def name_of(thing: Layer | SequenceLayer | Cell) -> str:
     """The call that makes a layer or cell, such as 'lstm(12, 64)'.
 
@@ -219,10 +230,11 @@ def name_of(thing: Layer | SequenceLayer | Cell) -> str:
     >>> name_of(jaxnn.lstm(12, 64))
     'lstm(12, 64)'
     """
-    return facts_of(thing).name
+    parts = facts_of(thing).parts
+    return type(thing).__name__ if parts is None else str(parts)
 
 
 def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[Any, ...]:
     """How a layer or cell is pickled: as the call that makes it."""
-    call = facts_of(thing).call
-    return (type(thing), tuple(thing)) if call is None else (call, ())
+    parts = facts_of(thing).parts
+    return (type(thing), tuple(thing)) if parts is None else (parts.make, ())

@@ -11,7 +11,7 @@ from jaxnn.cells.lstm import GATES, LSTMState, combine
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.functions.windows import check_windows
 from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.layers.conv import convolve
 from jaxnn.recurrence.split import Split, hidden
@@ -97,16 +97,7 @@ def conv_lstm(
     check_kernels("conv_lstm", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("conv_lstm", dtype, param_dtype)
     bias_init = check_bias("conv_lstm", bias, bias_init, forget_bias(GATES))
-    name = call_text(
-        "conv_lstm",
-        input_size,
-        hidden_size,
-        spatial,
-        windows[0],
-        recurrent_window=None if windows[0] == windows[1] else windows[1],
-        peephole=peephole,
-        bias=bias,
-    )
+    name = this_call()
     initializers = (
         kernel_init,
         recurrent_init,
@@ -114,7 +105,9 @@ def conv_lstm(
         check_peephole("conv_lstm", peephole, peephole_init),
     )
     sizes = (input_size, hidden_size)
-    init = functools.partial(init_conv_lstm, sizes, spatial, windows, initializers, param_dtype)
+    init = functools.partial(
+        init_conv_lstm, name, sizes, spatial, windows, initializers, param_dtype
+    )
     return cell_of(_split(name, spatial, dtype), init)
 
 
@@ -130,6 +123,7 @@ def _windows(count: int, **windows: Any) -> list[tuple[int, ...]]:
 
 
 def init_conv_lstm(
+    name: str,
     sizes: tuple[int, int],
     spatial: tuple[int, ...],
     windows: list[tuple[int, ...]],
@@ -142,7 +136,6 @@ def init_conv_lstm(
     kernel_key, recurrent_key, bias_key, peephole_key = jax.random.split(key, 4)
     gates = len(GATES)
     rows, features = sizes
-    name = call_text("conv_lstm", rows, features, spatial, windows[0])
     bias, peephole = None, None
     if bias_init is not None:
         bias = fill_gates(f"{name}: bias_init", bias_init, bias_key, (gates, features), dtype)

@@ -21,7 +21,7 @@ from jaxnn.cells.gates import (
 )
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_dtypes, check_size
 from jaxnn.internal.users import map_user
 from jaxnn.recurrence.split import Split, before_combine, hidden
@@ -101,18 +101,16 @@ def elman(
     check_kernels("elman", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("elman", dtype, param_dtype)
     bias_init = check_bias("elman", bias, bias_init, jax.nn.initializers.zeros)
-    shown = None if activation is jnp.tanh else activation
-    name = call_text("elman", input_size, hidden_size, activation=shown, bias=bias)
+    name = this_call()
     initializers = (kernel_init, recurrent_init, bias_init)
-    init = functools.partial(init_elman, input_size, hidden_size, initializers, param_dtype)
+    init = functools.partial(init_elman, name, input_size, hidden_size, initializers, param_dtype)
     return cell_of(_split(name, activation, dtype), init)
 
 
 def init_elman(
-    input_size: int, hidden_size: int, initializers: Any, dtype: Any, key: Key
+    name: str, input_size: int, hidden_size: int, initializers: Any, dtype: Any, key: Key
 ) -> ElmanParams:
     """The parameters of an Elman cell."""
-    name = call_text("elman", input_size, hidden_size)
     return ElmanParams(*init_gates(name, key, input_size, hidden_size, 1, initializers, dtype))
 
 

@@ -21,7 +21,7 @@ from jaxnn.cells.gates import (
 )
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool, check_dtypes, check_size
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
@@ -109,16 +109,16 @@ def gru(
     check_kernels("gru", kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes("gru", dtype, param_dtype)
     bias_init = check_bias("gru", bias, bias_init, jax.nn.initializers.zeros)
-    name = call_text("gru", input_size, hidden_size, bias=bias)
-    name = name if reset_after else f"{name[:-1]}, reset_after=False)"
+    name = this_call()
     initializers = (kernel_init, recurrent_init, bias_init)
     init = functools.partial(
-        init_gru, input_size, hidden_size, initializers, reset_after and bias, param_dtype
+        init_gru, name, input_size, hidden_size, initializers, reset_after and bias, param_dtype
     )
     return cell_of(_split(name, reset_after, dtype), init)
 
 
 def init_gru(
+    name: str,
     input_size: int,
     hidden_size: int,
     initializers: Any,
@@ -127,7 +127,6 @@ def init_gru(
     key: Key,
 ) -> GRUParams:
     """The parameters of a GRU."""
-    name = call_text("gru", input_size, hidden_size)
     kernels = init_gates(name, key, input_size, hidden_size, len(GATES), initializers, dtype)
     return GRUParams(*kernels, jnp.zeros(hidden_size, dtype) if recurrent_bias else None)
 

@@ -23,7 +23,7 @@ from jaxnn.cells.gates import (
 )
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool, check_dtypes, check_size
 from jaxnn.recurrence.split import Split, before_combine, hidden
 from jaxnn.recurrence.unroll import cell_of
@@ -124,9 +124,10 @@ def lstm(
     gates = COUPLED_GATES if coupled else GATES
     bias_init = check_bias("lstm", bias, bias_init, forget_bias(gates))
     initializers = (kernel_init, recurrent_init, bias_init)
-    name = call_text("lstm", input_size, hidden_size, peephole=peephole, coupled=coupled, bias=bias)
+    name = this_call()
     init = functools.partial(
         init_lstm,
+        name,
         input_size,
         hidden_size,
         len(gates),
@@ -138,6 +139,7 @@ def lstm(
 
 
 def init_lstm(
+    name: str,
     input_size: int,
     hidden_size: int,
     gates: int,
@@ -148,8 +150,6 @@ def init_lstm(
 ) -> LSTMParams:
     """The parameters of an LSTM."""
     key, peephole_key = jax.random.split(key)
-    options = {"peephole": peephole_init is not None, "coupled": gates == len(COUPLED_GATES)}
-    name = call_text("lstm", input_size, hidden_size, **options)
     kernels = init_gates(name, key, input_size, hidden_size, gates, initializers, dtype)
     if peephole_init is None:
         return LSTMParams(*kernels, peephole=None)

@@ -1,7 +1,7 @@
 """Windows that slide along the spatial axes of an image or a sequence: checks, padding, layout."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxnn.functions.sequences import clean
 from jaxnn.internal.checks import check_array, check_features, check_mask
 from jaxnn.internal.options import check_option, check_size
-from jaxnn.types import Array, ArrayLike
+from jaxnn.types import Array, ArrayLike, Key, Params
 
 Sizes = int | tuple[int, ...]
 """One number for each spatial axis, or one for all of them."""
@@ -59,6 +59,15 @@ class Windows(NamedTuple):
             return [((span - 1) // 2, span // 2) for span in self.spans()]
         word = self.padding.upper()
         return list(jax.lax.padtype_to_pads(lengths, self.spans(), self.strides, word))
+
+
+class Sliding(NamedTuple):
+    """What a layer with windows runs by: `apply(windows, *rest, params, x, mask, key)`."""
+
+    init: Callable[[Key], Params]
+    apply: Callable[..., Array]
+    windows: Windows
+    rest: tuple[Any, ...] = ()
 
 
 def check_windows(

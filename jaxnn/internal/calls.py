@@ -1,4 +1,4 @@
-"""The call that made a layer or cell, as a value that can be pickled."""
+"""A call as a value that can be pickled, functions of jax's among its arguments."""
 
 import importlib
 import inspect
@@ -23,13 +23,21 @@ class Call(NamedTuple):
         return self.factory(*self.args, **self.kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        args = tuple(map(_packed, self.args))
-        return _restored, (self.factory, args, {k: _packed(v) for k, v in self.kwargs.items()})
+        return _restored, (self.factory, tuple(map(_packed, self.args)), packed(self.kwargs))
 
 
 def _restored(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    unpacked = {name: _unpacked(value) for name, value in kwargs.items()}
-    return Call(factory, tuple(map(_unpacked, args)), unpacked)
+    return Call(factory, tuple(map(_unpacked, args)), unpacked(kwargs))
+
+
+def packed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that pickle takes, functions of jax's among them."""
+    return {name: _packed(value) for name, value in arguments.items()}
+
+
+def unpacked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that were packed."""
+    return {name: _unpacked(value) for name, value in arguments.items()}
 
 
 class _Named(NamedTuple):

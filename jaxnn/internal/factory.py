@@ -1,5 +1,6 @@
 """Factories are cached: the same arguments give the same object, which is traced once."""
 
+import contextvars
 import functools
 import inspect
 import threading
@@ -8,12 +9,30 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 
-from jaxnn.internal.calls import Call, same_initializer
-from jaxnn.types import Cell, Layer, SequenceLayer, facts_of
+from jaxnn.internal.calls import same_initializer
+from jaxnn.internal.parts import MODELS, Parts, parts_of_call
+from jaxnn.types import facts_of, know
 
 _one_at_a_time = threading.RLock()
+_under_way: contextvars.ContextVar[Parts] = contextvars.ContextVar("the call that is under way")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def this_call() -> str:
+    """The call that the factory is just answering, such as 'lstm(12, 64)': the name of what it
+    makes, in errors and in print."""
+    return str(_under_way.get())
+
+
+def hides(*arguments: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Required arguments that the printed call leaves out."""
+
+    def mark(make: Callable[P, R]) -> Callable[P, R]:
+        make.__dict__["hidden"] = arguments
+        return make
+
+    return mark
 
 
 def factory(make: Callable[P, R]) -> Callable[P, R]:
@@ -36,10 +55,14 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
     @functools.lru_cache(maxsize=1024)
     def made(kinds: object, *args: P.args, **kwargs: P.kwargs) -> R:
         del kinds  # True == 1 == 1.0, and a wrong one is to be an error even after a right one
-        thing = make(*args, **kwargs)
-        if isinstance(thing, (Layer, SequenceLayer, Cell)):
-            call = Call(build, *_given(signature, args, kwargs))
-            thing.init.__dict__["facts"] = facts_of(thing)._replace(call=call)
+        bound = signature.bind(*args, **kwargs)
+        token = _under_way.set(parts_of_call(build, bound))
+        try:
+            thing = make(*args, **kwargs)
+            if isinstance(thing, MODELS) and facts_of(thing).parts is None:
+                know(thing, _under_way.get())
+        finally:
+            _under_way.reset(token)
         return thing
 
     name = make.__name__
@@ -66,23 +89,6 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
             return made(kinds, *bound.args, **bound.kwargs)
 
     return build
-
-
-def _given(
-    signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments of a call less those that are as by default."""
-    positional: list[Any] = []
-    named: dict[str, Any] = {}
-    for argument, value in signature.bind(*args, **kwargs).arguments.items():
-        parameter = signature.parameters[argument]
-        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-            positional.extend(value)
-        elif parameter.default is inspect.Parameter.empty and not named:
-            positional.append(value)
-        elif parameter.default is not value:
-            named[argument] = value
-    return tuple(positional), named
 
 
 def _kinds(value: object) -> object:
@@ -112,24 +118,3 @@ def _bare(signature: inspect.Signature) -> list[inspect.Parameter]:
     """The parameters without types and defaults."""
     empty = inspect.Parameter.empty
     return [p.replace(annotation=empty, default=empty) for p in signature.parameters.values()]
-
-
-def call_text(name: str, *sizes: object, bias: object = True, **options: object) -> str:
-    """The call that makes a thing: its sizes, and the options that are not as by default, which is
-    False or None for all of them but `bias`.
-
-    >>> call_text("lstm", 12, 64, peephole=True, coupled=False, bias=False)
-    'lstm(12, 64, peephole=True, bias=False)'
-    """
-    given = [f"{key}={_text(value)}" for key, value in options.items() if value not in _NOT_GIVEN]
-    given += [f"bias={_text(bias)}"] if bias is not True else []
-    return f"{name}({', '.join([*map(_text, sizes), *given])})"
-
-
-_NOT_GIVEN = (False, None)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, functools.partial):
-        return f"partial({_text(value.func)})"
-    return getattr(value, "__name__", repr(value)) if callable(value) else repr(value)

@@ -3,13 +3,13 @@
 import functools
 from typing import Any
 
-from jaxnn.functions.windows import Windows
+from jaxnn.functions.windows import Sliding
 from jaxnn.internal.checks import check_tuple
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.layer import apply_layer
 from jaxnn.recurrence.arguments import Run, sequence_unroll_by
-from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, named
+from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, facts_of, with_facts
 
 
 @factory
@@ -40,31 +40,22 @@ def along_time(layer: Layer) -> SequenceLayer:
     >>> layer.apply(layer.init(jax.random.key(0)), jnp.ones((20, 4, 3))).shape
     (20, 4, 8)
     """
-    init, apply = _made_of(layer)
-    if not isinstance(apply, functools.partial) or not isinstance(apply.args[0], Windows):
+    sliding = facts_of(layer).description if isinstance(layer, Layer) else None
+    if not isinstance(sliding, Sliding):
         raise TypeError(
             f"along_time: layer must be one conv, conv_transpose, max_pool or average_pool, got "
             f"{layer!r}: wrap each one of a serial by itself"
         )
-    name = call_text("along_time", layer)
-    windows, *rest = apply.args
-    windows = windows._replace(name=name, time=True)
-    slide = functools.partial(apply.func, windows, *rest)
+    name = this_call()
+    windows = sliding.windows._replace(name=name, time=True)
+    slide = functools.partial(sliding.apply, windows, *sliding.rest)
     event_ndim = windows.event_ndim()
-    checked = functools.partial(apply_layer, name, init, event_ndim, "", slide)
+    checked = functools.partial(apply_layer, name, sliding.init, event_ndim, "", slide)
     return SequenceLayer(
-        named(name, functools.partial(init_checked, name, layer.init), event_ndim),
+        with_facts(functools.partial(init_checked, name, layer.init), event_ndim),
         checked,
         sequence_unroll_by(run_slide, name, checked),
     )
-
-
-def _made_of(layer: Any) -> tuple[Any, Any]:
-    """The functions that `make_layer` was given for a layer; None for another layer."""
-    apply = getattr(layer, "apply", None)
-    if not isinstance(apply, functools.partial) or apply.func is not apply_layer:
-        return None, None
-    return apply.args[1], apply.args[-1]
 
 
 def run_slide(name: str, slide: LayerApply, params: Params, run: Run) -> tuple[State, Any]:

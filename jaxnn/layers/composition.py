@@ -18,7 +18,7 @@ from jaxnn.internal.checks import (
     check_tuple,
     split_key,
 )
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.recurrence.arguments import Run, sequence_unroll_by
 from jaxnn.types import (
     ArrayLike,
@@ -32,7 +32,7 @@ from jaxnn.types import (
     appears_as,
     facts_of,
     name_of,
-    named,
+    with_facts,
 )
 
 AnyLayer = Layer | SequenceLayer
@@ -75,9 +75,9 @@ def serial(*layers: AnyLayer) -> AnyLayer:
     """
     _check_layers("serial", layers)
     _check_pooled_once(layers)
-    name = call_text("serial", *layers)
+    name = this_call()
     event_ndim = event_ndim_of(layers)
-    init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
+    init = with_facts(functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
     return _layer(name, layers, init, sequence_unroll_by(run_serial, name, event_ndim, layers))
 
 
@@ -118,10 +118,10 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
         given = ", ".join(f"{layer} {'does' if _pools(layer) else 'does not'}" for layer in layers)
         raise ValueError(f"parallel: all layers must pool over time, or none; {given}")
     check_merge("parallel", merge)
-    name = call_text("parallel", *layers, merge=None if merge == "concat" else merge)
+    name = this_call()
     known = [event_ndim_of([layer]) for layer in layers]
     event_ndim = None if None in known else max(each for each in known if each is not None)
-    init = named(name, functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
+    init = with_facts(functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
     return _layer(
         name, layers, init, sequence_unroll_by(run_parallel, name, event_ndim, layers, merge)
     )

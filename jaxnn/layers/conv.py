@@ -10,9 +10,9 @@ from jax.sharding import PartitionSpec
 
 from jaxnn.functions.fill import fill
 from jaxnn.functions.windows import (
-    ALONG_TIME,
     Padding,
     Sizes,
+    Sliding,
     Windows,
     check_fit,
     check_image,
@@ -24,7 +24,7 @@ from jaxnn.functions.windows import (
     spatial_last,
 )
 from jaxnn.internal.checks import check_dtype_of
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.mesh import is_explicit
 from jaxnn.internal.options import (
     check_bool,
@@ -34,7 +34,7 @@ from jaxnn.internal.options import (
     check_size,
 )
 from jaxnn.layers.dense import lecun, zeros
-from jaxnn.layers.layer import make_layer
+from jaxnn.layers.layer import make_sliding_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
 
 
@@ -176,23 +176,12 @@ def _layer(kind: str, options: tuple[Any, ...], rest: tuple[Any, ...]) -> Layer:
     windows = check_windows(kind, window, stride, padding, dilation, words)
     bias_init = check_initializer(kind, "bias", bias, bias_init, zeros)
     dtype, param_dtype = check_dtypes(kind, dtype, param_dtype)
-    name = call_text(
-        kind,
-        input_size,
-        output_size,
-        windows.sizes,
-        stride=None if stride == 1 else stride,
-        padding=None if padding == "valid" else padding,
-        dilation=None if dilation == 1 else dilation,
-        groups=None if groups == 1 else groups,
-        bias=bias,
-    )
+    name = this_call()
     shape = (*windows.sizes, input_size // groups, output_size)
     init = functools.partial(init_conv, name, shape, kernel_init, bias_init, param_dtype)
     apply = apply_conv if kind == "conv" else apply_conv_transpose
     windows = windows._replace(name=name)
-    apply = functools.partial(apply, windows, groups, dtype)
-    return make_layer(name, init, apply, windows.event_ndim(), ALONG_TIME)
+    return make_sliding_layer(name, Sliding(init, apply, windows, (groups, dtype)))
 
 
 def init_conv(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.internal.checks import check_dtype_of, check_features, naming
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import (
     check_callable,
     check_dtypes,
@@ -83,13 +83,14 @@ def dense(
     shape = _bias_shape("dense", bias, output_size)
     bias_init = check_initializer("dense", "bias", shape is not None, bias_init, zeros)
     dtype, param_dtype = check_dtypes("dense", dtype, param_dtype)
-    name = call_text("dense", input_size, output_size, bias=bias)
+    name = this_call()
     sizes = (input_size, output_size)
-    init = functools.partial(init_dense, sizes, shape, kernel_init, bias_init, param_dtype)
+    init = functools.partial(init_dense, name, sizes, shape, kernel_init, bias_init, param_dtype)
     return make_layer(name, init, functools.partial(apply_dense, name, dtype), 1)
 
 
 def init_dense(
+    name: str,
     sizes: tuple[int, int],
     bias_shape: tuple[int, ...] | None,
     kernel_init: Initializer,
@@ -99,8 +100,6 @@ def init_dense(
 ) -> DenseParams:
     """The parameters of a dense layer."""
     kernel_key, bias_key = jax.random.split(key)
-    options = {"bias": "shared"} if bias_shape == () else {}
-    name = call_text("dense", *sizes, **options)
     bias = None
     if bias_shape is not None and bias_init is not None:
         bias = fill(f"{name}: bias_init", bias_init, bias_key, bias_shape, dtype)
@@ -171,7 +170,7 @@ def mlp(
         check_callable("mlp", "output_activation", output_activation)
     hidden = [("activation", activation)] * (len(layers) - 1)
     activations = (*hidden, ("output_activation", output_activation))
-    name = call_text("mlp", sizes)
+    name = this_call()
     activations = tuple(
         None if f is None else functools.partial(map_user, name, argument, f)
         for argument, f in activations

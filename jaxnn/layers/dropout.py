@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxnn.functions.sequences import clean
 from jaxnn.internal.checks import check_array, check_floating
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_fraction
 from jaxnn.internal.users import call_user, check_leading
 from jaxnn.layers.layer import make_layer, no_params
@@ -40,7 +40,7 @@ def dropout(rate: float) -> Layer:
     [0.0, 2.0]
     """
     check_fraction("dropout", "rate", rate)
-    name = call_text("dropout", rate)
+    name = this_call()
     return make_layer(name, no_params, functools.partial(apply_dropout, name, rate))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
 from jaxnn.internal.checks import is_traced
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_dtypes, check_size
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
@@ -67,18 +67,17 @@ def embedding(
     output_size = check_size("embedding", "output_size", output_size)
     check_callable("embedding", "table_init", table_init, "an initialiser")
     dtype, param_dtype = check_dtypes("embedding", dtype, param_dtype)
-    name = call_text("embedding", vocabulary_size, output_size)
+    name = this_call()
     shape = (vocabulary_size, output_size)
-    init = functools.partial(init_embedding, shape, table_init, param_dtype)
+    init = functools.partial(init_embedding, name, shape, table_init, param_dtype)
     return make_layer(name, init, functools.partial(apply_embedding, name, dtype), 0)
 
 
 def init_embedding(
-    shape: tuple[int, int], table_init: Initializer, dtype: Any, key: Key
+    name: str, shape: tuple[int, int], table_init: Initializer, dtype: Any, key: Key
 ) -> EmbeddingParams:
     """The table."""
-    where = f"{call_text('embedding', *shape)}: table_init"
-    return EmbeddingParams(fill(where, table_init, key, shape, dtype))
+    return EmbeddingParams(fill(f"{name}: table_init", table_init, key, shape, dtype))
 
 
 def apply_embedding(

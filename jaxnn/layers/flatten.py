@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
 from jaxnn.internal.checks import check_floating, state_dtype
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_size
 from jaxnn.layers.layer import make_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
@@ -44,7 +44,7 @@ def global_average_pool(event_ndim: int) -> Layer:
             "global_average_pool: event_ndim must be at least 2, the features and a spatial axis; "
             "got 1"
         )
-    name = call_text("global_average_pool", event_ndim)
+    name = this_call()
     apply = functools.partial(apply_global_average_pool, name, event_ndim)
     return make_layer(name, no_params, apply, event_ndim, "; use pool_over_time for steps")
 
@@ -87,7 +87,7 @@ def flatten(event_ndim: int) -> Layer:
     (8, 400)
     """
     event_ndim = check_size("flatten", "event_ndim", event_ndim)
-    name = call_text("flatten", event_ndim)
+    name = this_call()
     return make_layer(
         name, no_params, functools.partial(apply_flatten, name, event_ndim), event_ndim
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxnn.functions.sequences import check_valid_fit
+from jaxnn.functions.windows import ALONG_TIME, Sliding
 from jaxnn.internal.checks import (
     check_array,
     check_key,
@@ -13,7 +14,7 @@ from jaxnn.internal.checks import (
     naming,
 )
 from jaxnn.internal.parameters import check_params, init_checked
-from jaxnn.types import ArrayLike, Key, Layer, Params, appears_as, named
+from jaxnn.types import ArrayLike, Key, Layer, Params, appears_as, with_facts
 
 
 def make_layer(
@@ -22,6 +23,7 @@ def make_layer(
     apply: Callable[..., Any],
     event_ndim: int | None = None,
     hint: str = "",
+    description: Any = None,
 ) -> Layer:
     """A Layer that acts on each step by itself.
 
@@ -33,11 +35,20 @@ def make_layer(
       event_ndim: how many trailing dimensions of x are not batch; None for a layer that takes any
         array, entry by entry.
       hint: what to do instead, where a mask covers more than the batch.
+      description: what it runs by, where others can run it in another way.
     """
+    checked = functools.partial(init_checked, name, init)
     return Layer(
-        named(name, functools.partial(init_checked, name, init), event_ndim, each_step=True),
+        with_facts(checked, event_ndim, each_step=True, description=description),
         functools.partial(apply_layer, name, init, event_ndim, hint, apply),
     )
+
+
+def make_sliding_layer(name: str, sliding: Sliding) -> Layer:
+    """A Layer of windows, which `along_time` can let slide along time instead."""
+    apply = functools.partial(sliding.apply, sliding.windows, *sliding.rest)
+    event_ndim = sliding.windows.event_ndim()
+    return make_layer(name, sliding.init, apply, event_ndim, ALONG_TIME, sliding)
 
 
 @appears_as("apply")

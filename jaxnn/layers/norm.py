@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
 from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_dtypes, check_number, check_size
 from jaxnn.layers.layer import make_layer
 from jaxnn.types import Array, ArrayLike, Key, Layer, exportable
@@ -53,7 +53,7 @@ def layer_norm(
     size = check_size("layer_norm", "size", size)
     epsilon = check_number("layer_norm", "epsilon", epsilon, above=0)
     dtype, param_dtype = check_dtypes("layer_norm", dtype, param_dtype)
-    name = call_text("layer_norm", size)
+    name = this_call()
     init = functools.partial(init_norm, size, param_dtype)
     return make_layer(name, init, functools.partial(apply_layer_norm, name, epsilon, dtype), 1)
 
@@ -128,7 +128,7 @@ def group_norm(
     if size % groups:
         raise ValueError(f"group_norm: size must divide by groups={groups}, got {size}")
     dtype, param_dtype = check_dtypes("group_norm", dtype, param_dtype)
-    name = call_text("group_norm", size, groups, event_ndim)
+    name = this_call()
     init = functools.partial(init_norm, size, param_dtype)
     apply = functools.partial(apply_group_norm, name, groups, event_ndim, epsilon, dtype)
     return make_layer(name, init, apply, event_ndim)

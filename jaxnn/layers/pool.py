@@ -1,6 +1,5 @@
 """Pooling over windows: layers without parameters."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 
 from jaxnn.functions.sequences import expand_to
 from jaxnn.functions.windows import (
-    ALONG_TIME,
     Padding,
     Sizes,
+    Sliding,
     Windows,
     check_fit,
     check_image,
@@ -21,8 +20,8 @@ from jaxnn.functions.windows import (
     clean_image,
 )
 from jaxnn.internal.checks import check_floating, state_dtype
-from jaxnn.internal.factory import call_text, factory
-from jaxnn.layers.layer import make_layer, no_params
+from jaxnn.internal.factory import factory, this_call
+from jaxnn.layers.layer import make_sliding_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 
 
@@ -102,13 +101,9 @@ def _pool(kind: str, apply: Callable[..., Array], window: Any, stride: Any, padd
                     f"{kind}: padding must be below the window {windows.sizes}, so that each "
                     f"window has something in it; got {padding!r}"
                 )
-    name = call_text(
-        kind, windows.sizes, stride=stride, padding=None if padding == "valid" else padding
-    )
+    name = this_call()
     windows = windows._replace(name=name)
-    return make_layer(
-        name, no_params, functools.partial(apply, windows), windows.event_ndim(), ALONG_TIME
-    )
+    return make_sliding_layer(name, Sliding(no_params, apply, windows))
 
 
 def apply_max_pool(

@@ -4,13 +4,13 @@ import functools
 
 from jaxnn.functions.sequences import masked_last, masked_max, masked_mean
 from jaxnn.internal.checks import check_array, check_key, check_mask, check_tuple
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.composition import apply_layers
 from jaxnn.layers.layer import no_params
 from jaxnn.recurrence.arguments import Run, sequence_unroll_by
-from jaxnn.types import Array, Params, SequenceLayer, State, named
+from jaxnn.types import Array, Params, SequenceLayer, State, with_facts
 
 POOLS = {"mean": masked_mean, "max": masked_max, "last": masked_last}
 
@@ -44,9 +44,9 @@ def pool_over_time(how: str) -> SequenceLayer:
     (4, 2)
     """
     check_option("pool_over_time", "how", how, tuple(POOLS))
-    name = call_text("pool_over_time", how)
+    name = this_call()
     unroll = sequence_unroll_by(run_pool, name, how)
-    init = named(name, functools.partial(init_checked, name, no_params), 1)
+    init = with_facts(functools.partial(init_checked, name, no_params), 1)
     return SequenceLayer(init, functools.partial(apply_layers, name, unroll), unroll, pools=True)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 
 from jaxnn.internal.checks import check_state, is_array, shape_text
-from jaxnn.internal.factory import factory
+from jaxnn.internal.factory import factory, hides, this_call
 from jaxnn.internal.options import check_callable, check_size
 from jaxnn.internal.users import call_user, give_arrays
 from jaxnn.recurrence.checked import Stepwise
@@ -18,6 +18,7 @@ from jaxnn.types import Cell, CellApply, InitialState, Key, Params, State
 
 
 @factory
+@hides("init", "initial_state")
 def cell(
     init: Callable[[Key], Params],
     apply: Callable[..., tuple[State, Any]],
@@ -54,7 +55,7 @@ def cell(
     """
     _check_functions("cell", init=init, apply=apply, initial_state=initial_state)
     event_ndim = check_event_ndim("cell", event_ndim)
-    name = f"cell({getattr(apply, '__name__', 'apply')})"
+    name = this_call()
     step: Any = functools.partial(call_user, name, "apply", _with_key(apply))
     own = functools.partial
     plain = Stepwise(name, step, own(_initial_state, name, initial_state), event_ndim)
@@ -62,6 +63,7 @@ def cell(
 
 
 @factory
+@hides("init", "project", "mix", "initial_state")
 def split_cell(
     init: Callable[[Key], Params],
     project: Callable[[Params, Any], Any],
@@ -104,7 +106,7 @@ def split_cell(
     functions = {"project": project, "mix": mix, "combine": combine, "output": output}
     _check_functions("split_cell", init=init, initial_state=initial_state, **functions)
     event_ndim = check_event_ndim("split_cell", event_ndim)
-    name = f"split_cell({getattr(combine, '__name__', 'combine')})"
+    name = this_call()
     own = functools.partial
     project, mix, combine, output = (
         own(give_arrays, name, each, function) for each, function in functions.items()

@@ -17,7 +17,7 @@ from jaxnn.recurrence.checked import Stepwise, check_params_of, check_sequence, 
 from jaxnn.recurrence.methods import run_plain, run_split
 from jaxnn.recurrence.split import Split, mixed_by, one_step, parameters, prepare, shown_by
 from jaxnn.scans.boundaries import edges, where
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, named
+from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, with_facts
 
 Recurrence = Split | Stepwise
 
@@ -27,7 +27,7 @@ def cell_of(recurrence: Recurrence, init: Callable[[Key], Params]) -> Cell:
     name = recurrence.name
     recurrence = recurrence._replace(init=init)
     return Cell(
-        named(name, functools.partial(init_checked, name, init), recurrence.event_ndim),
+        with_facts(functools.partial(init_checked, name, init), recurrence.event_ndim),
         functools.partial(apply_recurrence, recurrence),
         functools.partial(initial_state_of, recurrence),
         unroll_by(run_recurrence, recurrence),

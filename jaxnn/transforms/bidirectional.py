@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
 from jaxnn.internal.checks import check_init_key, check_tuple, split_key
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool
 from jaxnn.internal.parameters import check_kind, init_checked
 from jaxnn.layers.composition import apply_layers
@@ -28,7 +28,7 @@ from jaxnn.types import (
     exportable,
     facts_of,
     name_of,
-    named,
+    with_facts,
 )
 
 
@@ -77,12 +77,12 @@ def bidirectional(
     >>> forward.hidden.shape
     (2, 8)
     """
-    backward = forward if backward is None else backward
+    if backward is None:
+        return bidirectional(forward, forward, merge)
     for argument, cell in (("forward", forward), ("backward", backward)):
         check_cell("bidirectional", argument, cell)
     check_merge("bidirectional", merge)
-    shown = None if merge == "concat" else merge
-    name = call_text("bidirectional", forward, backward, merge=shown)
+    name = this_call()
     event_ndim = facts_of(forward).event_ndim
     if facts_of(backward).event_ndim not in (event_ndim, None) and event_ndim is not None:
         raise ValueError(
@@ -91,7 +91,7 @@ def bidirectional(
         )
     unroll = sequence_unroll_by(run_bidirectional, name, forward, backward, merge)
     return SequenceLayer(
-        named(name, functools.partial(init_bidirectional, forward, backward), event_ndim),
+        with_facts(functools.partial(init_bidirectional, forward, backward), event_ndim),
         functools.partial(apply_layers, name, unroll),
         unroll,
     )
@@ -165,10 +165,10 @@ def as_layer(cell: Cell, reverse: bool = False) -> SequenceLayer:
     """
     check_cell("as_layer", "cell", cell)
     check_bool("as_layer", "reverse", reverse)
-    name = call_text("as_layer", cell, reverse=reverse)
+    name = this_call()
     unroll = sequence_unroll_by(run_as_layer, name, cell, reverse)
     return SequenceLayer(
-        named(name, functools.partial(init_checked, name, cell.init), facts_of(cell).event_ndim),
+        with_facts(functools.partial(init_checked, name, cell.init), facts_of(cell).event_ndim),
         functools.partial(apply_layers, name, unroll),
         unroll,
     )

@@ -6,13 +6,23 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxnn.internal.checks import check_array, check_batch_shape, check_flags, check_state, naming
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import check_kind, init_checked
 from jaxnn.recurrence.arguments import Run, unroll_by
 from jaxnn.recurrence.checked import spread
 from jaxnn.scans.boundaries import where
 from jaxnn.transforms.bidirectional import check_cell
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, appears_as, exportable, facts_of, named
+from jaxnn.types import (
+    ArrayLike,
+    Cell,
+    Key,
+    Params,
+    State,
+    appears_as,
+    exportable,
+    facts_of,
+    with_facts,
+)
 
 
 @exportable
@@ -47,10 +57,10 @@ def learned_initial_state(cell: Cell) -> Cell:
     [[1.0, 1.0], [1.0, 1.0]]
     """
     check_cell("learned_initial_state", "cell", cell)
-    name = call_text("learned_initial_state", cell)
+    name = this_call()
     init = functools.partial(_init_learned, cell)
     return Cell(
-        named(name, functools.partial(init_checked, name, init), facts_of(cell).event_ndim),
+        with_facts(functools.partial(init_checked, name, init), facts_of(cell).event_ndim),
         functools.partial(_apply_learned, name, cell),
         functools.partial(_initial_state_learned, name, cell),
         unroll_by(_run_learned, name, cell),

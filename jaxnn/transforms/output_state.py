@@ -3,7 +3,7 @@
 import functools
 from typing import Any
 
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.recurrence.cell import check_event_ndim
 from jaxnn.recurrence.checked import Stepwise
 from jaxnn.recurrence.split import Split, whole_state
@@ -37,7 +37,7 @@ def output_state(cell: Cell, event_ndim: int = 1) -> Cell:
     check_cell("output_state", "cell", cell)
     recurrence = recurrence_of(cell)
     event_ndim = check_event_ndim("output_state", event_ndim)
-    name = call_text("output_state", cell)
+    name = this_call()
     if isinstance(recurrence, Split):
         return cell_of(recurrence._replace(name=name, output=whole_state), cell.init)
     known = facts_of(cell).event_ndim

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxnn.functions.sequences import check_valid_fit, clean
 from jaxnn.internal.checks import check_array, naming, shape_text
-from jaxnn.internal.factory import call_text, factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Run, sequence_unroll_by, unroll_by
 from jaxnn.types import (
@@ -21,7 +21,7 @@ from jaxnn.types import (
     State,
     appears_as,
     facts_of,
-    named,
+    with_facts,
 )
 
 
@@ -65,10 +65,10 @@ def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cel
     """
     if not isinstance(inner, (Layer, SequenceLayer, Cell)):
         raise TypeError(f"residual: inner must be a Layer or a Cell, got {inner!r}")
-    name = call_text("residual", inner)
+    name = this_call()
     facts = facts_of(inner)
     init = functools.partial(init_checked, name, inner.init)
-    init = named(name, init, facts.event_ndim, facts.each_step)
+    init = with_facts(init, facts.event_ndim, facts.each_step)
     if isinstance(inner, Cell):
         return Cell(
             init,

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 
 from jaxnn.functions.sequences import clean
 from jaxnn.internal.checks import check_batch_shape, check_init_key, check_tuple, naming, split_key
-from jaxnn.internal.factory import factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool, check_fraction
+from jaxnn.internal.parts import parts
 from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
 from jaxnn.layers.dropout import drop
 from jaxnn.recurrence.arguments import Run, unroll_by
@@ -24,8 +25,10 @@ from jaxnn.types import (
     SequenceLayer,
     State,
     appears_as,
+    facts_of,
+    know,
     name_of,
-    named,
+    with_facts,
 )
 
 
@@ -67,10 +70,10 @@ def stack(*cells: Cell | Layer, dropout: float = 0.0, residual: bool = False) ->
     check_bool("stack", "residual", residual)
     if not cells:
         raise ValueError("stack: it needs at least one cell")
-    parts, below = [], False
+    stacked, below = [], False
     for index, part in enumerate(cells):
         if isinstance(part, Layer):
-            parts.append(_as_cell(part))
+            stacked.append(_as_cell(part))
             continue
         if not isinstance(part, Cell):
             hint = (
@@ -81,14 +84,11 @@ def stack(*cells: Cell | Layer, dropout: float = 0.0, residual: bool = False) ->
             raise TypeError(f"stack: part {index} must be a Cell or a Layer, got {part!r}{hint}")
         if below and dropout:
             part = _drop_input(part, dropout)
-        parts.append(with_residual(part) if below and residual else part)
+        stacked.append(with_residual(part) if below and residual else part)
         below = True
-    options = [f"dropout={dropout}"] * bool(dropout) + ["residual=True"] * residual
-    name = f"stack({', '.join([*map(name_of, cells), *options])})"
-    stacked = tuple(parts)
-    event_ndim = event_ndim_of(stacked)
+    name, event_ndim, stacked = this_call(), event_ndim_of(cells), tuple(stacked)
     return Cell(
-        named(name, functools.partial(init_stack, stacked), event_ndim),
+        with_facts(functools.partial(init_stack, stacked), event_ndim),
         functools.partial(apply_stack, name, stacked),
         functools.partial(initial_state_of_stack, name, stacked),
         unroll_by(run_stack, name, event_ndim, stacked),
@@ -170,13 +170,14 @@ def _meet(cells: tuple[Cell, ...], index: int, run: Callable[[], Any]) -> Any:
 
 
 def _as_cell(layer: Layer) -> Cell:
-    """A Layer as a Cell with the empty state."""
-    return Cell(
-        layer.init,
+    """A Layer as a Cell with the empty state, of the same name."""
+    cell = Cell(
+        with_facts(functools.partial(layer.init), facts_of(layer).event_ndim),
         functools.partial(_apply_layer, layer),
         _no_state,
         unroll_by(_run_layer, layer),
     )
+    return know(cell, parts(layer))
 
 
 def _no_state(params: Params, batch_shape: tuple[int, ...] = ()) -> State:
@@ -207,13 +208,14 @@ def _run_layer(layer: Layer, params: Params, run: Run) -> tuple[State, Any]:
 
 
 def _drop_input(cell: Cell, rate: float) -> Cell:
-    """A cell whose input is dropped at the rate, where a key is given."""
-    return Cell(
-        cell.init,
+    """A cell whose input is dropped at the rate, where a key is given, of the same name."""
+    dropped = Cell(
+        with_facts(functools.partial(cell.init), facts_of(cell).event_ndim),
         functools.partial(_apply_dropped, cell, rate),
         cell.initial_state,
         unroll_by(_run_dropped, cell, rate),
     )
+    return know(dropped, parts(cell))
 
 
 def _apply_dropped(
