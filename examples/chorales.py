@@ -27,7 +27,7 @@ PUBLISHED = {"elman": 8.91, "lstm": 8.45, "gru": 8.43}
 MAKE = {"elman": jaxnn.elman, "lstm": jaxnn.lstm, "gru": jaxnn.gru}
 HIDDEN = {"elman": 464, "lstm": 224, "gru": 264}  # about 300,000 parameters each
 # Four notes of 88 sound at a time: the usual kernels would let them drive the gates too little.
-KERNEL_INIT = jaxnn.per_gate(jax.nn.initializers.normal(0.4))
+KERNEL_INIT = jaxnn.initializers.per_gate(jax.nn.initializers.normal(0.4))
 
 
 class Settings(NamedTuple):
@@ -55,10 +55,10 @@ def build(name: str, settings: Settings) -> Cell:
     )
 
 
-def nats(model: Cell, params: Params, batch: jaxnn.Batch, key: Key | None = None) -> Any:
+def nats(model: Cell, params: Params, batch: jaxnn.data.Batch, key: Key | None = None) -> Any:
     """The sum over all valid steps, and their number."""
     _, logits = model.unroll(params, batch.xs, mask=batch.mask, key=key)
-    return jaxnn.binary_cross_entropy(logits, batch.targets, batch.mask)
+    return jaxnn.losses.binary_cross_entropy(logits, batch.targets, batch.mask)
 
 
 def train(
@@ -69,28 +69,30 @@ def train(
     valid: jsb.Chorales,
     seed: int,
     mesh: jax.sharding.Mesh | None = None,
-) -> tuple[Cell, early_stopping.Best, jaxnn.Fit]:
+) -> tuple[Cell, early_stopping.Best, jaxnn.training.Fit]:
     """The model, its parameters where the validation loss was lowest, and how it went."""
     model = build(name, settings)
     init_key, key = jax.random.split(jax.random.key(seed))
     peak = settings.learning_rate
     schedule = optax.schedules.warmup_cosine_decay_schedule(0.0, peak, steps // 20, steps)
-    adamw = optax.adamw(schedule, weight_decay=1e-2, mask=jaxnn.decay_mask)
+    adamw = optax.adamw(schedule, weight_decay=1e-2, mask=jaxnn.training.decay_mask)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamw)
 
-    def loss(params: Params, state: Any, batch: jaxnn.Batch, key: Key) -> Any:
+    def loss(params: Params, state: Any, batch: jaxnn.data.Batch, key: Key) -> Any:
         return *nats(model, params, batch, key), state
 
-    def endless() -> Iterator[jaxnn.Batch]:
+    def endless() -> Iterator[jaxnn.data.Batch]:
         for epoch in itertools.count():
             yield from jsb.batches(chorales, 16, (seed, epoch))
 
     (held_out,) = jsb.batches(valid, len(valid))
     best = early_stopping.Best(jax.jit(lambda params: nats(model, params, held_out)))
-    result = jaxnn.fit(
+    result = jaxnn.training.fit(
         # xs, targets and mask have the batch second, what is one number a sample first
-        jaxnn.train_step(loss, optimizer, mesh, batch_axis=jaxnn.Batch._make((1, 1, 1, 0, 0))),
-        jaxnn.train_state(model.init(init_key), optimizer, key),
+        jaxnn.training.train_step(
+            loss, optimizer, mesh, batch_axis=jaxnn.data.Batch._make((1, 1, 1, 0, 0))
+        ),
+        jaxnn.training.train_state(model.init(init_key), optimizer, key),
         endless(),
         steps,
         best,
@@ -134,7 +136,7 @@ def main() -> None:
         help="CPU cores that share each batch; all by default",
     )
     args = parser.parse_args()
-    mesh = jaxnn.cpu_mesh(args.cores)
+    mesh = jaxnn.training.cpu_mesh(args.cores)
     chorales, valid, test = jsb.load(args.data)
     (tested,) = jsb.batches(test, len(test))
     runs = []

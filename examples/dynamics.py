@@ -83,7 +83,7 @@ def loss(params: Any, state: Any, _: Any, key: Key) -> Any:
     right = jax.random.bernoulli(side_key, 0.5, (BATCH,))
     _, logits = model.unroll(params, inputs_of(key, jnp.where(right, size, -size)))
     labels = jnp.broadcast_to(right.astype(int), (ANSWER, BATCH))
-    return *jaxnn.cross_entropy(logits[-ANSWER:], labels), state
+    return *jaxnn.losses.cross_entropy(logits[-ANSWER:], labels), state
 
 
 def share_right(params: Any, key: Key, count: int) -> Array:
@@ -128,10 +128,10 @@ def main() -> None:
     began = time.perf_counter()
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(LEARNING_RATE))
 
-    def start(key: Key) -> jaxnn.TrainState:
-        return jaxnn.train_state(model.init(key), optimizer, key)
+    def start(key: Key) -> jaxnn.training.TrainState:
+        return jaxnn.training.train_state(model.init(key), optimizer, key)
 
-    step = jaxnn.train_step(loss, optimizer)
+    step = jaxnn.training.train_step(loss, optimizer)
     current, metrics, _ = train(step, start, (keys(args.seed, args.seeds),), args.steps)
     test_key = jax.random.key(2**31 - 1)
     ask = jax.jit(jax.vmap(share_right, in_axes=(0, None, None)), static_argnums=2)

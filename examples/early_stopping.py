@@ -10,14 +10,14 @@ from jaxnn.types import Params
 
 
 class Best:
-    """What `jaxnn.fit` takes as `evaluate`: it remembers `params` where `loss` was lowest."""
+    """What `fit` takes as `evaluate`: it remembers `params` where `loss` was lowest."""
 
     def __init__(self, validate: Callable[[Params], tuple[jax.Array, jax.Array]]) -> None:
         """`validate(params)` gives a sum and a weight, as the losses do."""
         self.validate = validate
         self.loss, self.params = np.inf, None
 
-    def __call__(self, current: jaxnn.TrainState) -> float:
+    def __call__(self, current: jaxnn.training.TrainState) -> float:
         params = jax.device_get(current.params)  # a copy: the next step donates the original
         total, weight = self.validate(params)
         loss = float(total / weight)

@@ -32,7 +32,7 @@ def train(
     """Take `steps` train steps of every run, in a few jitted scans, with a bar between them.
 
     Args:
-      step: what `jaxnn.train_step` gives.
+      step: what `jaxnn.training.train_step` gives.
       start: `start(*one_of_each)` gives the first TrainState of a run.
       each: arrays whose first axis is the runs, such as `(keys(0, 5),)`.
       steps: updates of every run.

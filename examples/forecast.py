@@ -30,11 +30,11 @@ def train(args: Any, model: Cell, xs: Array, targets: Array, train_mask: Any, va
     init_key, key = jax.random.split(jax.random.key(args.seed))
     params = jax.vmap(model.init)(jax.random.split(init_key, args.members))
     schedule = optax.schedules.cosine_decay_schedule(5e-3, args.steps)
-    optimizer = optax.adamw(schedule, weight_decay=0.1, mask=jaxnn.decay_mask)
+    optimizer = optax.adamw(schedule, weight_decay=0.1, mask=jaxnn.training.decay_mask)
 
     def one(params: Params, mask: Array, key: Key | None) -> tuple[Array, Array]:
         _, guesses = model.unroll(params, xs, key=key)
-        return jaxnn.mean_squared_error(guesses, targets, mask)
+        return jaxnn.losses.mean_squared_error(guesses, targets, mask)
 
     def members(params: Params, mask: Any, keys: Any) -> tuple[Array, Array]:
         totals, weights = jax.vmap(one, (0, None, None if keys is None else 0))(params, mask, keys)
@@ -44,9 +44,9 @@ def train(args: Any, model: Cell, xs: Array, targets: Array, train_mask: Any, va
         return *members(params, mask, jax.random.split(key, args.members)), state
 
     best = early_stopping.Best(jax.jit(lambda params: members(params, valid, None)))
-    jaxnn.fit(
-        jaxnn.train_step(loss, optimizer),
-        jaxnn.train_state(params, optimizer, key),
+    jaxnn.training.fit(
+        jaxnn.training.train_step(loss, optimizer),
+        jaxnn.training.train_state(params, optimizer, key),
         itertools.repeat(train_mask),
         args.steps,
         best,

@@ -41,17 +41,17 @@ def build(size: int) -> Layer:
     return jaxnn.serial(*layers, jaxnn.flatten(3), *head)
 
 
-def train(model: Layer, data: Images, steps: int, seed: int) -> jaxnn.Fit:
+def train(model: Layer, data: Images, steps: int, seed: int) -> jaxnn.training.Fit:
     """AdamW on random batches, whose images are moved by up to one pixel."""
     init_key, key = jax.random.split(jax.random.key(seed))
     schedule = optax.schedules.warmup_cosine_decay_schedule(0.0, 2e-3, steps // 10, steps)
-    optimizer = optax.adamw(schedule, weight_decay=1e-2, mask=jaxnn.decay_mask)
+    optimizer = optax.adamw(schedule, weight_decay=1e-2, mask=jaxnn.training.decay_mask)
 
     def loss(params: Params, state: Any, batch: Images, key: Key) -> Any:
         move_key, key = jax.random.split(key)
         images = moved(batch.images, move_key)
         logits = model.apply(params, images, key=key)
-        return *jaxnn.cross_entropy(logits, batch.labels), state
+        return *jaxnn.losses.cross_entropy(logits, batch.labels), state
 
     def batches() -> Iterator[Images]:
         rng = np.random.default_rng(seed)
@@ -59,9 +59,9 @@ def train(model: Layer, data: Images, steps: int, seed: int) -> jaxnn.Fit:
             order = rng.permutation(len(data.labels))
             yield from map(data.part, order[: len(order) // BATCH * BATCH].reshape(-1, BATCH))
 
-    return jaxnn.fit(
-        jaxnn.train_step(loss, optimizer),
-        jaxnn.train_state(model.init(init_key), optimizer, key),
+    return jaxnn.training.fit(
+        jaxnn.training.train_step(loss, optimizer),
+        jaxnn.training.train_state(model.init(init_key), optimizer, key),
         batches(),
         steps,
     )

@@ -20,7 +20,7 @@ from japanese_vowels import LONGEST, SPEAKERS, normalised
 from tqdm.auto import tqdm
 
 import jaxnn
-from jaxnn import Batch
+from jaxnn.data import Batch
 from jaxnn.types import Array, Key
 
 HIDDEN = 64
@@ -36,7 +36,7 @@ def features(params: Any, batch: Batch) -> Array:
 
 def cost(logits: Array, batch: Batch) -> Array:
     """The mean cross-entropy."""
-    return jaxnn.cross_entropy(logits, batch.targets)[0] / len(batch.targets)
+    return jaxnn.losses.cross_entropy(logits, batch.targets)[0] / len(batch.targets)
 
 
 def in_flax(key: Key, batch: Batch, test: Batch, steps: Iterable) -> Trained:
@@ -124,7 +124,7 @@ def main() -> None:
     """Train with each library that is installed, test, draw."""
     args = training_parser(__doc__, steps=150, seeds=3).parse_args()
     data = normalised(*vowels.load())
-    batch, test = (next(jaxnn.batches(x, y, len(x), boundaries=(LONGEST,))) for x, y in data)
+    batch, test = (next(jaxnn.data.batches(x, y, len(x), boundaries=(LONGEST,))) for x, y in data)
     figure, ((axes,),) = spread.grid(1, 1, (7, 4))
     libraries = (("flax", in_flax), ("equinox", in_equinox), ("haiku", in_haiku))
     for (name, learn), color in zip(libraries, spread.COLORS, strict=False):

@@ -81,7 +81,7 @@ def train(
     progress: bool = True,
     evaluate: Any = None,
     mesh: jax.sharding.Mesh | None = None,
-) -> tuple[Model, Model, jaxnn.Fit]:
+) -> tuple[Model, Model, jaxnn.training.Fit]:
     """The network, its trained parameters, and how it went."""
     sequences, labels = data
     model = build(settings)
@@ -94,24 +94,24 @@ def train(
     )
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=jaxnn.decay_mask),
+        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=jaxnn.training.decay_mask),
     )
 
-    def loss(params: Model, state: Any, batch: jaxnn.Batch, key: Key) -> Any:
+    def loss(params: Model, state: Any, batch: jaxnn.data.Batch, key: Key) -> Any:
         noise_key, key = jax.random.split(key)
         xs = batch.xs + settings.noise * jax.random.normal(noise_key, batch.xs.shape)
         scores = logits(model, params, xs, batch.mask, key)
-        return *jaxnn.cross_entropy(scores, batch.targets, batch.valid), state
+        return *jaxnn.losses.cross_entropy(scores, batch.targets, batch.valid), state
 
-    def endless() -> Iterator[jaxnn.Batch]:
+    def endless() -> Iterator[jaxnn.data.Batch]:
         for epoch in itertools.count():
-            yield from jaxnn.batches(
+            yield from jaxnn.data.batches(
                 sequences, labels, settings.batch_size, seed=(seed, epoch), boundaries=(LONGEST,)
             )
 
-    result = jaxnn.fit(
-        jaxnn.train_step(loss, optimizer, mesh),
-        jaxnn.train_state(params, optimizer, key),
+    result = jaxnn.training.fit(
+        jaxnn.training.train_step(loss, optimizer, mesh),
+        jaxnn.training.train_state(params, optimizer, key),
         endless(),
         settings.steps,
         None if evaluate is None else lambda current: evaluate(model, current.params),
@@ -123,7 +123,7 @@ def train(
 
 def predict(model: Model, params: Model, sequences: Any) -> np.ndarray:
     """The speaker of each utterance."""
-    xs, mask = jaxnn.pad(sequences, LONGEST)
+    xs, mask = jaxnn.data.pad(sequences, LONGEST)
     scores = jax.jit(lambda params, xs, mask: logits(model, params, xs, mask))(params, xs, mask)
     return np.asarray(jnp.argmax(scores, axis=-1))
 
@@ -135,7 +135,9 @@ def normalised(train_data: Any, *others: Any) -> list[Any]:
     return [([(x - mean) / scale for x in xs], labels) for xs, labels in (train_data, *others)]
 
 
-def draw(path: pathlib.Path, result: jaxnn.Fit, labels: Any, guesses: Any, title: str) -> None:
+def draw(
+    path: pathlib.Path, result: jaxnn.training.Fit, labels: Any, guesses: Any, title: str
+) -> None:
     """The learning curve beside the confusion matrix."""
     import matplotlib
 
@@ -180,7 +182,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=pathlib.Path, help="another copy of japanese_vowels.npz")
     args = parser.parse_args()
-    mesh = jaxnn.cpu_mesh(args.cores)
+    mesh = jaxnn.training.cpu_mesh(args.cores)
     settings = defaults._replace(
         cell=args.cell, hidden=args.hidden, layers=args.layers, steps=args.steps
     )
@@ -197,8 +199,8 @@ def main() -> None:
         seconds = time.perf_counter() - began
         stem = args.out / f"japanese_vowels_{settings.cell}_{seed}"
         weights = stem.with_suffix(".safetensors")
-        jaxnn.save(weights, params)
-        again = predict(model, jaxnn.load(weights, like=params), test_data[0])
+        jaxnn.training.save(weights, params)
+        again = predict(model, jaxnn.training.load(weights, like=params), test_data[0])
         assert_same(guesses, again)
         title = f"test accuracy {accuracy:.4f} ({settings.cell}, seed {seed})"
         draw(stem.with_suffix(".png"), result, test_data[1], guesses, title)

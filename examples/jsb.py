@@ -32,7 +32,7 @@ def load(path: pathlib.Path = PATH) -> tuple[Chorales, Chorales, Chorales]:
 
 
 def batches(chorales: Chorales, size: int, seed: tuple[int, ...] | None = None) -> Any:
-    """One epoch of `jaxnn.Batch`; the target of each step is the next one, as Bai has it."""
+    """One epoch of `jaxnn.data.Batch`; the target of each step is the next one, as Bai has it."""
     xs, targets = [x[:-1] for x in chorales], [x[1:] for x in chorales]
     boundaries = None if seed is None else (56, 80, 160)
-    return jaxnn.batches(xs, targets, size, seed, boundaries, each_step=True)
+    return jaxnn.data.batches(xs, targets, size, seed, boundaries, each_step=True)

@@ -47,23 +47,23 @@ def train(model: Cell, data: Recording, valid: Recording, steps: int, seed: int)
     schedule = optax.schedules.cosine_decay_schedule(1e-2, steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, weight_decay=0.1, mask=jaxnn.decay_mask),
+        optax.adamw(schedule, weight_decay=0.1, mask=jaxnn.training.decay_mask),
     )
 
     def loss(params: Params, state: State, batch: Any, key: Key) -> Any:
         (xs, labels, reset), mask = batch
         state, logits = model.unroll(params, xs, state, mask, reset, key=key)
-        return *jaxnn.binary_cross_entropy(logits, labels, mask), state
+        return *jaxnn.losses.binary_cross_entropy(logits, labels, mask), state
 
     def validate(params: Params) -> tuple[Array, Array]:
         _, logits = model.unroll(params, valid.xs)
-        return jaxnn.binary_cross_entropy(logits, valid.labels)
+        return jaxnn.losses.binary_cross_entropy(logits, valid.labels)
 
     best = early_stopping.Best(jax.jit(validate))
-    passes = (jaxnn.chunks(side_by_side(data), CHUNK) for _ in itertools.count())
-    result = jaxnn.fit(
-        jaxnn.train_step(loss, optimizer),
-        jaxnn.train_state(params, optimizer, key, model.initial_state(params, (STREAMS,))),
+    passes = (jaxnn.data.chunks(side_by_side(data), CHUNK) for _ in itertools.count())
+    result = jaxnn.training.fit(
+        jaxnn.training.train_step(loss, optimizer),
+        jaxnn.training.train_state(params, optimizer, key, model.initial_state(params, (STREAMS,))),
         itertools.chain.from_iterable(passes),
         steps,
         best,
@@ -82,7 +82,7 @@ def stream(model: Cell, params: Params, xs: np.ndarray) -> np.ndarray:
     return np.array(labels)
 
 
-def draw(path: pathlib.Path, result: jaxnn.Fit, test: Recording, logits: Any) -> None:
+def draw(path: pathlib.Path, result: jaxnn.training.Fit, test: Recording, logits: Any) -> None:
     """The learning curve, and three days of the second test."""
     figure, (left, right) = drawing.panels(2, widths=(1, 1.6))
     plot.learning_curve(left, result.history.loss)

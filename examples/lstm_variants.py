@@ -55,8 +55,8 @@ def compare(
         _, ys = model.unroll(params, task.xs, mask=task.mask, key=key)
         return *problem.cost(ys, task.targets, task.counts), state
 
-    def start(key: Key, rate: Array) -> jaxnn.TrainState:
-        first = jaxnn.train_state(model.init(key), optimizer, key)
+    def start(key: Key, rate: Array) -> jaxnn.training.TrainState:
+        first = jaxnn.training.train_state(model.init(key), optimizer, key)
         first.opt_state.hyperparams["rate"] = rate
         return first
 
@@ -67,7 +67,7 @@ def compare(
         both = [f(ys, task.targets, task.counts) for f in (problem.cost, problem.score)]
         return both[0][0] / both[0][1], both[1][0] / both[1][1]
 
-    step = jaxnn.train_step(loss, optimizer)
+    step = jaxnn.training.train_step(loss, optimizer)
     grid = jnp.tile(keys(seed, seeds), len(RATES)), jnp.repeat(jnp.array(RATES), seeds)
     current, metrics, _ = train(step, start, grid, steps, batch, title=name)
     costs = np.asarray(measure(current.params, valid)[0]).reshape(len(RATES), seeds)

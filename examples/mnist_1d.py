@@ -88,12 +88,12 @@ def train(settings: Settings, data: Any, steps: int, seed: int) -> tuple[Layer, 
     schedule = optax.schedules.cosine_decay_schedule(settings.learning_rate, steps)
     optimizer = optax.chain(
         optax.clip_by_global_norm(1.0),
-        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=jaxnn.decay_mask),
+        optax.adamw(schedule, weight_decay=settings.weight_decay, mask=jaxnn.training.decay_mask),
     )
 
     def loss(params: Params, state: Any, batch: Any, key: Key) -> Any:
         x, labels = batch
-        return *jaxnn.cross_entropy(model.apply(params, x, key=key), labels), state
+        return *jaxnn.losses.cross_entropy(model.apply(params, x, key=key), labels), state
 
     def batches() -> Iterator[Any]:
         rng = np.random.default_rng(seed)
@@ -101,8 +101,8 @@ def train(settings: Settings, data: Any, steps: int, seed: int) -> tuple[Layer, 
             for rows in rng.permutation(len(data[1])).reshape(-1, BATCH):
                 yield tuple(array[rows] for array in data)
 
-    first = jaxnn.train_state(model.init(init_key), optimizer, key)
-    result = jaxnn.fit(jaxnn.train_step(loss, optimizer), first, batches(), steps)
+    first = jaxnn.training.train_state(model.init(init_key), optimizer, key)
+    result = jaxnn.training.fit(jaxnn.training.train_step(loss, optimizer), first, batches(), steps)
     return model, result.train_state.params
 
 

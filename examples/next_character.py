@@ -49,14 +49,14 @@ def streams(tokens: np.ndarray, count: int) -> Iterator[Any]:
     xs, targets = (tokens[at : at + steps * count].reshape(count, steps).T for at in (0, 1))
     reset = np.zeros(xs.shape, bool)
     reset[0] = True  # from the end of the text to its beginning nothing is carried
-    return jaxnn.chunks((xs, targets, reset), 100)
+    return jaxnn.data.chunks((xs, targets, reset), 100)
 
 
 def nats(model: Cell, params: Params, state: State, batch: Any) -> tuple[Array, Array, State]:
     """The sum over a chunk, how many characters it has, and the state after it."""
     (xs, targets, reset), mask = batch
     state, logits = model.unroll(params, xs, state, mask, reset)
-    return *jaxnn.cross_entropy(logits, targets, mask), state
+    return *jaxnn.losses.cross_entropy(logits, targets, mask), state
 
 
 def mean_nats(model: Cell, params: Params, tokens: np.ndarray) -> float:
@@ -76,7 +76,7 @@ def say(model: Cell, params: Params, state: State, token: Array, temperature: fl
     return state, jax.random.categorical(key, logits / temperature).astype(token.dtype)
 
 
-def draw(path: pathlib.Path, result: jaxnn.Fit, text: str, surprise: Any) -> None:
+def draw(path: pathlib.Path, result: jaxnn.training.Fit, text: str, surprise: Any) -> None:
     """The learning curve, and text that was not trained on, coloured by its nats."""
     figure, (left, right) = drawing.panels(2, widths=(1, 1.4))
     plot.learning_curve(left, result.history.loss)
@@ -111,7 +111,7 @@ def main() -> None:
         "--cores", type=whole, help="CPU cores that share each batch; all by default"
     )
     args = parser.parse_args()
-    mesh = jaxnn.cpu_mesh(args.cores)
+    mesh = jaxnn.training.cpu_mesh(args.cores)
     if args.streams % mesh.size:
         parser.error(f"argument --streams: it must be a multiple of the {mesh.size} devices")
     init_key, train_key, say_key = jax.random.split(jax.random.key(args.seed), 3)
@@ -130,9 +130,11 @@ def main() -> None:
     state = model.initial_state(params, (args.streams,))
     schedule = optax.schedules.warmup_cosine_decay_schedule(0.0, 4e-3, args.steps // 20, args.steps)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
-    result = jaxnn.fit(
-        jaxnn.train_step(lambda p, s, batch, key: nats(model, p, s, batch), optimizer, mesh, 1),
-        jaxnn.train_state(params, optimizer, train_key, state),
+    result = jaxnn.training.fit(
+        jaxnn.training.train_step(
+            lambda p, s, batch, key: nats(model, p, s, batch), optimizer, mesh, 1
+        ),
+        jaxnn.training.train_state(params, optimizer, train_key, state),
         itertools.chain.from_iterable(streams(train, args.streams) for _ in itertools.count()),
         args.steps,
         lambda current: mean_nats(model, jax.device_get(current.params), valid),
@@ -140,8 +142,8 @@ def main() -> None:
     )
 
     args.out.mkdir(parents=True, exist_ok=True)
-    jaxnn.save(args.out / "next_character.safetensors", result.train_state.params)
-    params = jaxnn.load(args.out / "next_character.safetensors", like=params)
+    jaxnn.training.save(args.out / "next_character.safetensors", result.train_state.params)
+    params = jaxnn.training.load(args.out / "next_character.safetensors", like=params)
     test_nats, seconds = mean_nats(model, params, test), time.perf_counter() - began
     print(f"{model}, {args.steps} steps, {seconds:.0f} s: test {test_nats:.3f} nats a character")
     state, token = model.initial_state(params), test[0]

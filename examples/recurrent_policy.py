@@ -111,12 +111,12 @@ def learn(name: str, length: int, steps: int, seed: int, seeds: int) -> np.ndarr
     """The share of each rollout's episodes that ended at the goal, `(seeds, steps)`."""
     policy = POLICIES[name]
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(LEARNING_RATE))
-    step = jaxnn.train_step(functools.partial(actor_critic, policy, length), optimizer)
+    step = jaxnn.training.train_step(functools.partial(actor_critic, policy, length), optimizer)
 
-    def start(key: Key) -> jaxnn.TrainState:
+    def start(key: Key) -> jaxnn.training.TrainState:
         init_key, maze_key, key = jax.random.split(key, 3)
         params = policy.init(init_key)
-        return jaxnn.train_state(params, optimizer, key, first(policy, params, maze_key))
+        return jaxnn.training.train_state(params, optimizer, key, first(policy, params, maze_key))
 
     watch = operator.attrgetter("state.share")
     return train(step, start, (keys(seed, seeds),), steps, watch=watch, title=name)[2]

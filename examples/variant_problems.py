@@ -51,7 +51,7 @@ class Problem(NamedTuple):
 
 def errors(logits: Array, labels: Array, mask: Array) -> tuple[Array, Array]:
     """How many answers are wrong, in percent."""
-    right, weight = jaxnn.accuracy(logits, labels, mask)
+    right, weight = jaxnn.losses.accuracy(logits, labels, mask)
     return 100 * (weight - right), weight
 
 
@@ -60,7 +60,11 @@ ORDER = functools.partial(
 )
 COPY = functools.partial(memory_tasks.copy_memory, delay=15, length=5)
 PASSAGES = functools.partial(chorale_data.passages, time=32)
-ERROR, NATS, NOTES = jaxnn.mean_squared_error, jaxnn.cross_entropy, jaxnn.binary_cross_entropy
+ERROR, NATS, NOTES = (
+    jaxnn.losses.mean_squared_error,
+    jaxnn.losses.cross_entropy,
+    jaxnn.losses.binary_cross_entropy,
+)
 PROBLEMS = {
     "adding": Problem(
         functools.partial(memory_tasks.adding, time=40), 2, 1, ERROR, ERROR, "squared error", 1 / 6

@@ -1,5 +1,11 @@
 """Recurrent networks as pure functions on JAX: one contract for every cell."""
 
+from jaxnn import (
+    data as data,
+    initializers as initializers,
+    losses as losses,
+    training as training,
+)
 from jaxnn.cells.conv_lstm import ConvLSTMParams as ConvLSTMParams, conv_lstm as conv_lstm
 from jaxnn.cells.elman import (
     GATES as ELMAN_GATES,
@@ -26,24 +32,7 @@ from jaxnn.cells.lstm import (
     lstm as lstm,
     lstm_gates as lstm_gates,
 )
-from jaxnn.functions.initializers import (
-    chrono as chrono,
-    forget_bias as forget_bias,
-    glorot as glorot,
-    orthogonal as orthogonal,
-    per_gate as per_gate,
-    uniform_hidden as uniform_hidden,
-)
-from jaxnn.functions.losses import (
-    accuracy as accuracy,
-    binary_accuracy as binary_accuracy,
-    binary_cross_entropy as binary_cross_entropy,
-    cross_entropy as cross_entropy,
-    half_squared_error as half_squared_error,
-    mean_squared_error as mean_squared_error,
-)
 from jaxnn.functions.params import (
-    decay_mask as decay_mask,
     describe as describe,
     hidden_partition_specs as hidden_partition_specs,
 )
@@ -77,21 +66,6 @@ from jaxnn.layers.norm import (
 from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
 from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
 from jaxnn.recurrence.cell import cell as cell, split_cell as split_cell
-from jaxnn.training.batches import (
-    Batch as Batch,
-    batches as batches,
-    pad as pad,
-)
-from jaxnn.training.checkpoint import load as load, save as save
-from jaxnn.training.chunks import chunks as chunks
-from jaxnn.training.devices import cpu_mesh as cpu_mesh
-from jaxnn.training.fit import Best as Best, Fit as Fit, History as History, fit as fit
-from jaxnn.training.state import (
-    Metrics as Metrics,
-    TrainState as TrainState,
-    train_state as train_state,
-)
-from jaxnn.training.step import train_step as train_step
 from jaxnn.transforms.bidirectional import (
     BidirectionalParams as BidirectionalParams,
     as_layer as as_layer,

@@ -257,9 +257,9 @@ def train(model, cost, batch, optimizer, steps, key, every=100):
         xs, targets = batch
         return *cost(model.apply(params, xs), targets), state
 
-    first = jaxnn.train_state(model.init(key), optimizer, key)
-    result = jaxnn.fit(
-        jaxnn.train_step(loss, optimizer),
+    first = jaxnn.training.train_state(model.init(key), optimizer, key)
+    result = jaxnn.training.fit(
+        jaxnn.training.train_step(loss, optimizer),
         first,
         itertools.repeat(batch),
         steps,
@@ -275,10 +275,10 @@ labels = jnp.arange(150) % 3
 points = centres[labels] + 0.7 * jax.random.normal(next(keys), (150, 2))
 three, two = jaxnn.dense(2, 3), jaxnn.dense(2, 1)
 adam = optax.adam(0.1)
-p3, _, _ = train(three, jaxnn.cross_entropy, (points, labels), adam, 300, next(keys))
+p3, _, _ = train(three, jaxnn.losses.cross_entropy, (points, labels), adam, 300, next(keys))
 pair = labels < 2
 data = (points[pair], labels[pair][:, None])
-p2, _, _ = train(two, jaxnn.binary_cross_entropy, data, adam, 300, next(keys))
+p2, _, _ = train(two, jaxnn.losses.binary_cross_entropy, data, adam, 300, next(keys))
 
 COLORS, MARKERS = (drawing.BLUE, drawing.ORANGE, drawing.GREEN), "os^"
 
@@ -310,8 +310,8 @@ right.set(title="sigmoid: two classes", aspect=1)
 figure.colorbar(filled, label="P(orange square)", ticks=[0, 0.5, 1])
 for axes in (middle, right):
     axes.set(xlabel="$x_1$", ylabel="$x_2$")
-right3, count3 = jaxnn.accuracy(three.apply(p3, points), labels)
-right2, count2 = jaxnn.binary_accuracy(two.apply(p2, data[0]), data[1])
+right3, count3 = jaxnn.losses.accuracy(three.apply(p3, points), labels)
+right2, count2 = jaxnn.losses.binary_accuracy(two.apply(p2, data[0]), data[1])
 print(f"right: {right3:.0f} of {count3:.0f} by softmax, {right2:.0f} of {count2:.0f} by sigmoid")
 
 # %% [markdown]
@@ -327,7 +327,7 @@ print(f"right: {right3:.0f} of {count3:.0f} by softmax, {right2:.0f} of {count2:
 
 # %%
 targets, answers = jnp.array([[1.0], [0.0], [2.0]]), jnp.array([[0.8], [0.5], [1.0]])
-total, samples = jaxnn.mean_squared_error(answers, targets)
+total, samples = jaxnn.losses.mean_squared_error(answers, targets)
 print(f"sum {total:.2f} over {samples:.0f} samples: C = {total / samples:.2f}")
 assert jnp.isclose(total / samples, (0.2**2 + 0.5**2 + 1**2) / 3)
 
@@ -356,7 +356,9 @@ print(f"C'' = {curvature:.3f}, so it diverges above {2 / curvature:.3f}; lowest 
 
 
 def cost(w):
-    total, samples = jaxnn.mean_squared_error(neuron.apply(jaxnn.DenseParams(w, None), xs), ys)
+    total, samples = jaxnn.losses.mean_squared_error(
+        neuron.apply(jaxnn.DenseParams(w, None), xs), ys
+    )
     return total / samples
 
 
@@ -413,12 +415,12 @@ key = next(keys)
 def separate(axes, name, sizes):
     """Train a network of these sizes and draw what it answers: its parameters, and the colours."""
     model, data = jaxnn.mlp(sizes, jnp.tanh), (ring, answers)
-    params, _, _ = train(model, jaxnn.binary_cross_entropy, data, optax.adam(0.1), 500, key)
+    params, _, _ = train(model, jaxnn.losses.binary_cross_entropy, data, optax.adam(0.1), 500, key)
     surface = jax.nn.sigmoid(model.apply(params, plane))[..., 0]
     filled = axes.contourf(span, span, surface, np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.7)
     axes.contour(span, span, surface, [0.5], colors="black")
     scatter(axes, ring, inside.astype(int))
-    right, count = jaxnn.binary_accuracy(model.apply(params, ring), answers)
+    right, count = jaxnn.losses.binary_accuracy(model.apply(params, ring), answers)
     axes.set(title=f"{name}: {right / count:.0%} right", aspect=1, xlabel="$x_1$", ylabel="$x_2$")
     print(f"{name}: {right:.0f} of {count:.0f}")
     return params, filled, right / count
@@ -453,7 +455,7 @@ ys = unknown(xs) + 0.1 * jax.random.normal(next(keys), xs.shape)
 model = jaxnn.mlp((1, 32, 32, 1), jnp.tanh)
 data, key = (xs, ys), next(keys)
 _, costs, snapshots = train(
-    model, jaxnn.mean_squared_error, data, optax.adam(5e-3), 3000, key, every=30
+    model, jaxnn.losses.mean_squared_error, data, optax.adam(5e-3), 3000, key, every=30
 )
 
 line = jnp.linspace(-2.0, 2.8, 241)[:, None]
@@ -483,7 +485,9 @@ assert costs[-1] < 0.1**2  # below the variance of the noise
 # %%
 fresh, distances = jnp.linspace(-2.0, 2.0, 200)[:, None], []
 for step in (30, 300, 3000):
-    total, count = jaxnn.mean_squared_error(model.apply(snapshots[step], fresh), unknown(fresh))
+    total, count = jaxnn.losses.mean_squared_error(
+        model.apply(snapshots[step], fresh), unknown(fresh)
+    )
     distances.append(total / count)
     print(f"after {step} steps: mean squared distance to the function {distances[-1]:.4f}")
 assert distances[0] > distances[1] > distances[2]
@@ -515,7 +519,7 @@ def gradient_norms(model, key):
     """The norm of the gradient of each layer's weights."""
 
     def cost(params):
-        total, samples = jaxnn.mean_squared_error(model.apply(params, xs), ys)
+        total, samples = jaxnn.losses.mean_squared_error(model.apply(params, xs), ys)
         return total / samples
 
     return jnp.stack([jnp.linalg.norm(g.kernel) for g in jax.grad(cost)(model.init(key))])

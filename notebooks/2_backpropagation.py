@@ -111,7 +111,9 @@ print(f"by hand  {out_o1:.9f} {out_o2:.9f}  E = {E_o1:.9f} + {E_o2:.9f} = {E:.9f
 
 def error(params, x, target):
     """E of the network: one sample, or the sum over several."""
-    return jaxnn.half_squared_error(*jnp.atleast_2d(network_of(params).apply(params, x), target))[0]
+    return jaxnn.losses.half_squared_error(
+        *jnp.atleast_2d(network_of(params).apply(params, x), target)
+    )[0]
 
 
 def network_of(params):
@@ -268,7 +270,7 @@ assert math.isclose(dE_dout_h1 * dout_dnet_h1 * i1, dE_dw1) and f"{dE_dw1:.9f}" 
 
 # %%
 def from_out_o(out_o):
-    return jaxnn.half_squared_error(out_o[None], target[None])[0]
+    return jaxnn.losses.half_squared_error(out_o[None], target[None])[0]
 
 
 def from_net_o(net_o):
@@ -357,8 +359,8 @@ def loss(params, state, batch, key):
     return error(params, *batch), 1.0, state
 
 
-step = jaxnn.train_step(loss, optimizer)
-first = jaxnn.train_state(params, optimizer, jax.random.key(0))
+step = jaxnn.training.train_step(loss, optimizer)
+first = jaxnn.training.train_state(params, optimizer, jax.random.key(0))
 after, metrics = step(first, (x, target))
 print("E before", metrics.loss, " after", error(after.params, x, target))
 new = [float(w) for layer in after.params for w in layer.kernel.T.ravel()]
@@ -400,7 +402,7 @@ published = {
 }
 for goal, (color, style) in looks.items():
     batches = jnp.tile(x, (STEPS, 1)), jnp.tile(jnp.array(goal), (STEPS, 1))
-    current = jaxnn.train_state(params, optimizer, jax.random.key(0))
+    current = jaxnn.training.train_state(params, optimizer, jax.random.key(0))
     current, errors = train(current, batches)
     output = network.apply(current.params, x)
     last = error(current.params, x, jnp.array(goal))
@@ -436,7 +438,7 @@ EVERY = 100
 def learn_xor(key):
     """The parameters at the start and after every 100 steps of 10,000."""
     init_key, order_key = jax.random.split(key)
-    current = jaxnn.train_state(mlp((2, 5, 1)).init(init_key), optimizer, order_key)
+    current = jaxnn.training.train_state(mlp((2, 5, 1)).init(init_key), optimizer, order_key)
     order = jax.random.randint(order_key, (STEPS // EVERY, EVERY), 0, 4)
 
     def some_steps(current, order):

@@ -146,11 +146,11 @@ def descend(model, rate, steps, key):
 
     def loss(params, state, batch, key):
         xs, labels = room(key)
-        return *jaxnn.binary_cross_entropy(model.apply(params, xs), labels), state
+        return *jaxnn.losses.binary_cross_entropy(model.apply(params, xs), labels), state
 
     optimizer = optax.sgd(rate)
-    step = jaxnn.train_step(loss, optimizer)
-    first = jaxnn.train_state(model.init(key), optimizer, key)
+    step = jaxnn.training.train_step(loss, optimizer)
+    first = jaxnn.training.train_state(model.init(key), optimizer, key)
     last, metrics = jax.jit(lambda first: jax.lax.scan(step, first, length=steps))(first)
     return last.params, metrics.loss
 
@@ -173,7 +173,7 @@ below.step(range(30), one_labels[:, 0, 0], where="mid", color="black", label="th
 right_share = {}
 for (name, model), color in zip(watchers.items(), (drawing.ORANGE, drawing.BLUE), strict=True):
     params, losses = descend(model, 0.3, 500, jax.random.key(0))
-    right, count = jaxnn.binary_accuracy(model.apply(params, many), many_labels)
+    right, count = jaxnn.losses.binary_accuracy(model.apply(params, many), many_labels)
     right_share[name] = right / count
     print(f"{name}: loss {losses[0]:.3f} -> {losses[-1]:.3f}, {right / count:.1%} of labels right")
     guess = jax.nn.sigmoid(model.apply(params, one))[:, 0, 0]
@@ -198,12 +198,12 @@ def train(model, sample, steps, key):
 
     def loss(params, state, batch, key):
         xs, targets, mask = sample(key)
-        return *jaxnn.mean_squared_error(model.apply(params, xs), targets, mask), state
+        return *jaxnn.losses.mean_squared_error(model.apply(params, xs), targets, mask), state
 
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))
-    step = jaxnn.train_step(loss, optimizer)
+    step = jaxnn.training.train_step(loss, optimizer)
     init_key, key = jax.random.split(key)
-    first = jaxnn.train_state(model.init(init_key), optimizer, key)
+    first = jaxnn.training.train_state(model.init(init_key), optimizer, key)
     last, metrics = jax.jit(lambda first: jax.lax.scan(step, first, length=steps))(first)
     return last.params, metrics.loss
 

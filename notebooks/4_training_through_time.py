@@ -81,7 +81,7 @@ target = jnp.array([0.5])
 def error(params, xs):
     """E = ½ (o_3 − target)²."""
     _, outputs = model.unroll(params, xs)
-    return jaxnn.half_squared_error(outputs[-1:], target[None])[0]
+    return jaxnn.losses.half_squared_error(outputs[-1:], target[None])[0]
 
 
 gradients = jax.grad(error)(params, xs)
@@ -123,7 +123,7 @@ identity = params[0]._replace(input_kernel=jnp.eye(3)[:, None], bias=jnp.zeros((
 
 def error_of_weighted_inputs(inputs):
     _, outputs = wide.unroll((identity, params[1]), inputs)
-    return jaxnn.half_squared_error(outputs[-1:], target[None])[0]
+    return jaxnn.losses.half_squared_error(outputs[-1:], target[None])[0]
 
 
 delta_of_jax = jax.grad(error_of_weighted_inputs)(jnp.asarray(x @ U + b, jnp.float32))
@@ -178,8 +178,8 @@ def loss(params, state, batch, key):
     return error(params, batch), 1.0, state
 
 
-step = jaxnn.train_step(loss, optimizer)
-first = jaxnn.train_state(params, optimizer, jax.random.key(0))
+step = jaxnn.training.train_step(loss, optimizer)
+first = jaxnn.training.train_state(params, optimizer, jax.random.key(0))
 once, _ = step(jax.tree.map(jnp.copy, first), xs)  # a step donates what it is given
 after_by_hand = W - RATE * by_hand["W"]
 np.testing.assert_allclose(once.params[0].recurrent_kernel[:, 0], after_by_hand, atol=1e-6)
@@ -231,7 +231,7 @@ def norms_by_distance(cell, params, xs, direction):
     return jnp.median(norms, axis=1)[::-1]
 
 
-lasting = jaxnn.chrono(jaxnn.LSTM_GATES, float(TIME))
+lasting = jaxnn.initializers.chrono(jaxnn.LSTM_GATES, float(TIME))
 cells = {
     "sigmoid": jaxnn.elman(8, HIDDEN, activation=jax.nn.sigmoid),
     "tanh": jaxnn.elman(8, HIDDEN),
@@ -291,9 +291,9 @@ assert 1e-14 < gate**100 < 1e-13
 # The LSTM's gradient vanishes too, if slowly, when its forget gates start around $\sigma(1) \approx
 # 0.73$: by four to five orders of magnitude in a hundred steps. (Gates at exactly 0.73 would make
 # it nearly fourteen; the norm is that of the units whose gates are open widest.) With biases that
-# spread the gates' time constants over the length of the sequence (`jaxnn.chrono`, Tallec &
-# Ollivier 2018) it stays. "The LSTM cures vanishing gradients" means that it *can* hold its gates
-# open, not that it does so at once.
+# spread the gates' time constants over the length of the sequence (`jaxnn.initializers.chrono`,
+# Tallec & Ollivier 2018) it stays. "The LSTM cures vanishing gradients" means that it *can* hold
+# its gates open, not that it does so at once.
 #
 # ## Clipping (梯度裁剪)
 #
@@ -420,7 +420,7 @@ def truncated_loss(params, state, batch, key):
     """The answers' cross-entropy; the state is handed on to the next chunk."""
     (symbols, answers, asked), mask = batch
     state, logits = reader.unroll(params, symbols, state, mask)
-    return *jaxnn.cross_entropy(logits, answers, asked & mask), state
+    return *jaxnn.losses.cross_entropy(logits, answers, asked & mask), state
 
 
 def learn(length, seed=0, periods=800):
@@ -429,15 +429,15 @@ def learn(length, seed=0, periods=800):
     init_key, key = jax.random.split(jax.random.key(seed))
     params = reader.init(init_key)
     state = reader.initial_state(params, (STREAMS,))
-    result = jaxnn.fit(
-        jaxnn.train_step(truncated_loss, optimizer),
-        jaxnn.train_state(params, optimizer, key, state),
-        jaxnn.chunks(streams(seed, periods), length),
+    result = jaxnn.training.fit(
+        jaxnn.training.train_step(truncated_loss, optimizer),
+        jaxnn.training.train_state(params, optimizer, key, state),
+        jaxnn.data.chunks(streams(seed, periods), length),
         progress=False,
     )
     symbols, answers, asked = TEST
     _, logits = reader.unroll(result.train_state.params, symbols)
-    right, weight = jaxnn.accuracy(logits, answers, asked)
+    right, weight = jaxnn.losses.accuracy(logits, answers, asked)
     return float(right / weight), len(result.history.loss)
 
 

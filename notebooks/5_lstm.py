@@ -218,16 +218,16 @@ def talk(key, time=20, count=32):
 
 def owed_loss(params, state, batch, key):
     xs, owed = talk(key)
-    return *jaxnn.cross_entropy(talker.unroll(params, xs)[1], owed), state
+    return *jaxnn.losses.cross_entropy(talker.unroll(params, xs)[1], owed), state
 
 
 talker = jaxnn.stack(jaxnn.lstm(5, 2), jaxnn.dense(2, 3))
 optimizer = optax.sgd(1.0)
-step = jaxnn.train_step(owed_loss, optimizer)
-current = jaxnn.train_state(talker.init(jax.random.key(1)), optimizer, jax.random.key(2))
+step = jaxnn.training.train_step(owed_loss, optimizer)
+current = jaxnn.training.train_state(talker.init(jax.random.key(1)), optimizer, jax.random.key(2))
 current, metrics = jax.jit(lambda first: jax.lax.scan(step, first, length=1000))(current)
 xs, owed = talk(jax.random.key(3), count=500)
-right, count = jaxnn.accuracy(talker.unroll(current.params, xs)[1], owed)
+right, count = jaxnn.losses.accuracy(talker.unroll(current.params, xs)[1], owed)
 print(
     f"loss {metrics.loss[0]:.3f} -> {metrics.loss[-1]:.4f}; {right / count:.2%} right on new talk"
 )
@@ -264,7 +264,7 @@ def reading_loss(params, state, batch, key):
     (xs, targets), mask = batch
     xs = jax.nn.one_hot(xs, len(symbols))
     state, logits = reader.unroll(params, xs, state, mask)
-    return *jaxnn.cross_entropy(logits, targets, mask), state
+    return *jaxnn.losses.cross_entropy(logits, targets, mask), state
 
 
 init_key, key = jax.random.split(jax.random.key(0))
@@ -277,12 +277,14 @@ updates = EPOCHS * -(-steps // CHUNK)
 optimizer = optax.chain(
     optax.clip_by_global_norm(1.0), optax.adam(optax.schedules.cosine_decay_schedule(1e-2, updates))
 )
-step = jaxnn.train_step(reading_loss, optimizer)
-current = jaxnn.train_state(params, optimizer, key)
+step = jaxnn.training.train_step(reading_loss, optimizer)
+current = jaxnn.training.train_state(params, optimizer, key)
 curve = []
 for _ in range(EPOCHS):
     current = current._replace(state=reader.initial_state(current.params, (STREAMS,)))
-    result = jaxnn.fit(step, current, jaxnn.chunks(side_by_side, CHUNK), progress=False)
+    result = jaxnn.training.fit(
+        step, current, jaxnn.data.chunks(side_by_side, CHUNK), progress=False
+    )
     current, curve = result.train_state, curve + result.history.loss
 params = current.params
 
@@ -422,7 +424,7 @@ def counting_error(params, key, change):
     """The mean squared error on 32 fresh sequences of 40 steps."""
     xs, targets = bits_and_clears(key, 40, 32)
     _, guesses = counter.unroll(change(params), xs)
-    total, weight = jaxnn.mean_squared_error(guesses, targets)
+    total, weight = jaxnn.losses.mean_squared_error(guesses, targets)
     return total / weight
 
 
@@ -544,9 +546,9 @@ assert unseen.mean() < 0.05 and share > 0.3
 # words drawn at random, and ends with a mark that asks for the country's language. Three networks
 # of 24 units with the same training (Adam, rate 0.01, gradients clipped at 1, 200 batches of 32
 # sentences), three seeds each, from gap 2 to gap 200: Elman's; the LSTM as the library makes it;
-# and the LSTM with biases that spread its time constants up to 200 steps (`jaxnn.chrono`).
-# Guessing gives 25 %. So that all gaps are trained in one go, the shorter sentences stand at the
-# end of 201 steps, behind a mask that hides the rest.
+# and the LSTM with biases that spread its time constants up to 200 steps
+# (`jaxnn.initializers.chrono`). Guessing gives 25 %. So that all gaps are trained in one go, the
+# shorter sentences stand at the end of 201 steps, behind a mask that hides the rest.
 
 # %%
 COUNTRIES, FILLERS, UNITS, BATCHES = 4, 6, 24, 200
@@ -574,8 +576,8 @@ def accuracy_while_learning(model, params, key, gap):
     def loss(params, key):
         xs, begun, country = sentences(key, gap)
         _, logits = model.unroll(params, xs, mask=begun)
-        total, weight = jaxnn.cross_entropy(logits[-1], country)
-        right, _ = jaxnn.accuracy(logits[-1], country)
+        total, weight = jaxnn.losses.cross_entropy(logits[-1], country)
+        right, _ = jaxnn.losses.accuracy(logits[-1], country)
         return total / weight, right / weight
 
     def step(carry, key):
@@ -588,7 +590,7 @@ def accuracy_while_learning(model, params, key, gap):
     return jax.lax.scan(step, first, jax.random.split(key, BATCHES))[1]
 
 
-lasting = jaxnn.chrono(jaxnn.LSTM_GATES, 200.0)
+lasting = jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 200.0)
 
 # %% [markdown]
 # **In theory an RNN can.** Before anything is trained: somebody who picks the parameters of Elman's
@@ -611,7 +613,7 @@ picked = (
 picked_model = jaxnn.stack(jaxnn.elman(WORDS_IN_ALL, 2), jaxnn.dense(2, COUNTRIES))
 xs, begun, country = sentences(jax.random.key(11), 200)
 state, logits = picked_model.unroll(picked, xs, mask=begun)
-right, asked = jaxnn.accuracy(logits[-1], country)
+right, asked = jaxnn.losses.accuracy(logits[-1], country)
 held = float(jnp.abs(state[0].hidden).min())
 factor = 2 * (1 - held**2)  # W times the slope of tanh
 print(f"hand-picked: {right:.0f} of {asked:.0f} right over a gap of 200; a unit at ±{held:.4f}")

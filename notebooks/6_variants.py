@@ -202,7 +202,7 @@ def train(model, params, rate, training, check):
     def error(params, batch):
         xs, answers, counts = batch
         _, guesses = model.unroll(params, xs)
-        total, weight = jaxnn.mean_squared_error(guesses, answers, counts)
+        total, weight = jaxnn.losses.mean_squared_error(guesses, answers, counts)
         return total / weight
 
     def step(carry, batch):

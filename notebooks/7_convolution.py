@@ -379,13 +379,13 @@ def train(model, steps, key, learning_rate=3e-3):
 
     def loss(params, state, batch, key):
         x, targets = batch
-        return *jaxnn.cross_entropy(model.apply(params, x, key=key), targets), state
+        return *jaxnn.losses.cross_entropy(model.apply(params, x, key=key), targets), state
 
     rng = np.random.default_rng(0)
     batches = (training[rng.integers(len(training), size=64)] for _ in itertools.count())
-    return jaxnn.fit(
-        jaxnn.train_step(loss, optimizer),
-        jaxnn.train_state(model.init(init_key), optimizer, key),
+    return jaxnn.training.fit(
+        jaxnn.training.train_step(loss, optimizer),
+        jaxnn.training.train_state(model.init(init_key), optimizer, key),
         ((images[rows], labels[rows]) for rows in batches),
         steps,
         progress=False,
@@ -550,12 +550,12 @@ def train_along(model, steps, key):
 
     def loss(params, state, batch, key):
         xs, targets, known, _ = last_marked(batch)
-        return *jaxnn.binary_cross_entropy(model.apply(params, xs), targets, known), state
+        return *jaxnn.losses.binary_cross_entropy(model.apply(params, xs), targets, known), state
 
-    first = jaxnn.train_state(model.init(init_key), optimizer, key)
+    first = jaxnn.training.train_state(model.init(init_key), optimizer, key)
     batches = iter(jax.random.split(key, steps))
-    step = jaxnn.train_step(loss, optimizer)
-    return jaxnn.fit(step, first, batches, progress=False).train_state.params
+    step = jaxnn.training.train_step(loss, optimizer)
+    return jaxnn.training.fit(step, first, batches, progress=False).train_state.params
 
 
 figure, axes = plt.subplots(figsize=(8, 3.8), layout="constrained")
@@ -671,9 +671,9 @@ optimizer = optax.chain(
     optax.clip_by_global_norm(1.0),
     optax.adam(optax.schedules.cosine_decay_schedule(5e-3, STEPS)),
 )
-film_fit = jaxnn.fit(
-    jaxnn.train_step(film_loss, optimizer),
-    jaxnn.train_state(film_model.init(next(keys)), optimizer, next(keys)),
+film_fit = jaxnn.training.fit(
+    jaxnn.training.train_step(film_loss, optimizer),
+    jaxnn.training.train_state(film_model.init(next(keys)), optimizer, next(keys)),
     iter(jax.random.split(next(keys), STEPS)),
     progress=False,
 )

@@ -20,23 +20,23 @@ F64 = jnp.float64
 MODEL = jaxnn.stack(jaxnn.elman(3, 4, dtype=F64), jaxnn.dense(4, 5, dtype=F64))
 INIT = MODEL.init(jax.random.key(0))
 KEY = jax.random.key(0)
-EACH_STEP = jaxnn.Batch._make((1, 1, 1, 0, 0))
+EACH_STEP = jaxnn.data.Batch._make((1, 1, 1, 0, 0))
 
 
-def loss(params: Any, state: Any, batch: jaxnn.Batch, key: Any) -> Any:
+def loss(params: Any, state: Any, batch: jaxnn.data.Batch, key: Any) -> Any:
     """One label for each sequence."""
     _, ys = MODEL.unroll(params, batch.xs, mask=batch.mask, key=key)
     scores = jaxnn.masked_mean(ys, batch.mask)
-    return *jaxnn.cross_entropy(scores, batch.targets, batch.valid), state
+    return *jaxnn.losses.cross_entropy(scores, batch.targets, batch.valid), state
 
 
-def loss_of_steps(params: Any, state: Any, batch: jaxnn.Batch, key: Any) -> Any:
+def loss_of_steps(params: Any, state: Any, batch: jaxnn.data.Batch, key: Any) -> Any:
     """One label for each step; the weights of the devices are as unequal as the lengths."""
     _, ys = MODEL.unroll(params, batch.xs, mask=batch.mask, key=key)
-    return *jaxnn.cross_entropy(ys, batch.targets, batch.mask), state
+    return *jaxnn.losses.cross_entropy(ys, batch.targets, batch.mask), state
 
 
-def batches(size: int, each_step: bool = False, count: int = 2) -> list[jaxnn.Batch]:
+def batches(size: int, each_step: bool = False, count: int = 2) -> list[jaxnn.data.Batch]:
     """Of lengths 0 to 6, the short ones first, so that some devices hold few valid steps."""
     rng = np.random.default_rng(size)
     lengths = np.sort(rng.integers(0, 7, size * count))
@@ -45,11 +45,11 @@ def batches(size: int, each_step: bool = False, count: int = 2) -> list[jaxnn.Ba
     labels: Any = rng.integers(0, 5, len(xs))
     if each_step:
         labels = [rng.integers(0, 5, length) for length in lengths]
-    return list(jaxnn.batches(xs, labels, size, boundaries=(6,), each_step=each_step))
+    return list(jaxnn.data.batches(xs, labels, size, boundaries=(6,), each_step=each_step))
 
 
-def start(optimizer: Any, state: Any = ()) -> jaxnn.TrainState:
-    return jaxnn.train_state(INIT, optimizer, jax.random.key(1), state)
+def start(optimizer: Any, state: Any = ()) -> jaxnn.training.TrainState:
+    return jaxnn.training.train_state(INIT, optimizer, jax.random.key(1), state)
 
 
 def train(step: Any, optimizer: Any, data: Any, state: Any = ()) -> Any:
@@ -70,8 +70,8 @@ def plain(leaf: Any) -> np.ndarray:
 def assert_equal(optimizer: Any, loss: Any, data: Any, state: Any = (), **options: Any) -> None:
     """A mesh and one device lead to the same."""
     options.setdefault("mesh", MESH)
-    got = train(jaxnn.train_step(loss, optimizer, **options), optimizer, data, state)
-    want = train(jaxnn.train_step(loss, optimizer), optimizer, data, state)
+    got = train(jaxnn.training.train_step(loss, optimizer, **options), optimizer, data, state)
+    want = train(jaxnn.training.train_step(loss, optimizer), optimizer, data, state)
     assert {bool(metrics.finite) for metrics in got[1]} == {True}
     numbers = jax.tree.map(plain, (got, want))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-8, atol=1e-10), *numbers)
@@ -118,18 +118,20 @@ def test_any_mesh(of: str) -> None:
 def chunk_loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
     (xs, ys), mask = batch
     state, guesses = MODEL.unroll(params, xs, state, mask, key=key)
-    return *jaxnn.mean_squared_error(guesses, ys, mask), state
+    return *jaxnn.losses.mean_squared_error(guesses, ys, mask), state
 
 
 def series(size: int) -> list[Any]:
     rng = np.random.default_rng(2)
-    return list(jaxnn.chunks((rng.normal(size=(10, size, 3)), rng.normal(size=(10, size, 5))), 4))
+    return list(
+        jaxnn.data.chunks((rng.normal(size=(10, size, 3)), rng.normal(size=(10, size, 5))), 4)
+    )
 
 
 def test_law_a_carried_state_is_split_too() -> None:
     state = MODEL.initial_state(INIT, (16,))
     assert_equal(optax.sgd(0.1), chunk_loss, series(16), state, batch_axis=1)
-    step = jaxnn.train_step(chunk_loss, optax.sgd(0.1), MESH, batch_axis=1)
+    step = jaxnn.training.train_step(chunk_loss, optax.sgd(0.1), MESH, batch_axis=1)
     after, _ = step(start(optax.sgd(0.1), state), series(16)[0])
     for leaf in jax.tree.leaves(after.state):
         assert {shard.data.shape[0] for shard in leaf.addressable_shards} == {2}
@@ -143,7 +145,7 @@ def test_what_every_device_gets_whole() -> None:
         assert factor.shape == (3,)
         return *loss(params, (), xs._replace(xs=xs.xs * factor[None, None]), key)[:2], state
 
-    axes = jaxnn.Batch._make((1, 0, 1, 0, 0))
+    axes = jaxnn.data.Batch._make((1, 0, 1, 0, 0))
     data = [(batch, np.arange(3.0)) for batch in batches(16)]
     assert_equal(optax.sgd(0.1), scaled, data, batch_axis=(axes, None))
 
@@ -159,8 +161,8 @@ def test_law_reduced_precision() -> None:
 
     optimizer = optax.sgd(2.0**-14)
     for mesh in (None, MESH):
-        step = jaxnn.train_step(large, optimizer, mesh, batch_axis=0)
-        first = jaxnn.train_state(jnp.ones((), jnp.float16), optimizer, KEY)
+        step = jaxnn.training.train_step(large, optimizer, mesh, batch_axis=0)
+        first = jaxnn.training.train_state(jnp.ones((), jnp.float16), optimizer, KEY)
         after, metrics = step(first, data)
         assert float(metrics.gradient_norm) == 8192 and bool(metrics.finite)
         assert after.params.dtype == jnp.float16
@@ -176,11 +178,13 @@ def test_law_accumulated_batches_on_many_devices(bad: int | None) -> None:
         kept = data[1]._replace(mask=np.zeros_like(mask))
         nan = data[1]._replace(xs=np.where(np.arange(16)[None, :, None] == 15, np.nan, xs))
         data[1] = nan if bad == 0 else kept
-    step = jaxnn.train_step(loss_of_steps, optimizer, MESH, batch_axis=EACH_STEP, accumulate=3)
-    got = jaxnn.train_state(INIT, optimizer, KEY, accumulate=3)
-    whole, want = jaxnn.train_step(loss_of_steps, optimizer), start(optimizer)
+    step = jaxnn.training.train_step(
+        loss_of_steps, optimizer, MESH, batch_axis=EACH_STEP, accumulate=3
+    )
+    got = jaxnn.training.train_state(INIT, optimizer, KEY, accumulate=3)
+    whole, want = jaxnn.training.train_step(loss_of_steps, optimizer), start(optimizer)
     good = data if bad is None else [data[0], data[2]]
-    together = jaxnn.Batch._make(
+    together = jaxnn.data.Batch._make(
         np.concatenate(parts, axis)
         for parts, axis in zip(zip(*good, strict=True), EACH_STEP, strict=True)
     )
@@ -201,17 +205,19 @@ def test_law_accumulated_batches_on_many_devices(bad: int | None) -> None:
 def test_law_aux_is_summed_over_devices(n: int) -> None:
     """Numbers and pairs, with the filling left out by the loss; the metrics of one device."""
 
-    def told(params: Any, state: Any, batch: jaxnn.Batch, key: Any) -> Any:
+    def told(params: Any, state: Any, batch: jaxnn.data.Batch, key: Any) -> Any:
         _, ys = MODEL.unroll(params, batch.xs, mask=batch.mask, key=key)
         scores = jaxnn.masked_mean(ys, batch.mask)
-        right = jaxnn.accuracy(scores, batch.targets, batch.valid)
+        right = jaxnn.losses.accuracy(scores, batch.targets, batch.valid)
         samples = jnp.sum(batch.valid)
         total, weight, state = loss(params, state, batch, key)
         return total, weight, state, {"right": right, "samples": samples, "total": total}
 
-    steps = [jaxnn.train_step(told, optax.sgd(0.1), mesh, accumulate=n) for mesh in (MESH, None)]
+    steps = [
+        jaxnn.training.train_step(told, optax.sgd(0.1), mesh, accumulate=n) for mesh in (MESH, None)
+    ]
     for batch in batches(10):
-        first = [jaxnn.train_state(INIT, optax.sgd(0.1), KEY, accumulate=n) for _ in steps]
+        first = [jaxnn.training.train_state(INIT, optax.sgd(0.1), KEY, accumulate=n) for _ in steps]
         got, want = (step(state, batch)[1] for step, state in zip(steps, first, strict=True))
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-8), got, want)
         assert float(got.aux["samples"]) == batch.valid.sum()
@@ -222,11 +228,11 @@ def test_steps_taken_too_early_on_a_mesh_change_nothing() -> None:
     """As on one device: fit reads the metrics late, and ends where each had been waited for."""
     optimizer, data = optax.adam(0.01), batches(16)
     bad = data[0]._replace(xs=np.full_like(data[0].xs, np.nan))
-    step, waited = jaxnn.train_step(loss, optimizer, MESH), start(optimizer)
+    step, waited = jaxnn.training.train_step(loss, optimizer, MESH), start(optimizer)
     for batch in (*data, bad):
         waited, _ = step(waited, batch)
     with pytest.warns(RuntimeWarning, match="not finite at step 3"):
-        result = jaxnn.fit(step, start(optimizer), [*data, bad, *data * 3], progress=False)
+        result = jaxnn.training.fit(step, start(optimizer), [*data, bad, *data * 3], progress=False)
     assert shards(result.train_state._replace(key=())) == shards(waited._replace(key=()))
 
 
@@ -242,7 +248,7 @@ def shards(tree: Any) -> list[set[bytes]]:
 def test_not_finite_on_one_device_keeps_all(where: int) -> None:
     """No device moves, and all hold the same, bit for bit."""
     optimizer = optax.adam(0.1)
-    step, current = jaxnn.train_step(loss, optimizer, MESH), start(optimizer)
+    step, current = jaxnn.training.train_step(loss, optimizer, MESH), start(optimizer)
     good = batches(16)[1]
     current, _ = step(current, good)
     before = shards(current[:2])
@@ -260,7 +266,7 @@ def test_not_finite_on_one_device_keeps_all(where: int) -> None:
 
 def test_no_valid_sample_on_any_device() -> None:
     optimizer = optax.adamw(0.1)
-    step, current = jaxnn.train_step(loss, optimizer, MESH), start(optimizer)
+    step, current = jaxnn.training.train_step(loss, optimizer, MESH), start(optimizer)
     batch = batches(16)[0]
     before = shards(current[:2])
     current, metrics = step(current, batch._replace(valid=np.zeros(16, bool)))
@@ -273,9 +279,9 @@ def test_each_device_has_its_own_key() -> None:
     def draw(params: Any, state: Any, batch: Any, key: Any) -> Any:
         return jnp.sum(params * batch), 1.0 * len(batch), jax.random.uniform(key, state.shape)
 
-    step = jaxnn.train_step(draw, optax.sgd(0.1), MESH, batch_axis=0)
+    step = jaxnn.training.train_step(draw, optax.sgd(0.1), MESH, batch_axis=0)
     for _ in range(2):
-        first = jaxnn.train_state(jnp.ones(()), optax.sgd(0.1), KEY, jnp.zeros(8))
+        first = jaxnn.training.train_state(jnp.ones(()), optax.sgd(0.1), KEY, jnp.zeros(8))
         current, _ = step(first, np.ones(8))
         current, _ = step(current, np.ones(8))
         keys = [jax.random.fold_in(jax.random.fold_in(KEY, 1), device) for device in range(8)]
@@ -290,12 +296,12 @@ def test_a_mesh_of_one_device_is_none() -> None:
 
     def noisy(params: Any, state: Any, batch: Any, key: Any) -> Any:
         scores = model.apply(params, batch.xs[-1], None, key)
-        return *jaxnn.cross_entropy(scores, batch.targets, batch.valid), state
+        return *jaxnn.losses.cross_entropy(scores, batch.targets, batch.valid), state
 
     results = []
     for mesh in (None, Mesh(np.array(jax.devices("cpu")[:1]), ("batch",))):
-        step = jaxnn.train_step(noisy, optax.sgd(0.1), mesh)
-        first = jaxnn.train_state(model.init(KEY), optax.sgd(0.1), KEY)
+        step = jaxnn.training.train_step(noisy, optax.sgd(0.1), mesh)
+        first = jaxnn.training.train_state(model.init(KEY), optax.sgd(0.1), KEY)
         results.append(shards(step(first, batches(10)[1])[0].params))
     assert results[0] == results[1]
 
@@ -308,7 +314,7 @@ def test_one_trace_and_donation() -> None:
         traces.append(None)
         return loss(*arguments)
 
-    step, first = jaxnn.train_step(counted, optax.adam(0.1), MESH), start(optax.adam(0.1))
+    step, first = jaxnn.training.train_step(counted, optax.adam(0.1), MESH), start(optax.adam(0.1))
     data = batches(16)
     second, _ = step(first, data[0])
     traced = len(traces)
@@ -323,9 +329,9 @@ def test_one_trace_and_donation() -> None:
 def test_fit(tmp_path: Any) -> None:
     """The loop takes such a step as any other; what it reaches can be saved."""
     optimizer, data = optax.adam(0.01), batches(10)
-    steps = [jaxnn.train_step(loss, optimizer, mesh) for mesh in (MESH, None)]
+    steps = [jaxnn.training.train_step(loss, optimizer, mesh) for mesh in (MESH, None)]
     results = [
-        jaxnn.fit(
+        jaxnn.training.fit(
             step,
             start(optimizer),
             data * 3,
@@ -339,11 +345,11 @@ def test_fit(tmp_path: Any) -> None:
     for a, b in zip(results[0].history[:2], results[1].history[:2], strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-8)
     params = results[0].train_state.params
-    jaxnn.save(tmp_path / "params.safetensors", params)
-    assert_close(jaxnn.load(tmp_path / "params.safetensors", like=params), params)
+    jaxnn.training.save(tmp_path / "params.safetensors", params)
+    assert_close(jaxnn.training.load(tmp_path / "params.safetensors", like=params), params)
     bad = data[1]._replace(xs=np.full_like(data[1].xs, np.nan))
     with pytest.warns(RuntimeWarning, match="not finite at step 1"):
-        jaxnn.fit(steps[0], start(optimizer), [bad], progress=False)
+        jaxnn.training.fit(steps[0], start(optimizer), [bad], progress=False)
 
 
 # What is exchanged.
@@ -359,14 +365,14 @@ def deep(layers: int, time: int) -> tuple[Any, Any, Any]:
     cells = [jaxnn.lstm(3 if n == 0 else 4, 4, dtype=F64) for n in range(layers)]
     model = jaxnn.stack(*cells, jaxnn.dense(4, 5, dtype=F64))
 
-    def loss(params: Any, state: Any, batch: jaxnn.Batch, key: Any) -> Any:
+    def loss(params: Any, state: Any, batch: jaxnn.data.Batch, key: Any) -> Any:
         _, ys = model.unroll(params, batch.xs, mask=batch.mask, key=key)
         scores = jaxnn.masked_mean(ys, batch.mask)
-        result = *jaxnn.cross_entropy(scores, batch.targets, batch.valid), state
-        return *result, {"right": jaxnn.accuracy(scores, batch.targets, batch.valid)}
+        result = *jaxnn.losses.cross_entropy(scores, batch.targets, batch.valid), state
+        return *result, {"right": jaxnn.losses.accuracy(scores, batch.targets, batch.valid)}
 
     xs = np.ones((16, time, 3))
-    return model, loss, next(jaxnn.batches(xs, np.zeros(16, int), 16))
+    return model, loss, next(jaxnn.data.batches(xs, np.zeros(16, int), 16))
 
 
 @pytest.mark.parametrize(
@@ -383,15 +389,15 @@ def deep(layers: int, time: int) -> tuple[Any, Any, Any]:
 def test_law_one_all_reduce_a_step(layers: int, time: int, optimizer: Any, n: int) -> None:
     """However long the sequences and deep the network; and none of anything else."""
     model, loss, batch = deep(layers, time)
-    step = jaxnn.train_step(loss, optimizer, MESH, accumulate=n)
-    current = jaxnn.train_state(model.init(KEY), optimizer, KEY, accumulate=n)
+    step = jaxnn.training.train_step(loss, optimizer, MESH, accumulate=n)
+    current = jaxnn.training.train_state(model.init(KEY), optimizer, KEY, accumulate=n)
     current, _ = step(current, batch)
     split = [1, 0, 1, 0, 0]
     placed = [
         jax.device_put(leaf, NamedSharding(MESH, PartitionSpec(*[None] * axis, "batch")))
         for leaf, axis in zip(batch, split, strict=True)
     ]
-    text = program(step, current, jaxnn.Batch(*placed))
+    text = program(step, current, jaxnn.data.Batch(*placed))
     assert "while" in text
     assert collectives(text) == Collectives(["all-reduce"], [])
 
@@ -434,7 +440,7 @@ def small(params: Any, state: Any, batch: Any, key: Any) -> Any:
     """A loss of a tuple; the state is carried as it is."""
     del key
     xs, ys = batch
-    return *jaxnn.mean_squared_error(xs * params, ys), state
+    return *jaxnn.losses.mean_squared_error(xs * params, ys), state
 
 
 XS = np.ones((16, 3))
@@ -466,15 +472,15 @@ WRONG_BATCHES = {
 def test_wrong_batches(name: str) -> None:
     """The error comes before the train state is donated."""
     error, batch, axis, state, message = WRONG_BATCHES[name]
-    first = jaxnn.train_state(jnp.ones((1, 3)), optax.sgd(0.1), KEY, state)
+    first = jaxnn.training.train_state(jnp.ones((1, 3)), optax.sgd(0.1), KEY, state)
     with pytest.raises(error, match=f"(?s)train_step: .*{message}"):
-        jaxnn.train_step(small, optax.sgd(0.1), MESH, batch_axis=axis)(first, batch)
+        jaxnn.training.train_step(small, optax.sgd(0.1), MESH, batch_axis=axis)(first, batch)
     assert not first.params.is_deleted()
 
 
 def test_a_batch_whose_targets_may_be_anything() -> None:
     """(16, 6) may be one vector a sample or one target a step: it is never guessed."""
-    step = jaxnn.train_step(loss_of_steps, optax.sgd(0.1), MESH)
+    step = jaxnn.training.train_step(loss_of_steps, optax.sgd(0.1), MESH)
     with pytest.raises(ValueError, match=r"batch_axis=Batch\(1, 1, 1, 0, 0\).*\(1, 0, 1, 0, 0\)"):
         step(start(optax.sgd(0.1)), batches(16, each_step=True)[0])
 
@@ -483,7 +489,7 @@ def test_a_state_and_a_remainder() -> None:
     def carried(params: Any, state: Any, batch: Any, key: Any) -> Any:
         return *loss(params, (), batch, key)[:2], state
 
-    step = jaxnn.train_step(carried, optax.sgd(0.1), MESH)
+    step = jaxnn.training.train_step(carried, optax.sgd(0.1), MESH)
     with pytest.raises(ValueError, match=r"10 samples .* 8 devices.* state .*multiple of 8"):
         step(start(optax.sgd(0.1), jnp.ones(10)), batches(10)[0])
 
@@ -493,9 +499,9 @@ def test_a_loss_that_counts_the_filling() -> None:
 
     def blind(params: Any, state: Any, batch: Any, key: Any) -> Any:
         _, ys = MODEL.unroll(params, batch.xs, key=key)
-        return *jaxnn.cross_entropy(ys[-1], batch.targets), state
+        return *jaxnn.losses.cross_entropy(ys[-1], batch.targets), state
 
-    step, current = jaxnn.train_step(blind, optax.sgd(0.1), MESH), start(optax.sgd(0.1))
+    step, current = jaxnn.training.train_step(blind, optax.sgd(0.1), MESH), start(optax.sgd(0.1))
     current, metrics = step(current, BATCH)
     assert float(metrics.weight) == 16
     with pytest.raises(ValueError, match=r"10 samples .*neither batch\.mask nor batch\.valid"):
@@ -518,8 +524,8 @@ def test_a_mean_is_no_sum(name: str) -> None:
         del key
         return jnp.mean((batch[0] * params) ** 2), MEANS[name](batch[0]), state
 
-    first = jaxnn.train_state(jnp.ones((1, 3)), optax.sgd(0.1), KEY)
-    step = jaxnn.train_step(mean, optax.sgd(0.1), MESH, batch_axis=0)
+    first = jaxnn.training.train_state(jnp.ones((1, 3)), optax.sgd(0.1), KEY)
+    step = jaxnn.training.train_step(mean, optax.sgd(0.1), MESH, batch_axis=0)
     with pytest.raises(ValueError, match=r"the weight .* same for 2 samples as for 16"):
         step(first, (XS, XS))
 
@@ -527,17 +533,17 @@ def test_a_mean_is_no_sum(name: str) -> None:
 def test_a_mesh_that_is_none() -> None:
     for mesh in (8, "batch", jax.devices("cpu")):
         with pytest.raises(TypeError, match=r"mesh must be a jax\.sharding\.Mesh"):
-            jaxnn.train_step(loss, optax.sgd(0.1), mesh)  # pyright: ignore[reportArgumentType]
+            jaxnn.training.train_step(loss, optax.sgd(0.1), mesh)  # pyright: ignore[reportArgumentType]
 
 
 def test_the_devices_are_as_they_are() -> None:
     """Once the CPU has its devices, another number cannot be had."""
-    mesh = jaxnn.cpu_mesh(COUNT)
+    mesh = jaxnn.training.cpu_mesh(COUNT)
     assert (mesh.size, mesh.axis_names) == (COUNT, ("batch",))
     with pytest.raises(RuntimeError, match=r"has 8 devices already, .*the first use of jax"):
-        jaxnn.cpu_mesh(3)
+        jaxnn.training.cpu_mesh(3)
     with pytest.raises(ValueError, match="cores must be a positive integer, got 0"):
-        jaxnn.cpu_mesh(0)
+        jaxnn.training.cpu_mesh(0)
 
 
 def test_many_steps_in_a_row_do_not_lock_up() -> None:
@@ -548,10 +554,10 @@ def test_many_steps_in_a_row_do_not_lock_up() -> None:
         ys = cell.unroll(params, batch)[1]
         return jnp.sum(ys**2), jnp.asarray(ys.size, F64), state
 
-    step = jaxnn.train_step(loss, optimizer, MESH, batch_axis=1)
+    step = jaxnn.training.train_step(loss, optimizer, MESH, batch_axis=1)
     split = NamedSharding(MESH, PartitionSpec(None, "batch"))
     batch = jax.device_put(jnp.ones((100, 64, 16), F64), split)
-    current = jaxnn.train_state(cell.init(KEY), optimizer, KEY)
+    current = jaxnn.training.train_state(cell.init(KEY), optimizer, KEY)
     for _ in range(300):
         current, _ = step(current, batch)
     assert int(current.step) == 300

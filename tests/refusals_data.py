@@ -40,7 +40,7 @@ SEQUENCES: Pool = {
 }
 refuse(
     "pad",
-    lambda: jaxnn.pad,
+    lambda: jaxnn.data.pad,
     {"sequences": RAGGED},
     sequences=SEQUENCES,
     time={**wrong.omit(wrong.SIZES, "None"), "less than the longest": 2},
@@ -91,7 +91,7 @@ SEEDS: Pool = {
 BATCHES = {"sequences": RAGGED, "targets": [0, 1], "batch_size": 2}
 refuse(
     "batches",
-    lambda: jaxnn.batches,
+    lambda: jaxnn.data.batches,
     BATCHES,
     sequences=SEQUENCES,
     targets=TARGETS,
@@ -105,7 +105,7 @@ refuse(
         "boundaries": ("boundaries", "boundary"),
     },
 )
-each_ = functools.partial(jaxnn.batches, RAGGED, batch_size=2, each_step=True)
+each_ = functools.partial(jaxnn.data.batches, RAGGED, batch_size=2, each_step=True)
 refuse(
     "batches of each step",
     lambda: each_,
@@ -136,7 +136,7 @@ CHUNKED: Pool = {
 }
 refuse(
     "chunks",
-    lambda: jaxnn.chunks,
+    lambda: jaxnn.data.chunks,
     {"tree": ones(3, 2), "length": 2},
     tree=CHUNKED,
     length=wrong.SIZES,
@@ -144,7 +144,7 @@ refuse(
 )
 refuse(
     "cpu_mesh",
-    lambda: jaxnn.cpu_mesh,
+    lambda: jaxnn.training.cpu_mesh,
     {},
     cores=wrong.omit(wrong.SIZES, "None"),
 )
@@ -176,7 +176,7 @@ LEAVES: Any = {
 }
 refuse(
     "save",
-    lambda: jaxnn.save,
+    lambda: jaxnn.training.save,
     {"path": FILE, "tree": PARAMS},
     path=PATHS,
     tree=LEAVES,
@@ -185,13 +185,13 @@ refuse(
 
 
 def saved() -> dict[str, Any]:
-    jaxnn.save(FILE, PARAMS)
+    jaxnn.training.save(FILE, PARAMS)
     return {"path": FILE, "like": PARAMS}
 
 
 refuse(
     "load",
-    lambda: jaxnn.load,
+    lambda: jaxnn.training.load,
     saved,
     path=PATHS,
     like={

@@ -133,7 +133,7 @@ LOSSES: dict[str, Loss] = {
 }
 for name_, (first_, given_, second_, wanted_, pool_) in LOSSES.items():
     right_ = {first_: given_, second_: wanted_}
-    loss_: Any = getattr(jaxnn, name_)
+    loss_: Any = getattr(jaxnn.losses, name_)
     pools_: Any = {first_: outputs, second_: pool_, "mask": lambda _: wrong.exact_flags(MASK)}
     words_: Any = {second_: (second_, "targets", "labels")}
     refuse(name_, lambda loss_=loss_: loss_, right_, words=words_, **pools_)
@@ -193,7 +193,7 @@ TREES: Pool = {
 }
 refuse("describe", lambda: jaxnn.describe, {}, params=TREES, words={"params": NAMED})
 PARAMS = {"kernel": ones(2, 3)}
-refuse("decay_mask", lambda: jaxnn.decay_mask, {}, params=TREES, words={"params": NAMED})
+refuse("decay_mask", lambda: jaxnn.training.decay_mask, {}, params=TREES, words={"params": NAMED})
 refuse(
     "hidden_partition_specs",
     lambda: jaxnn.hidden_partition_specs,

@@ -66,17 +66,26 @@ for name_, cases_ in MISFITS.items():
         add(f"{name_}-{what_} that does not fit", name_, words_, {what_: call_})
 
 
+def public(name: str) -> Callable[..., Any]:
+    return getattr(jaxnn.initializers if hasattr(jaxnn.initializers, name) else jaxnn, name)
+
+
 def unknown(name: str, right: dict[str, Any]) -> dict[str, Callable[[], Any]]:
-    return {"an unknown argument": functools.partial(getattr(jaxnn, name), **right, nonsense=1)}
+    return {"an unknown argument": functools.partial(public(name), **right, nonsense=1)}
 
 
 def missing(name: str, argument: str) -> dict[str, Callable[[], Any]]:
-    return {f"without {argument}": getattr(jaxnn, name)}
+    return {f"without {argument}": public(name)}
 
 
 for name_, (_, right_, pools_) in FACTORIES.items():
     if name_ == "per_gate":  # of any number of arguments, without names
-        add("per_gate-no argument", name_, "initializers", {"none": lambda: jaxnn.per_gate()})
+        add(
+            "per_gate-no argument",
+            name_,
+            "initializers",
+            {"none": lambda: jaxnn.initializers.per_gate()},
+        )
         continue
     first_ = next(iter({**right_, **pools_}))
     whole_ = right_ or {first_: None}
@@ -140,7 +149,10 @@ def filled_by(initializer: Any, shape: Any = (4, 2), dtype: Any = jnp.float32) -
     return lambda: initializer(KEY, shape, dtype)
 
 
-FORGET, CHRONO = jaxnn.forget_bias(jaxnn.LSTM_GATES), jaxnn.chrono(jaxnn.LSTM_GATES, 9.0)
+FORGET, CHRONO = (
+    jaxnn.initializers.forget_bias(jaxnn.LSTM_GATES),
+    jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 9.0),
+)
 for name_, filler_ in {"forget_bias": FORGET, "chrono": CHRONO}.items():
     shapes_ = {
         "three gates": filled_by(filler_, (3, 2)),
@@ -153,13 +165,17 @@ add(
     "per_gate(...)-shape",
     "per_gate",
     "shape",
-    {"one axis": filled_by(jaxnn.per_gate(FILL), (4,)), "no axis": filled_by(jaxnn.glorot, ())},
+    {
+        "one axis": filled_by(jaxnn.initializers.per_gate(FILL), (4,)),
+        "no axis": filled_by(jaxnn.initializers.glorot, ()),
+    },
 )
 add(
     "per_gate(...)-initializer gives",
     "per_gate",
     ("initializer", "initializers"),
     lambda: {
-        what: filled_by(jaxnn.per_gate(result), (3, 4, 2)) for what, result in RESULTS.items()
+        what: filled_by(jaxnn.initializers.per_gate(result), (3, 4, 2))
+        for what, result in RESULTS.items()
     },
 )

@@ -251,17 +251,17 @@ FACTORIES: dict[str, Row] = {
         },
     ),
     "per_gate": (
-        lambda initializers: jaxnn.per_gate(initializers),
+        lambda initializers: jaxnn.initializers.per_gate(initializers),
         {},
         {"initializers": wrong.FUNCTIONS},
     ),
     "forget_bias": (
-        jaxnn.forget_bias,
+        jaxnn.initializers.forget_bias,
         {"gates": jaxnn.LSTM_GATES},
         {"gates": GATE_NAMES, "value": wrong.omit(VALUES, "infinite")},
     ),
     "chrono": (
-        jaxnn.chrono,
+        jaxnn.initializers.chrono,
         {"gates": jaxnn.LSTM_GATES, "longest": 9.0},
         {"gates": GATE_NAMES, "longest": {**VALUES, "one": 1, "negative": -9.0}},
     ),

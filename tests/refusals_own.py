@@ -286,5 +286,7 @@ RAISING: dict[str, Callable[[], Any]] = {
     "merge of bidirectional": lambda: layer_with(lambda f: BOTH_WAYS(merge=f), XS, failing),
     "merge of parallel": lambda: layer_with(lambda f: SIDE_BY_SIDE(merge=f), XS, failing),
     "kernel_init": lambda: jaxnn.lstm(F, H, kernel_init=failing).init(KEY),
-    "initializer of per_gate": lambda: jaxnn.per_gate(failing)(KEY, (2, 3, 4), jnp.float32),
+    "initializer of per_gate": lambda: jaxnn.initializers.per_gate(failing)(
+        KEY, (2, 3, 4), jnp.float32
+    ),
 }

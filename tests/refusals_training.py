@@ -38,7 +38,7 @@ LEAVES: Pool = {
 NAMED = ("params", "kernel", "name", "init")
 refuse(
     "train_state",
-    lambda: jaxnn.train_state,
+    lambda: jaxnn.training.train_state,
     {"params": PARAMS, "optimizer": OPTIMIZER, "key": KEY},
     params={**LEAVES, "None": None},
     optimizer=OPTIMIZERS,
@@ -63,7 +63,7 @@ AXES: Pool = {
 }
 refuse(
     "train_step",
-    lambda: jaxnn.train_step,
+    lambda: jaxnn.training.train_step,
     {"loss": loss, "optimizer": OPTIMIZER},
     loss=wrong.FUNCTIONS,
     optimizer=OPTIMIZERS,
@@ -81,11 +81,11 @@ refuse(
 
 
 def first(state: Any = ()) -> Any:
-    return jaxnn.train_state(PARAMS, OPTIMIZER, KEY, state)
+    return jaxnn.training.train_state(PARAMS, OPTIMIZER, KEY, state)
 
 
 def step_of(given: Callable[..., Any] = loss) -> Any:
-    return jaxnn.train_step(given, OPTIMIZER)
+    return jaxnn.training.train_step(given, OPTIMIZER)
 
 
 def step_arguments() -> dict[str, Any]:
@@ -136,7 +136,7 @@ refuse(
 
 def mesh_step(batch_axis: Any) -> Any:
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
-    step = jaxnn.train_step(loss, OPTIMIZER, mesh, batch_axis)
+    step = jaxnn.training.train_step(loss, OPTIMIZER, mesh, batch_axis)
     return step(first(), ones(3, 2))
 
 
@@ -151,7 +151,7 @@ add(
 
 def integers() -> Any:
     return step_of()(
-        jaxnn.train_state({"kernel": ones(3, dtype=np.int32)}, OPTIMIZER, KEY), ones(3)
+        jaxnn.training.train_state({"kernel": ones(3, dtype=np.int32)}, OPTIMIZER, KEY), ones(3)
     )
 
 
@@ -230,10 +230,10 @@ def fit_arguments() -> dict[str, Any]:
     }
 
 
-BATCH = jaxnn.Batch(*[ones(2, 2)] * 5)
+BATCH = jaxnn.data.Batch(*[ones(2, 2)] * 5)
 refuse(
     "fit",
-    lambda: jaxnn.fit,
+    lambda: jaxnn.training.fit,
     fit_arguments,
     step={
         **wrong.FUNCTIONS,
@@ -249,7 +249,7 @@ refuse(
     train_state=lambda right: {
         **STATES,
         "a tuple": tuple(right),
-        "a Fit": jaxnn.Fit(right, jaxnn.History([], [], []), "done"),
+        "a Fit": jaxnn.training.Fit(right, jaxnn.training.History([], [], []), "done"),
     },
     batches={
         "None": None,

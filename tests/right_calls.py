@@ -102,15 +102,15 @@ def trained() -> Any:
 
     def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
         x, y = batch
-        return *jaxnn.mean_squared_error(model.apply(params, x), y), state
+        return *jaxnn.losses.mean_squared_error(model.apply(params, x), y), state
 
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
     ways: Any = ((), (mesh, (0, 0)))
     for where in ways:
-        step = jaxnn.train_step(loss, optimizer, *where)
-        first = jaxnn.train_state(filled(model), optimizer, LEGACY)
+        step = jaxnn.training.train_step(loss, optimizer, *where)
+        first = jaxnn.training.train_state(filled(model), optimizer, LEGACY)
         batch = ones(4, F), ones(4, 1)
-        result = jaxnn.fit(step, first, itertools.repeat(batch), INT64(2), progress=False)
+        result = jaxnn.training.fit(step, first, itertools.repeat(batch), INT64(2), progress=False)
         assert result.stopped == "done"
 
 
@@ -119,8 +119,8 @@ def saved() -> Any:
     with tempfile.TemporaryDirectory() as folder:
         for path in (pathlib.Path(folder) / "a", folder + "/b"):
             tree = {"a": [ones(2), (ones(),)], "b": KEY, "c": ones(0, 3, dtype=np.int8)}
-            jaxnn.save(path, tree)
-            jaxnn.load(path, jax.eval_shape(lambda tree: tree, tree))
+            jaxnn.training.save(path, tree)
+            jaxnn.training.load(path, jax.eval_shape(lambda tree: tree, tree))
 
 
 in_numpy: Any = lambda key, shape, dtype: np.ones(shape, dtype)  # noqa: E731
@@ -179,30 +179,33 @@ CALLS: dict[str, Callable[[], Any]] = {
     "an initialiser in numpy": lambda: jaxnn.dense(F, H, kernel_init=in_numpy).init(KEY),
     "an activation of another size": lambda: jaxnn.activation(lambda x: x[..., :1]).apply((), X),
     "integers through an activation": lambda: jaxnn.activation(abs).apply((), X.astype(int)),
-    "a forget bias of an integer": lambda: jaxnn.forget_bias(jaxnn.LSTM_GATES, 2)(
+    "a forget bias of an integer": lambda: jaxnn.initializers.forget_bias(jaxnn.LSTM_GATES, 2)(
         KEY, (4, 2), jnp.float32
     ),
-    "chrono of an integer": lambda: jaxnn.chrono(jaxnn.GRU_GATES, 9)(KEY, (3, 2), jnp.float32),
+    "chrono of an integer": lambda: jaxnn.initializers.chrono(jaxnn.GRU_GATES, 9)(
+        KEY, (3, 2), jnp.float32
+    ),
     "binary labels of every kind": lambda: [
-        jaxnn.binary_cross_entropy(X, X.astype(dtype)) for dtype in (bool, np.int8, np.float32)
+        jaxnn.losses.binary_cross_entropy(X, X.astype(dtype))
+        for dtype in (bool, np.int8, np.float32)
     ],
-    "a loss of one sample": lambda: jaxnn.mean_squared_error(ones(1, 3), ones(1, 3)),
-    "a loss of no samples": lambda: jaxnn.mean_squared_error(ones(0, 3), ones(0, 3)),
-    "labels of 8 bits": lambda: jaxnn.cross_entropy(X, np.zeros((2, 2), np.uint8), FLAGS),
-    "wrong labels where masked": lambda: jaxnn.cross_entropy(X, np.full((2, 2), -1), ~FLAGS),
+    "a loss of one sample": lambda: jaxnn.losses.mean_squared_error(ones(1, 3), ones(1, 3)),
+    "a loss of no samples": lambda: jaxnn.losses.mean_squared_error(ones(0, 3), ones(0, 3)),
+    "labels of 8 bits": lambda: jaxnn.losses.cross_entropy(X, np.zeros((2, 2), np.uint8), FLAGS),
+    "wrong labels where masked": lambda: jaxnn.losses.cross_entropy(X, np.full((2, 2), -1), ~FLAGS),
     "a mean of sequences without a mask": lambda: jaxnn.masked_mean(ones(3, 2, 2, 4)),
     "a largest integer": lambda: jaxnn.masked_max(X.astype(np.int32), FLAGS),
     "lengths in a list": lambda: jaxnn.lengths_to_mask([0, 2], 2),
     "one length": lambda: jaxnn.lengths_to_mask(np.int32(2), 2),
     "no lengths": lambda: jaxnn.lengths_to_mask(np.zeros(0, int), 0),
-    "a sequence of no steps": lambda: jaxnn.pad(RAGGED, INT64(4)),
-    "sequences in lists": lambda: jaxnn.pad([[1, 2], [3]]),
-    "batches by lists": lambda: [*jaxnn.batches(RAGGED, [0, 1], 2, (0, 1), [1, 3])],
-    "a seed of numpy": lambda: [*jaxnn.batches(RAGGED, np.arange(2), INT64(1), INT64(3))],
-    "chunks of a tree": lambda: [*jaxnn.chunks({"x": ones(3, 2), "y": jnp.ones((3, 2))}, 2)],
+    "a sequence of no steps": lambda: jaxnn.data.pad(RAGGED, INT64(4)),
+    "sequences in lists": lambda: jaxnn.data.pad([[1, 2], [3]]),
+    "batches by lists": lambda: [*jaxnn.data.batches(RAGGED, [0, 1], 2, (0, 1), [1, 3])],
+    "a seed of numpy": lambda: [*jaxnn.data.batches(RAGGED, np.arange(2), INT64(1), INT64(3))],
+    "chunks of a tree": lambda: [*jaxnn.data.chunks({"x": ones(3, 2), "y": jnp.ones((3, 2))}, 2)],
     "shapes for parameters": lambda: jaxnn.describe(jax.eval_shape(LSTM.init, KEY)),
     "no parameters": lambda: jaxnn.describe(()),
-    "a mask of decay for shapes": lambda: jaxnn.decay_mask(jax.eval_shape(LSTM.init, KEY)),
+    "a mask of decay for shapes": lambda: jaxnn.training.decay_mask(jax.eval_shape(LSTM.init, KEY)),
     "specs of shapes": lambda: jaxnn.hidden_partition_specs(
         jax.eval_shape(LSTM.init, KEY), "model"
     ),
@@ -235,8 +238,10 @@ USUAL: dict[str, Callable[[], Any]] = {
         filled(GRU), X, wide(zeros(GRU.initial_state(filled(GRU), (2,))))
     ),
     "float64 for a layer": lambda: jaxnn.dense(F, H).apply(filled(jaxnn.dense(F, H)), wide(X)),
-    "float64 for a loss": lambda: jaxnn.mean_squared_error(X, wide(X)),
-    "labels of 64 bits": lambda: jaxnn.cross_entropy(wide(X), np.zeros((2, 2), np.int64), FLAGS),
+    "float64 for a loss": lambda: jaxnn.losses.mean_squared_error(X, wide(X)),
+    "labels of 64 bits": lambda: jaxnn.losses.cross_entropy(
+        wide(X), np.zeros((2, 2), np.int64), FLAGS
+    ),
     "tokens of 64 bits": lambda: jaxnn.embedding(9, H).apply(
         filled(jaxnn.embedding(9, H)), np.zeros((2, 2), np.int64), FLAGS
     ),

@@ -299,7 +299,7 @@ def test_in_a_serial_with_cells() -> None:
 
     def loss(params: Any, xs: Any) -> Any:
         ys = model.apply(params, xs, mask)
-        return jaxnn.mean_squared_error(ys, jnp.ones_like(ys), mask)[0]
+        return jaxnn.losses.mean_squared_error(ys, jnp.ones_like(ys), mask)[0]
 
     want = jax.value_and_grad(loss, (0, 1))(params, zeros)
     got = jax.value_and_grad(loss, (0, 1))(params, jnp.where(mask[..., None], zeros, jnp.nan))

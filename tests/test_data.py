@@ -23,7 +23,7 @@ def sequences_of(lengths: list[int]) -> list[np.ndarray]:
     ]
 
 
-def check_sample(batch: jaxnn.Batch, column: int, sequence: np.ndarray) -> None:
+def check_sample(batch: jaxnn.data.Batch, column: int, sequence: np.ndarray) -> None:
     """One column of a batch is its sequence, then zeros, and the mask says which."""
     length = len(sequence)
     np.testing.assert_array_equal(batch.xs[:length, column], sequence)
@@ -39,7 +39,7 @@ def test_an_epoch(lengths: list[int], size: int, seed: int | None, boundaries: A
     """Each sample is there once and whole; the rest is masked zeros; shapes are few."""
     sequences = sequences_of(lengths)
     targets = [10 * i for i in range(len(lengths))]
-    epoch = list(jaxnn.batches(sequences, targets, size, seed, boundaries))
+    epoch = list(jaxnn.data.batches(sequences, targets, size, seed, boundaries))
     seen = []
     for batch in epoch:
         time = len(batch.mask)
@@ -72,7 +72,7 @@ def test_targets_at_each_step(lengths: list[int], size: int, seed: int):
     """They are cut and padded as their sequences are."""
     sequences = sequences_of(lengths)
     targets = [sequence[:, 0].astype(np.int32) for sequence in sequences]
-    for batch in jaxnn.batches(sequences, targets, size, seed, each_step=True):
+    for batch in jaxnn.data.batches(sequences, targets, size, seed, each_step=True):
         assert batch.targets.shape == batch.mask.shape and batch.targets.dtype == np.int32
         np.testing.assert_array_equal(batch.targets, batch.xs[..., 0].astype(np.int32))
 
@@ -83,7 +83,7 @@ def test_the_seed_is_the_order(boundaries: Any):
     sequences = sequences_of([3, 1, 5, 2] * 5)
 
     def order(seed: Any) -> list[list[int]]:
-        epoch = jaxnn.batches(sequences, [0] * 20, 3, seed, boundaries)
+        epoch = jaxnn.data.batches(sequences, [0] * 20, 3, seed, boundaries)
         return [batch.sample.tolist() for batch in epoch]
 
     for seed in (4, (4, 1), None):
@@ -98,7 +98,7 @@ def test_batches_of_targets_that_are_arrays():
     """Targets of any one shape are stacked; every array of the caller stays as it is."""
     sequences, targets = sequences_of([3, 0, 2]), [np.full((2, 2), i + 1.0) for i in range(3)]
     copies = [array.copy() for array in (*sequences, *targets)]
-    for batch in jaxnn.batches(sequences, targets, 2, seed=0):
+    for batch in jaxnn.data.batches(sequences, targets, 2, seed=0):
         assert batch.targets.shape == (2, 2, 2)
         np.testing.assert_array_equal(batch.targets[:, 0, 0], batch.sample + 1.0)
         for leaf in batch:
@@ -109,9 +109,9 @@ def test_batches_of_targets_that_are_arrays():
 
 def test_jax_arrays_and_lists_are_sequences_too():
     """Whatever numpy makes an array of."""
-    (batch,) = jaxnn.batches([jnp.ones((2, 1)), jnp.ones((1, 1))], jnp.arange(2), 2)
+    (batch,) = jaxnn.data.batches([jnp.ones((2, 1)), jnp.ones((1, 1))], jnp.arange(2), 2)
     assert batch.xs[:, :, 0].tolist() == [[1, 1], [1, 0]]
-    (batch,) = jaxnn.batches([[1, 2], [3, 4]], [0, 1], 2)
+    (batch,) = jaxnn.data.batches([[1, 2], [3, 4]], [0, 1], 2)
     assert batch.xs.tolist() == [[1, 3], [2, 4]]
 
 
@@ -204,7 +204,7 @@ def test_batches_errors(name: str):
     """They come with the call, not with the first batch that is taken."""
     arguments, options, error, message = WRONG[name]
     with pytest.raises(error, match=f"^batches: .*{message}"):
-        jaxnn.batches(*arguments, **options)
+        jaxnn.data.batches(*arguments, **options)
 
 
 def test_numbers_that_jax_cannot_hold():
@@ -214,15 +214,15 @@ def test_numbers_that_jax_cannot_hold():
         for sequences in (large, [*usual, large[0]]):
             targets = [0] * len(sequences)
             with pytest.raises(ValueError, match=r"^batches: sequences? ?\d? .*does not"):
-                jaxnn.batches(sequences, targets, 2)
+                jaxnn.data.batches(sequences, targets, 2)
             with pytest.raises(ValueError, match=r"^pad: sequences? ?\d? .*does not"):
-                jaxnn.pad(sequences)
+                jaxnn.data.pad(sequences)
             with pytest.raises(ValueError, match=r"^chunks: tree.* .*does not fit float32"):
-                jaxnn.chunks(list(sequences), 2)
+                jaxnn.data.chunks(list(sequences), 2)
         with pytest.raises(ValueError, match=r"^batches: target 1 .*does not fit int32"):
-            jaxnn.batches(usual, [0, 2**40], 2)
-        assert next(jaxnn.batches(usual, [0, 1], 2)).xs.dtype == np.float64
-    assert next(jaxnn.batches(large, [0, 2**40], 2)).xs.max() == 1e300
+            jaxnn.data.batches(usual, [0, 2**40], 2)
+        assert next(jaxnn.data.batches(usual, [0, 1], 2)).xs.dtype == np.float64
+    assert next(jaxnn.data.batches(large, [0, 2**40], 2)).xs.max() == 1e300
 
 
 def test_one_array_of_equal_lengths():
@@ -230,11 +230,11 @@ def test_one_array_of_equal_lengths():
     (time, batch, features)."""
     series = np.arange(5 * 4 * 2, dtype=np.float32).reshape(5, 4, 2)
     for array in (series, jnp.asarray(series)):
-        first, last = jaxnn.batches(array, np.arange(5), 3)
+        first, last = jaxnn.data.batches(array, np.arange(5), 3)
         np.testing.assert_array_equal(first.xs, jaxnn.time_major(series)[:, :3])
         np.testing.assert_array_equal(last.xs[:, :2], jaxnn.time_major(series)[:, 3:])
         assert first.mask.all() and last.sample.tolist() == [3, 4, -1]
-    (batch,) = jaxnn.batches(series, series[..., 0], 5, each_step=True)
+    (batch,) = jaxnn.data.batches(series, series[..., 0], 5, each_step=True)
     np.testing.assert_array_equal(batch.targets, series[..., 0].T)
 
 
@@ -262,29 +262,29 @@ def test_time_major():
 
 def test_pad():
     """Zeros at the end, up to the longest or to `time`; nothing is cut."""
-    xs, mask = jaxnn.pad(sequences_of([2, 0, 1]))
+    xs, mask = jaxnn.data.pad(sequences_of([2, 0, 1]))
     assert xs[..., 0].tolist() == [[1, 0, 201], [2, 0, 0]]
     assert mask.tolist() == [[True, False, True], [True, False, False]]
-    xs, mask = jaxnn.pad(sequences_of([2, 0]), time=4)
+    xs, mask = jaxnn.data.pad(sequences_of([2, 0]), time=4)
     assert xs.shape == (4, 2, 2) and mask.sum() == 2 and not xs[2:].any()
-    xs, mask = jaxnn.pad([np.ones((0, 3))])
+    xs, mask = jaxnn.data.pad([np.ones((0, 3))])
     assert xs.shape == (0, 1, 3) and mask.shape == (0, 1)
     with pytest.raises(ValueError, match="pad: sequence 1 has 3 steps, more than time=2"):
-        jaxnn.pad(sequences_of([1, 3]), time=2)
+        jaxnn.data.pad(sequences_of([1, 3]), time=2)
     with pytest.raises(ValueError, match="pad: sequences must hold at least one"):
-        jaxnn.pad([])
+        jaxnn.data.pad([])
     with pytest.raises(ValueError, match=r"pad: .* sequence 1 is float64\[1, 2\]"):
-        jaxnn.pad([np.ones((1, 1)), np.ones((1, 2))])
+        jaxnn.data.pad([np.ones((1, 1)), np.ones((1, 2))])
     for time in (3.5, "3", True, [3]):
         with pytest.raises(TypeError, match=r"^pad: time must be an integer or None, got"):
-            jaxnn.pad(DATA, time=time)  # pyright: ignore[reportArgumentType]
+            jaxnn.data.pad(DATA, time=time)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"^pad: time must be from 0, got -1"):
-        jaxnn.pad(DATA, time=-1)
+        jaxnn.data.pad(DATA, time=-1)
     with pytest.raises(ValueError, match=r"^pad: time=.* larger than any memory"):
-        jaxnn.pad(DATA, time=2**62)
+        jaxnn.data.pad(DATA, time=2**62)
     for wrong in (None, 3, "abc", {1: DATA[0]}):
         with pytest.raises(TypeError, match=r"^pad: sequences must be a list of arrays"):
-            jaxnn.pad(wrong)  # pyright: ignore[reportArgumentType]
+            jaxnn.data.pad(wrong)  # pyright: ignore[reportArgumentType]
 
 
 @EPOCHS
@@ -292,7 +292,7 @@ def test_pad():
 def test_chunks(time: int, length: int):
     """Their valid steps, one after the other, are the arrays; all have one shape."""
     tree = {"x": np.arange(1.0, 6 * time + 1).reshape(time, 2, 3), "y": np.ones((time, 2), int)}
-    pieces = list(jaxnn.chunks(tree, length))
+    pieces = list(jaxnn.data.chunks(tree, length))
     assert len(pieces) == -(-time // length)
     for piece, mask in pieces:
         assert piece["x"].shape == (length, 2, 3) and mask.shape == (length, 2)
@@ -309,15 +309,15 @@ def test_chunks_errors():
     ones = np.ones
     for tree in ([ones((3, 2)), ones((4, 2))], [ones((3, 2)), ones((3, 1))], ones(3), ones((0, 2))):
         with pytest.raises(ValueError, match=r"chunks: every array must be \(time, batch, ...\)"):
-            jaxnn.chunks(tree, 2)
+            jaxnn.data.chunks(tree, 2)
     with pytest.raises(ValueError, match=r"chunks: every array .* got \[\]"):
-        jaxnn.chunks((), 2)
+        jaxnn.data.chunks((), 2)
     with pytest.raises(ValueError, match="chunks: length must be a positive integer, got 0"):
-        jaxnn.chunks(ones((3, 2)), 0)
+        jaxnn.data.chunks(ones((3, 2)), 0)
     with pytest.raises(TypeError, match="chunks: length must be a positive integer"):
-        jaxnn.chunks(ones((3, 2)), 1.5)  # pyright: ignore[reportArgumentType]
+        jaxnn.data.chunks(ones((3, 2)), 1.5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"^chunks: length must be at most 2147483647"):
-        jaxnn.chunks(ones((3, 2)), 2**62)
+        jaxnn.data.chunks(ones((3, 2)), 2**62)
     for leaf in ("abc", np.array([[None]]), np.zeros((3, 2), "M8[s]")):
         with pytest.raises(TypeError, match=r"^chunks: tree\['x'\] must be an array, got"):
-            jaxnn.chunks({"x": leaf}, 2)
+            jaxnn.data.chunks({"x": leaf}, 2)

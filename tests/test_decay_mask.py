@@ -45,7 +45,7 @@ def test_decay_mask_is_kernels(name: str):
     """Kernels and nothing else, in a tree of the same structure, and adamw takes it."""
     layer, kernels = PLAIN[name]
     params = layer.init(KEY)
-    mask = jaxnn.decay_mask(params)
+    mask = jaxnn.training.decay_mask(params)
     assert jax.tree.structure(mask) == jax.tree.structure(params)
     paths = jax.tree_util.tree_leaves_with_path(mask)
     text = {jax.tree_util.keystr(path, simple=True, separator="."): value for path, value in paths}
@@ -56,14 +56,16 @@ def test_decay_mask_in_adamw():
     """Where every gradient is zero, kernels shrink and all else stays."""
     layer = jaxnn.learned_initial_state(jaxnn.gru(2, 3))
     params = jax.tree.map(lambda leaf: leaf + 1, layer.init(KEY))
-    optimizer = optax.adamw(0.1, weight_decay=0.5, mask=jaxnn.decay_mask)
-    step = jaxnn.train_step(lambda p, s, batch, key: (0 * p.start.hidden[0], 1.0, s), optimizer)
-    after, _ = step(jaxnn.train_state(params, optimizer, KEY), None)
+    optimizer = optax.adamw(0.1, weight_decay=0.5, mask=jaxnn.training.decay_mask)
+    step = jaxnn.training.train_step(
+        lambda p, s, batch, key: (0 * p.start.hidden[0], 1.0, s), optimizer
+    )
+    after, _ = step(jaxnn.training.train_state(params, optimizer, KEY), None)
     jax.tree.map(
         lambda kernel, new, old: np.testing.assert_allclose(
             new, old * (0.95 if kernel else 1), rtol=1e-6
         ),
-        jaxnn.decay_mask(params),
+        jaxnn.training.decay_mask(params),
         after.params,
         params,
     )
@@ -78,7 +80,7 @@ def test_decay_mask_of_dictionaries():
         "kernels": one,
         "mykernel": one,
     }
-    assert jaxnn.decay_mask(params) == {
+    assert jaxnn.training.decay_mask(params) == {
         "kernel": {"bias": False},
         "a": [{"kernel": True, "my_kernel": True}],
         "kernels": False,
@@ -89,10 +91,10 @@ def test_decay_mask_of_dictionaries():
 def test_what_has_no_parameters():
     """None, and leaves that are no arrays; shapes alone are enough, and a layer may have none."""
     with pytest.raises(TypeError, match=r"^decay_mask: params must be a tree .*got None"):
-        jaxnn.decay_mask(None)
+        jaxnn.training.decay_mask(None)
     for leaf, kind in (("a", "str"), (np.ones, "function")):
         with pytest.raises(TypeError, match=rf"^decay_mask: w is no array but {kind}"):
-            jaxnn.decay_mask({"w": leaf})
+            jaxnn.training.decay_mask({"w": leaf})
     shapes = jax.eval_shape(jaxnn.dense(2, 3).init, KEY)
-    assert jaxnn.decay_mask(shapes).kernel and not jaxnn.decay_mask(shapes).bias
-    assert jaxnn.decay_mask(()) == ()
+    assert jaxnn.training.decay_mask(shapes).kernel and not jaxnn.training.decay_mask(shapes).bias
+    assert jaxnn.training.decay_mask(()) == ()

@@ -78,8 +78,8 @@ def test_law_two_processes_are_one(tmp_path: pathlib.Path) -> None:
 
 FRESH = """
 import jaxnn
-mesh = jaxnn.cpu_mesh({})
-print(mesh.size, mesh.axis_names, jaxnn.cpu_mesh({}) == mesh)
+mesh = jaxnn.training.cpu_mesh({})
+print(mesh.size, mesh.axis_names, jaxnn.training.cpu_mesh({}) == mesh)
 """
 
 
@@ -95,7 +95,7 @@ def test_no_number_of_cores(cores: Any) -> None:
     """A billion devices would keep JAX busy for ever."""
     error = ValueError if type(cores) is int else TypeError
     with pytest.raises(error, match=r"^cpu_mesh: cores must be"):
-        jaxnn.cpu_mesh(cores)
+        jaxnn.training.cpu_mesh(cores)
 
 
 def test_without_a_mesh_an_axis_is_not_used() -> None:
@@ -105,6 +105,6 @@ def test_without_a_mesh_an_axis_is_not_used() -> None:
         del key
         return ((params - batch) ** 2).sum(), 1.0, state
 
-    step = jaxnn.train_step(loss, optax.sgd(0.1), None, batch_axis=5)
-    first = jaxnn.train_state(np.ones(2, np.float32), optax.sgd(0.1), jax.random.key(0))
+    step = jaxnn.training.train_step(loss, optax.sgd(0.1), None, batch_axis=5)
+    first = jaxnn.training.train_state(np.ones(2, np.float32), optax.sgd(0.1), jax.random.key(0))
     assert bool(step(first, np.zeros(2, np.float32))[1].finite)

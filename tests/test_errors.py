@@ -346,22 +346,22 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["lengths must be integers, got float32"],
     ),
     "labels outside the classes": (
-        lambda: jaxnn.cross_entropy(ones(2, 3), jnp.array([0, 3])),
+        lambda: jaxnn.losses.cross_entropy(ones(2, 3), jnp.array([0, 3])),
         ValueError,
         ["cross_entropy: labels must lie in 0…2, got 3"],
     ),
     "labels of another shape": (
-        lambda: jaxnn.accuracy(ones(2, 3), jnp.array([0])),
+        lambda: jaxnn.losses.accuracy(ones(2, 3), jnp.array([0])),
         ValueError,
         ["accuracy: labels must have the shape (2,)", "got (1,)"],
     ),
     "binary labels outside [0, 1]": (
-        lambda: jaxnn.binary_cross_entropy(ones(1, 2), jnp.array([[0, 2]])),
+        lambda: jaxnn.losses.binary_cross_entropy(ones(1, 2), jnp.array([[0, 2]])),
         ValueError,
         ["labels must lie in [0, 1], got 2"],
     ),
     "targets of another shape": (
-        lambda: jaxnn.mean_squared_error(ones(2, 3), ones(2, 1)),
+        lambda: jaxnn.losses.mean_squared_error(ones(2, 3), ones(2, 1)),
         ValueError,
         ["targets must have the shape of the predictions, (2, 3), got (2, 1)"],
     ),
@@ -376,12 +376,12 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["dropout: rate must be at least 0 and below 1, got 1.0"],
     ),
     "an empty data set": (
-        lambda: jaxnn.batches([], [], 4),
+        lambda: jaxnn.data.batches([], [], 4),
         ValueError,
         ["batches: sequences must hold at least one sequence"],
     ),
     "a batch size of 0": (
-        lambda: jaxnn.batches([np.ones((2, 1))], [0], 0),
+        lambda: jaxnn.data.batches([np.ones((2, 1))], [0], 0),
         ValueError,
         ["batches: batch_size must be a positive integer, got 0"],
     ),

@@ -214,9 +214,11 @@ def test_runs_are_independent(example: Any) -> None:
 
     def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
         xs = jax.random.normal(key, (5, 4, 1))
-        return *jaxnn.mean_squared_error(model.unroll(params, xs)[1][-1, :, :1], xs[0]), state
+        return *jaxnn.losses.mean_squared_error(
+            model.unroll(params, xs)[1][-1, :, :1], xs[0]
+        ), state
 
-    step = jaxnn.train_step(loss, optimizer)
+    step = jaxnn.training.train_step(loss, optimizer)
     start = functools.partial(begin, model, optimizer)
     many, metrics, _ = ensemble.train(step, start, (ensemble.keys(0, 3),), 7)
     alone, _, _ = ensemble.train(step, start, (ensemble.keys(2, 1),), 7)
@@ -227,7 +229,7 @@ def test_runs_are_independent(example: Any) -> None:
 
 def begin(model: Any, optimizer: Any, key: Any) -> Any:
     """The first TrainState of a run."""
-    return jaxnn.train_state(model.init(key), optimizer, key)
+    return jaxnn.training.train_state(model.init(key), optimizer, key)
 
 
 def test_equal_parameters(example: Any) -> None:
@@ -250,5 +252,5 @@ def test_chorales(example: Any) -> None:
     share = train.notes.sum((0, 1)) / train.lengths.sum()
     logits = jnp.log(jnp.clip(share, 1e-6, 1)) - jnp.log1p(-jnp.clip(share, 1e-6, 1))
     logits = jnp.broadcast_to(logits, steps.targets.shape)
-    total, weight = jaxnn.binary_cross_entropy(logits, steps.targets, steps.mask)
+    total, weight = jaxnn.losses.binary_cross_entropy(logits, steps.targets, steps.mask)
     assert abs(float(total / weight) - 11.09) < 0.1

@@ -31,12 +31,12 @@ def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
     return jnp.sum((params - batch) ** 2), 1.0, state
 
 
-STEP = jaxnn.train_step(loss, optax.sgd(0.1))
+STEP = jaxnn.training.train_step(loss, optax.sgd(0.1))
 
 
-def first() -> jaxnn.TrainState:
+def first() -> jaxnn.training.TrainState:
     """Zeros, to be moved to the batch."""
-    return jaxnn.train_state(jnp.zeros(2, jnp.float32), optax.sgd(0.1), jax.random.key(0))
+    return jaxnn.training.train_state(jnp.zeros(2, jnp.float32), optax.sgd(0.1), jax.random.key(0))
 
 
 def params_after(steps: int) -> np.ndarray:
@@ -44,9 +44,9 @@ def params_after(steps: int) -> np.ndarray:
     return np.full(2, 1 - 0.8**steps)
 
 
-def fit(batches: Any, **options: Any) -> jaxnn.Fit:
+def fit(batches: Any, **options: Any) -> jaxnn.training.Fit:
     """Without a bar."""
-    return jaxnn.fit(STEP, first(), batches, progress=False, **options)
+    return jaxnn.training.fit(STEP, first(), batches, progress=False, **options)
 
 
 def test_it_runs_to_steps():
@@ -153,9 +153,11 @@ def test_a_second_interrupt_waits_for_a_step():
 
         return step
 
-    result = jaxnn.fit(pressing(2), first(), [ONE] * 5, progress=False)
+    result = jaxnn.training.fit(pressing(2), first(), [ONE] * 5, progress=False)
     assert (result.stopped, int(result.train_state.step)) == ("interrupted", 2)
-    result = jaxnn.fit(pressing(3), first(), [ONE] * 5, progress=False)  # before it was donated
+    result = jaxnn.training.fit(
+        pressing(3), first(), [ONE] * 5, progress=False
+    )  # before it was donated
     assert (result.stopped, int(result.train_state.step)) == ("interrupted", 1)
 
     def too_late(current: Any, batch: Any) -> Any:
@@ -165,7 +167,7 @@ def test_a_second_interrupt_waits_for_a_step():
         return after
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        jaxnn.fit(too_late, first(), [ONE] * 5, progress=False)
+        jaxnn.training.fit(too_late, first(), [ONE] * 5, progress=False)
     assert caught.value.fit.history.loss == []  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -199,16 +201,16 @@ def test_an_exception_has_what_was_reached(what: str):
         def loss_of_two(params: Any, state: Any, batch: Any, key: Any) -> Any:
             return broken() if batch.shape == (1,) else loss(params, state, batch, key)
 
-        options["step"] = jaxnn.train_step(loss_of_two, optax.sgd(0.1))
+        options["step"] = jaxnn.training.train_step(loss_of_two, optax.sgd(0.1))
     step = options.pop("step")
     with pytest.raises(Broken, match=r"^broken") as caught:
-        jaxnn.fit(step, first(), options.pop("batches"), **options)
-    reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+        jaxnn.training.fit(step, first(), options.pop("batches"), **options)
+    reached: jaxnn.training.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
     assert caught.value.args == ("broken",)
     assert caught.value.__notes__[-1] == "fit: the train_state after 3 steps is in error.fit"
     assert (reached.stopped, len(reached.history.loss)) == ("Broken", 3)
     np.testing.assert_allclose(reached.train_state.params, params_after(3), rtol=1e-5)
-    result = jaxnn.fit(STEP, reached.train_state, [ONE] * 2, progress=False)
+    result = jaxnn.training.fit(STEP, reached.train_state, [ONE] * 2, progress=False)
     np.testing.assert_allclose(result.train_state.params, params_after(5), rtol=1e-5)
 
 
@@ -219,7 +221,7 @@ def test_a_warning_that_is_an_error_loses_nothing():
         warnings.simplefilter("error")
         with pytest.raises(RuntimeWarning, match="not finite at step 2") as caught:
             fit(batches)
-    reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+    reached: jaxnn.training.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
     np.testing.assert_allclose(reached.train_state.params, params_after(1), rtol=1e-5)
 
 
@@ -231,7 +233,7 @@ def test_a_step_that_takes_the_train_state_with_it():
         return broken() if int(after[0].step) == 3 else after
 
     with pytest.raises(Broken) as caught:
-        jaxnn.fit(
+        jaxnn.training.fit(
             step,
             first(),
             [ONE] * 5,
@@ -241,7 +243,7 @@ def test_a_step_that_takes_the_train_state_with_it():
             best="max",
         )
     assert "which is lost" in caught.value.__notes__[0]
-    reached: jaxnn.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+    reached: jaxnn.training.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
     assert reached.best is not None and reached.best.step == 2
     np.testing.assert_allclose(reached.best.params, params_after(2), rtol=1e-5)
 
@@ -258,7 +260,7 @@ def test_an_ignored_interrupt_stays_ignored():
 
 def test_another_thread():
     """Handlers belong to the main thread; elsewhere it just runs."""
-    results: list[jaxnn.Fit] = []
+    results: list[jaxnn.training.Fit] = []
     thread = threading.Thread(target=lambda: results.append(fit([ONE] * 4)))
     thread.start()
     thread.join()
@@ -273,7 +275,7 @@ def heavy(params: Any, state: Any, batch: Any, key: Any) -> Any:
     return total + 0 * jnp.sum(work), weight, state
 
 
-HEAVY = jaxnn.train_step(heavy, optax.sgd(0.1))
+HEAVY = jaxnn.training.train_step(heavy, optax.sgd(0.1))
 
 
 def test_no_step_is_waited_for():
@@ -293,7 +295,7 @@ def test_no_step_is_waited_for():
             unready.append(sum(not flag.is_ready() for flag in flags))
             yield ONE
 
-    result = jaxnn.fit(Watched(HEAVY._run), first(), data(), progress=False)
+    result = jaxnn.training.fit(Watched(HEAVY._run), first(), data(), progress=False)
     np.testing.assert_allclose(result.train_state.params, params_after(12), rtol=1e-5)
     assert 1 <= max(unready) <= 4
     assert len(result.history.seconds) == 12 and min(result.history.seconds) >= 0
@@ -309,7 +311,7 @@ def test_steps_that_were_taken_too_early_change_nothing(at: int):
         waited, _ = HEAVY(waited, batch)
     taken = iter(batches)
     with pytest.warns(RuntimeWarning, match=f"not finite at step {at}: "):
-        result = jaxnn.fit(HEAVY, first(), taken, progress=False)
+        result = jaxnn.training.fit(HEAVY, first(), taken, progress=False)
     for a, b in zip(result.train_state[:4], waited[:4], strict=True):
         jax.tree.map(np.testing.assert_array_equal, a, b)
     assert len(result.history.loss) == at
@@ -321,7 +323,7 @@ def test_a_step_of_ones_own_is_waited_for():
     """It knows nothing of the one before, so that none may follow one that was not finite."""
     batches = iter([ONE, ONE * np.float32(np.nan), ONE])
     with pytest.warns(RuntimeWarning, match="not finite at step 2"):
-        result = jaxnn.fit(lambda *pair: STEP(*pair), first(), batches, progress=False)
+        result = jaxnn.training.fit(lambda *pair: STEP(*pair), first(), batches, progress=False)
     np.testing.assert_allclose(result.train_state.params, params_after(1), rtol=1e-5)
     assert len(list(batches)) == 1
 
@@ -362,9 +364,11 @@ def test_not_finite(bad: float):
 def test_an_update_that_is_not_finite_is_named():
     """Loss and gradient look well there, so the message says what does not."""
     optimizer = optax.scale(float("inf"))
-    start = jaxnn.train_state(jnp.zeros(2, jnp.float32), optimizer, jax.random.key(0))
+    start = jaxnn.training.train_state(jnp.zeros(2, jnp.float32), optimizer, jax.random.key(0))
     with pytest.warns(RuntimeWarning, match="loss 2, gradient norm .*but not the optimiser's upd"):
-        result = jaxnn.fit(jaxnn.train_step(loss, optimizer), start, [ONE], progress=False)
+        result = jaxnn.training.fit(
+            jaxnn.training.train_step(loss, optimizer), start, [ONE], progress=False
+        )
     assert not np.any(result.train_state.params)
 
 
@@ -379,7 +383,7 @@ WRONG: dict[str, Any] = {
     "str": ({"batches": "abc"}, TypeError, "batches must be iterable, got str"),
     "not called": ({"batches": lambda: [ONE]}, TypeError, "batches must be .*function: call it"),
     "one batch": (
-        {"batches": jaxnn.Batch(ONE, ONE, ONE, ONE, ONE)},
+        {"batches": jaxnn.data.Batch(ONE, ONE, ONE, ONE, ONE)},
         TypeError,
         r"batches must be many, got a single Batch: use \[batch\]",
     ),
@@ -421,14 +425,16 @@ def test_wrong_arguments(name: str):
     start = first()
     given = {"step": STEP, "train_state": start, "batches": [ONE], "progress": False} | options
     with pytest.raises(error, match=f"(?s)^fit: {message}"):
-        jaxnn.fit(**given)
+        jaxnn.training.fit(**given)
     assert not start.params.is_deleted()
 
 
 @pytest.mark.parametrize("number", [float, np.float32, jnp.float32])
 def test_the_bar(number: Callable[[float], Any], capsys: pytest.CaptureFixture[str]):
     """It shows steps, speed, the loss and the last evaluation, of any kind of number."""
-    jaxnn.fit(STEP, first(), [ONE] * 4, steps=4, evaluate=lambda _: number(0.5), evaluate_every=2)
+    jaxnn.training.fit(
+        STEP, first(), [ONE] * 4, steps=4, evaluate=lambda _: number(0.5), evaluate_every=2
+    )
     shown = capsys.readouterr().err.rsplit("\r", 1)[-1]
     assert "4/4" in shown
     assert re.search(r"step/s|s/step", shown)
@@ -438,7 +444,7 @@ def test_the_bar(number: Callable[[float], Any], capsys: pytest.CaptureFixture[s
 def test_the_bar_without_a_number(capsys: pytest.CaptureFixture[str]):
     """An evaluation that is a dictionary goes into the history alone."""
     evaluate: Any = lambda _: {"accuracy": 1.0}  # noqa: E731
-    result = jaxnn.fit(STEP, first(), [ONE] * 2, evaluate=evaluate, evaluate_every=1)
+    result = jaxnn.training.fit(STEP, first(), [ONE] * 2, evaluate=evaluate, evaluate_every=1)
     shown = capsys.readouterr().err
     assert "loss" in shown and "evaluation" not in shown
     assert result.history.evaluations[0] == (1, {"accuracy": 1.0})
@@ -456,7 +462,7 @@ def test_the_bar_does_not_time_the_compilation(capsys: pytest.CaptureFixture[str
             time.sleep(0.01)
             yield ONE
 
-    jaxnn.fit(jaxnn.train_step(slow, optax.sgd(0.1)), first(), data(), steps=1000)
+    jaxnn.training.fit(jaxnn.training.train_step(slow, optax.sgd(0.1)), first(), data(), steps=1000)
     shown = capsys.readouterr().err.split("\r")
     before = [text for text in shown if "| 0/1000" in text]
     assert "the first step compiles" in before[-1] and all("<?" in text for text in before)
@@ -471,13 +477,13 @@ def test_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         monkeypatch.setitem(sys.modules, module, None)
     start = first()
     with pytest.raises(ImportError, match=r"progress=True needs tqdm"):
-        jaxnn.fit(STEP, start, [ONE], progress=True)
-    assert jaxnn.fit(STEP, start, [ONE]).stopped == "done"
+        jaxnn.training.fit(STEP, start, [ONE], progress=True)
+    assert jaxnn.training.fit(STEP, start, [ONE]).stopped == "done"
     assert capsys.readouterr().err == ""
     monkeypatch.undo()
-    jaxnn.fit(STEP, first(), [ONE])
+    jaxnn.training.fit(STEP, first(), [ONE])
     assert "1step" in capsys.readouterr().err
-    jaxnn.fit(STEP, first(), [ONE], progress=False)
+    jaxnn.training.fit(STEP, first(), [ONE], progress=False)
     assert capsys.readouterr().err == ""
 
 

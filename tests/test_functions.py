@@ -15,12 +15,12 @@ KEY = jax.random.key(0)
 FLOATS = [jnp.float64, jnp.float32, jnp.bfloat16, jnp.float16]
 HALVES = [jnp.bfloat16, jnp.float16]
 LOSSES: dict[str, Any] = {
-    "mean_squared_error": jaxnn.mean_squared_error,
-    "half_squared_error": jaxnn.half_squared_error,
-    "cross_entropy": jaxnn.cross_entropy,
-    "binary_cross_entropy": jaxnn.binary_cross_entropy,
-    "accuracy": jaxnn.accuracy,
-    "binary_accuracy": jaxnn.binary_accuracy,
+    "mean_squared_error": jaxnn.losses.mean_squared_error,
+    "half_squared_error": jaxnn.losses.half_squared_error,
+    "cross_entropy": jaxnn.losses.cross_entropy,
+    "binary_cross_entropy": jaxnn.losses.binary_cross_entropy,
+    "accuracy": jaxnn.losses.accuracy,
+    "binary_accuracy": jaxnn.losses.binary_accuracy,
 }
 SMOOTH = [name for name in LOSSES if "accuracy" not in name]
 POOLS: dict[str, Any] = {
@@ -60,7 +60,7 @@ def example(name, shape=(4, 3, 5), seed=0, dtype: Any = jnp.float64):
 @pytest.mark.parametrize(("rows", "hidden"), [(5, 5), (7, 3), (3, 7)])
 def test_orthogonal_per_gate(rows, hidden):
     """The shorter side of every gate is orthonormal, and no two gates are the same."""
-    kernel = jaxnn.orthogonal(KEY, (rows, 4, hidden), jnp.float64)
+    kernel = jaxnn.initializers.orthogonal(KEY, (rows, 4, hidden), jnp.float64)
     assert (kernel.shape, kernel.dtype) == ((rows, 4, hidden), jnp.float64)
     for gate in range(4):
         w = kernel[:, gate]
@@ -78,7 +78,7 @@ def test_cells_start_orthogonal():
 def test_glorot_bound_per_gate(gates):
     """Each gate fills ±√(6 / (rows + hidden)), whatever the number of gates."""
     rows, hidden = 40, 60
-    kernel = jaxnn.glorot(KEY, (rows, gates, hidden), jnp.float64)
+    kernel = jaxnn.initializers.glorot(KEY, (rows, gates, hidden), jnp.float64)
     largest = np.abs(kernel).max(axis=(0, 2))
     bound = np.sqrt(6 / (rows + hidden))
     assert (largest <= bound).all()
@@ -88,7 +88,7 @@ def test_glorot_bound_per_gate(gates):
 
 def test_uniform_hidden_bound():
     """±1/√hidden, of the last axis."""
-    kernel = jaxnn.uniform_hidden(KEY, (50, 4, 16), jnp.float64)
+    kernel = jaxnn.initializers.uniform_hidden(KEY, (50, 4, 16), jnp.float64)
     assert 0.245 < float(jnp.abs(kernel).max()) <= 0.25
     assert float(kernel.min()) < -0.245
 
@@ -97,25 +97,29 @@ def test_uniform_hidden_bound():
 @pytest.mark.parametrize(
     "init",
     [
-        jaxnn.orthogonal,
-        jaxnn.glorot,
-        jaxnn.uniform_hidden,
-        jaxnn.chrono(jaxnn.LSTM_GATES, 50.0),
-        jaxnn.forget_bias(jaxnn.LSTM_GATES),
+        jaxnn.initializers.orthogonal,
+        jaxnn.initializers.glorot,
+        jaxnn.initializers.uniform_hidden,
+        jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 50.0),
+        jaxnn.initializers.forget_bias(jaxnn.LSTM_GATES),
     ],
     ids=["orthogonal", "glorot", "uniform_hidden", "chrono", "forget_bias"],
 )
 def test_initializers_give_the_dtype(init, dtype):
     """16-bit parameters too, finite and not all zero."""
-    values = init(KEY, (3, 4, 3) if init in (jaxnn.orthogonal, jaxnn.glorot) else (4, 3), dtype)
+    values = init(
+        KEY,
+        (3, 4, 3) if init in (jaxnn.initializers.orthogonal, jaxnn.initializers.glorot) else (4, 3),
+        dtype,
+    )
     assert values.dtype == dtype
     assert bool(jnp.isfinite(values).all()) and bool(jnp.any(values != 0))
 
 
 def test_orthogonal_bfloat16_is_the_rounded_float32():
     """The 16-bit kernel is worked out in float32."""
-    exact = jaxnn.orthogonal(KEY, (4, 3, 4), jnp.float32)
-    rounded = jaxnn.orthogonal(KEY, (4, 3, 4), jnp.bfloat16)
+    exact = jaxnn.initializers.orthogonal(KEY, (4, 3, 4), jnp.float32)
+    rounded = jaxnn.initializers.orthogonal(KEY, (4, 3, 4), jnp.bfloat16)
     np.testing.assert_array_equal(
         np.asarray(rounded, np.float32), np.asarray(exact.astype(jnp.bfloat16), np.float32)
     )
@@ -129,7 +133,7 @@ def test_per_gate_calls_with_one_gate():
         seen.append((shape, dtype, tuple(jax.random.key_data(key).tolist())))
         return jnp.full(shape, len(seen), dtype)
 
-    kernel = jaxnn.per_gate(init)(KEY, (2, 3, 5), jnp.bfloat16)
+    kernel = jaxnn.initializers.per_gate(init)(KEY, (2, 3, 5), jnp.bfloat16)
     assert [(shape, dtype) for shape, dtype, _ in seen] == [((2, 5), jnp.float32)] * 3
     assert len({key for *_, key in seen}) == 3
     assert kernel[0, :, 0].tolist() == [1, 2, 3]
@@ -141,7 +145,9 @@ def test_per_gate_calls_with_one_gate():
 def test_chrono_distribution(gates):
     """exp(b) of the keeping gate is uniform in [1, longest − 1]; b_i = −b_f; the rest is zero."""
     longest, units = 200.0, 4000
-    bias = np.asarray(jaxnn.chrono(gates, longest)(KEY, (len(gates), units), jnp.float64))
+    bias = np.asarray(
+        jaxnn.initializers.chrono(gates, longest)(KEY, (len(gates), units), jnp.float64)
+    )
     keep = "z" if "z" in gates else "f"
     times = np.sort(np.exp(bias[gates.index(keep)]))
     assert times[0] >= 1 - 1e-6 and times[-1] <= (longest - 1) * (1 + 1e-6)
@@ -157,7 +163,7 @@ def test_chrono_distribution(gates):
 
 def test_chrono_in_a_cell():
     """As the bias_init of a GRU: the update gate, which keeps the state."""
-    cell = jaxnn.gru(2, 5, bias_init=jaxnn.chrono(jaxnn.GRU_GATES, 30.0))
+    cell = jaxnn.gru(2, 5, bias_init=jaxnn.initializers.chrono(jaxnn.GRU_GATES, 30.0))
     bias = cell.init(KEY).bias
     assert bool(jnp.all(bias[1] > 0)) and not bool(jnp.any(bias[jnp.array([0, 2])]))
 
@@ -168,13 +174,13 @@ def test_chrono_in_a_cell():
 def test_chrono_errors(gates, longest):
     """No gate that keeps the state, or no time at all."""
     with pytest.raises(ValueError, match="chrono"):
-        jaxnn.chrono(gates, longest)
+        jaxnn.initializers.chrono(gates, longest)
 
 
 @pytest.mark.parametrize("value", [1.0, 2.5])
 def test_forget_bias(value):
     """The value at f, zeros elsewhere."""
-    bias = jaxnn.forget_bias(jaxnn.COUPLED_LSTM_GATES, value)(KEY, (3, 2), jnp.float32)
+    bias = jaxnn.initializers.forget_bias(jaxnn.COUPLED_LSTM_GATES, value)(KEY, (3, 2), jnp.float32)
     expected = [[value if gate == "f" else 0.0] * 2 for gate in jaxnn.COUPLED_LSTM_GATES]
     assert bias.tolist() == expected
 
@@ -182,11 +188,15 @@ def test_forget_bias(value):
 def test_forget_bias_needs_a_forget_gate():
     """Gates without f are an error, not silent zeros."""
     with pytest.raises(ValueError, match="forget_bias"):
-        jaxnn.forget_bias(jaxnn.GRU_GATES)
+        jaxnn.initializers.forget_bias(jaxnn.GRU_GATES)
 
 
 @pytest.mark.parametrize(
-    "init", [jaxnn.forget_bias(jaxnn.LSTM_GATES), jaxnn.chrono(jaxnn.LSTM_GATES, 10.0)]
+    "init",
+    [
+        jaxnn.initializers.forget_bias(jaxnn.LSTM_GATES),
+        jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 10.0),
+    ],
 )
 def test_wrong_number_of_gates(init):
     """An initialiser for four gates does not fill three."""
@@ -309,13 +319,13 @@ def test_class_outside(label):
     """An eager error; under jit NaN for the loss and wrong for the accuracy."""
     logits, labels = example("cross_entropy", (3, 5))
     labels = jnp.argmax(logits, axis=-1).at[1].set(label)
-    for loss in (jaxnn.cross_entropy, jaxnn.accuracy):
+    for loss in (jaxnn.losses.cross_entropy, jaxnn.losses.accuracy):
         with pytest.raises(ValueError, match=f"0…4, got {label}"):
             loss(logits, labels)
-    assert bool(jnp.isnan(jax.jit(jaxnn.cross_entropy)(logits, labels)[0]))
-    assert [float(part) for part in jax.jit(jaxnn.accuracy)(logits, labels)] == [2, 3]
+    assert bool(jnp.isnan(jax.jit(jaxnn.losses.cross_entropy)(logits, labels)[0]))
+    assert [float(part) for part in jax.jit(jaxnn.losses.accuracy)(logits, labels)] == [2, 3]
     mask = jnp.array([True, False, True])
-    close(jax.jit(jaxnn.cross_entropy)(logits, labels, mask), jaxnn.cross_entropy(
+    close(jax.jit(jaxnn.losses.cross_entropy)(logits, labels, mask), jaxnn.losses.cross_entropy(
         logits[mask], labels[mask]))  # fmt: skip
 
 
@@ -383,7 +393,9 @@ def test_accuracy_of_bfloat16(name):
 def test_sums_and_weights_add_up():
     """Unequal parts give the mean of the whole."""
     predictions, targets = example("cross_entropy", (7, 5))
-    parts = [jaxnn.cross_entropy(predictions[s], targets[s]) for s in (slice(2), slice(2, 7))]
+    parts = [
+        jaxnn.losses.cross_entropy(predictions[s], targets[s]) for s in (slice(2), slice(2, 7))
+    ]
     total, weight = jax.tree.map(lambda a, b: a + b, *parts)
     expected = optax.softmax_cross_entropy_with_integer_labels(predictions, targets).mean()
     close(total / weight, expected)
@@ -581,7 +593,9 @@ def test_factories_are_cached():
     assert jaxnn.gru(3, 4, dtype="bfloat16") is jaxnn.gru(3, 4, dtype=jnp.bfloat16)
     assert jaxnn.gru(3, 4, dtype="bfloat16") is not jaxnn.gru(3, 4)
     assert jaxnn.serial(jaxnn.dense(2, 3)) is jaxnn.serial(jaxnn.dense(2, 3))
-    assert jaxnn.chrono(jaxnn.LSTM_GATES, 9.0) is jaxnn.chrono(jaxnn.LSTM_GATES, longest=9.0)
+    assert jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 9.0) is jaxnn.initializers.chrono(
+        jaxnn.LSTM_GATES, longest=9.0
+    )
 
 
 def test_true_is_not_one():

@@ -22,8 +22,8 @@ MAKERS: dict[str, Any] = {
     "glorot_normal": initializers.glorot_normal(),
     "variance_scaling": initializers.variance_scaling(0.5, "fan_out", "uniform"),
     "normal": initializers.normal(0.3),
-    "jaxnn.glorot": jaxnn.glorot,
-    "per_gate": jaxnn.per_gate(initializers.he_normal()),
+    "jaxnn.initializers.glorot": jaxnn.initializers.glorot,
+    "per_gate": jaxnn.initializers.per_gate(initializers.he_normal()),
 }
 CELLS: dict[str, Any] = {
     "elman": jaxnn.elman,
@@ -34,19 +34,24 @@ CELLS: dict[str, Any] = {
     ),
 }
 PUBLIC: dict[str, Any] = {
-    "glorot": jaxnn.glorot,
-    "orthogonal": jaxnn.orthogonal,
-    "uniform_hidden": jaxnn.uniform_hidden,
-    "forget_bias": jaxnn.forget_bias(jaxnn.LSTM_GATES, 2.0),
-    "chrono": jaxnn.chrono(jaxnn.GRU_GATES, 30.0),
-    "per_gate": jaxnn.per_gate(initializers.zeros),
-    "per_gate of several": jaxnn.per_gate(initializers.zeros, jaxnn.orthogonal),
+    "glorot": jaxnn.initializers.glorot,
+    "orthogonal": jaxnn.initializers.orthogonal,
+    "uniform_hidden": jaxnn.initializers.uniform_hidden,
+    "forget_bias": jaxnn.initializers.forget_bias(jaxnn.LSTM_GATES, 2.0),
+    "chrono": jaxnn.initializers.chrono(jaxnn.GRU_GATES, 30.0),
+    "per_gate": jaxnn.initializers.per_gate(initializers.zeros),
+    "per_gate of several": jaxnn.initializers.per_gate(
+        initializers.zeros, jaxnn.initializers.orthogonal
+    ),
 }
 
 
 def alone(initializer: Any, shape: tuple[int, ...]) -> Any:
     """What an initialiser gives for one gate by itself."""
-    if initializer in (jaxnn.glorot, MAKERS["per_gate"]):  # of a parameter with one gate
+    if initializer in (
+        jaxnn.initializers.glorot,
+        MAKERS["per_gate"],
+    ):  # of a parameter with one gate
         return initializer(KEY, (*shape[:-1], 1, shape[-1]), jnp.float32)
     return initializer(KEY, shape, jnp.float32)
 
@@ -107,7 +112,11 @@ def test_biases_of_jax(cell: str, init: Any, value: float):
 
 def test_initializers_that_know_of_gates_keep_their_numbers():
     """They are given the whole parameter, as by a call of one's own with the cell's key."""
-    fills = (jaxnn.orthogonal, jaxnn.uniform_hidden, jaxnn.chrono(jaxnn.GRU_GATES, 9.0))
+    fills = (
+        jaxnn.initializers.orthogonal,
+        jaxnn.initializers.uniform_hidden,
+        jaxnn.initializers.chrono(jaxnn.GRU_GATES, 9.0),
+    )
     params = jaxnn.gru(3, 4, True, True, *fills).init(KEY)
     keys = jax.random.split(KEY, 3)
     shapes = ((3, 3, 4), (4, 3, 4), (3, 4))
@@ -119,7 +128,7 @@ def test_initializers_that_know_of_gates_keep_their_numbers():
 def test_per_gate_of_several():
     """One for each gate, in order; jaxnn's own among them."""
     eye = lambda key, shape, dtype: jnp.eye(*shape, dtype=dtype)  # noqa: E731
-    init = jaxnn.per_gate(initializers.zeros, jaxnn.orthogonal, eye)
+    init = jaxnn.initializers.per_gate(initializers.zeros, jaxnn.initializers.orthogonal, eye)
     kernel = np.asarray(jaxnn.gru(3, 4, recurrent_init=init).init(KEY).recurrent_kernel)
     np.testing.assert_array_equal(kernel[:, 0], np.zeros((4, 4)))
     np.testing.assert_allclose(kernel[:, 1] @ kernel[:, 1].T, np.eye(4), atol=1e-6)
@@ -132,7 +141,10 @@ def test_per_gate_of_several():
 def test_per_gate_of_per_gate():
     """The inner one adds nothing: a row is never taken for a gate."""
     maker = initializers.he_normal()
-    once, twice = jaxnn.per_gate(maker), jaxnn.per_gate(jaxnn.per_gate(maker))
+    once, twice = (
+        jaxnn.initializers.per_gate(maker),
+        jaxnn.initializers.per_gate(jaxnn.initializers.per_gate(maker)),
+    )
     arguments = (KEY, (5, 3, 4), jnp.float32)
     np.testing.assert_array_equal(once(*arguments), twice(*arguments))
 
@@ -140,19 +152,19 @@ def test_per_gate_of_per_gate():
 def test_layers_without_gates_take_the_inside_of_per_gate():
     """Dense and convolution have no gate axis, and none of theirs is taken for one."""
     for layer, shape in (
-        (jaxnn.dense(40, 60, kernel_init=jaxnn.glorot), (40, 60)),
-        (jaxnn.conv(40, 60, (5,), kernel_init=jaxnn.glorot), (5, 40, 60)),
+        (jaxnn.dense(40, 60, kernel_init=jaxnn.initializers.glorot), (40, 60)),
+        (jaxnn.conv(40, 60, (5,), kernel_init=jaxnn.initializers.glorot), (5, 40, 60)),
     ):
         kernel = layer.init(KEY).kernel
         bound = np.sqrt(6 / (np.prod(shape[:-2]) * 100))
         assert kernel.shape == shape
         assert 0.99 * bound < float(jnp.abs(kernel).max()) <= bound
     with pytest.raises(ValueError, match=r"dense\(3, 4\): bias_init is forget_bias.*no.*\(4,\)"):
-        jaxnn.dense(3, 4, bias_init=jaxnn.forget_bias(("f",))).init(KEY)
+        jaxnn.dense(3, 4, bias_init=jaxnn.initializers.forget_bias(("f",))).init(KEY)
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("init", [initializers.orthogonal(), jaxnn.orthogonal])
+@pytest.mark.parametrize("init", [initializers.orthogonal(), jaxnn.initializers.orthogonal])
 def test_orthogonal_in_16_bits(dtype: Any, init: Any):
     """QR has no 16-bit form: kernels are worked out in float32, in cells and in layers."""
     for kernel in (
@@ -174,7 +186,7 @@ def equations(jaxpr: Any) -> Iterator[Any]:
                 yield from equations(inner)
 
 
-@pytest.mark.parametrize("init", [initializers.orthogonal(), jaxnn.orthogonal])
+@pytest.mark.parametrize("init", [initializers.orthogonal(), jaxnn.initializers.orthogonal])
 @pytest.mark.parametrize("make", [jaxnn.lstm, jaxnn.dense])
 def test_no_batch_of_qr_under_vmap(make: Any, init: Any):
     """Batched QRs can wait for each other for ever, so that each network has its own."""
@@ -240,8 +252,8 @@ def test_what_initializers_give_is_checked(what: str):
         r"lstm\(3, 5, peephole=True\): peephole_init .*": lambda: jaxnn.lstm(
             3, 5, True, peephole_init=init
         ),
-        r"conv_lstm\(3, 5, \(4,\), \(3,\), peephole=True\): peephole_init .*": lambda: jaxnn.conv_lstm(
-            3, 5, (4,), (3,), peephole=True, peephole_init=init
+        r"conv_lstm\(3, 5, \(4,\), \(3,\), peephole=True\): peephole_init .*": lambda: (
+            jaxnn.conv_lstm(3, 5, (4,), (3,), peephole=True, peephole_init=init)
         ),
         r"dense\(3, 5\): kernel_init .*": lambda: jaxnn.dense(3, 5, kernel_init=init),
         r"dense\(3, 5\): bias_init .*": lambda: jaxnn.dense(3, 5, bias_init=init),
@@ -274,74 +286,86 @@ def test_float64_of_numpy_without_x64():
 def test_fans_of_a_bias(make: Any):
     """There are none, and the error says what to use."""
     arguments = (3, 4) if make is jaxnn.lstm else (3, 4, (5,), (3,))
-    for init in (initializers.lecun_normal(), jaxnn.glorot, initializers.orthogonal()):
+    for init in (initializers.lecun_normal(), jaxnn.initializers.glorot, initializers.orthogonal()):
         with pytest.raises(ValueError, match=r"bias_init could not give float32\[4\].*constant"):
             make(*arguments, bias_init=init).init(KEY)
 
 
 OPTIONS: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "a value that is nan": (
-        lambda: jaxnn.forget_bias(("f",), float("nan")),
+        lambda: jaxnn.initializers.forget_bias(("f",), float("nan")),
         ValueError,
         "forget_bias: value must be a finite number, got nan",
     ),
     "a value that is text": (
-        lambda: jaxnn.forget_bias(("f",), "1"),  # type: ignore[arg-type]
+        lambda: jaxnn.initializers.forget_bias(("f",), "1"),  # type: ignore[arg-type]
         TypeError,
         "forget_bias: value must be a number",
     ),
     "a value beyond float16": (
-        lambda: jaxnn.forget_bias(("f",), 1e5)(KEY, (1, 2), jnp.float16),
+        lambda: jaxnn.initializers.forget_bias(("f",), 1e5)(KEY, (1, 2), jnp.float16),
         ValueError,
         r"100000\.0 is beyond the largest float16",
     ),
     "gates that are text": (
-        lambda: jaxnn.forget_bias("ifgo"),  # type: ignore[arg-type]
+        lambda: jaxnn.initializers.forget_bias("ifgo"),  # type: ignore[arg-type]
         TypeError,
         "forget_bias: gates must be a tuple of names",
     ),
     "gates that are numbers": (
-        lambda: jaxnn.chrono((1, 2), 9.0),  # type: ignore[arg-type]
+        lambda: jaxnn.initializers.chrono((1, 2), 9.0),  # type: ignore[arg-type]
         TypeError,
         "chrono: gates must be a tuple of names",
     ),
     "longest that is nan": (
-        lambda: jaxnn.chrono(jaxnn.LSTM_GATES, float("nan")),
+        lambda: jaxnn.initializers.chrono(jaxnn.LSTM_GATES, float("nan")),
         ValueError,
         "chrono: longest must be a finite number, got nan",
     ),
     "longest beyond float32": (
-        lambda: jaxnn.chrono(jaxnn.LSTM_GATES, 1e300),
+        lambda: jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 1e300),
         ValueError,
         "chrono: longest must be at least 2 time steps, and a float32",
     ),
     "a filler of biases for a kernel": (
-        lambda: jaxnn.lstm(3, 4, recurrent_init=jaxnn.forget_bias(jaxnn.LSTM_GATES)).init(KEY),
+        lambda: jaxnn.lstm(
+            3, 4, recurrent_init=jaxnn.initializers.forget_bias(jaxnn.LSTM_GATES)
+        ).init(KEY),
         ValueError,
         r"lstm\(3, 4\): recurrent_init .*forget_bias: it fills a bias",
     ),
     "chrono for a kernel": (
-        lambda: jaxnn.lstm(3, 4, kernel_init=jaxnn.chrono(jaxnn.LSTM_GATES, 9.0)).init(KEY),
+        lambda: jaxnn.lstm(3, 4, kernel_init=jaxnn.initializers.chrono(jaxnn.LSTM_GATES, 9.0)).init(
+            KEY
+        ),
         ValueError,
         r"lstm\(3, 4\): kernel_init .*chrono: it fills a bias",
     ),
-    "nothing by gate": (lambda: jaxnn.per_gate(), ValueError, "per_gate: .*at least one"),
+    "nothing by gate": (
+        lambda: jaxnn.initializers.per_gate(),
+        ValueError,
+        "per_gate: .*at least one",
+    ),
     "text by gate": (
-        lambda: jaxnn.per_gate("glorot"),  # type: ignore[arg-type]
+        lambda: jaxnn.initializers.per_gate("glorot"),  # type: ignore[arg-type]
         TypeError,
         "per_gate: initializers must be functions",
     ),
     "a filler of all gates by gate": (
-        lambda: jaxnn.per_gate(jaxnn.forget_bias(("f",))),
+        lambda: jaxnn.initializers.per_gate(jaxnn.initializers.forget_bias(("f",))),
         ValueError,
         "per_gate: an initializer must fill one gate",
     ),
     "no gate axis": (
-        lambda: jaxnn.glorot(KEY, (3,), jnp.float32),
+        lambda: jaxnn.initializers.glorot(KEY, (3,), jnp.float32),
         ValueError,
         r"per_gate: .*\(\.\.\., gates, hidden\), not the shape \(3,\)",
     ),
-    "no axis at all": (lambda: jaxnn.uniform_hidden(KEY, ()), ValueError, "uniform_hidden: shape"),
+    "no axis at all": (
+        lambda: jaxnn.initializers.uniform_hidden(KEY, ()),
+        ValueError,
+        "uniform_hidden: shape",
+    ),
 }
 
 
@@ -355,7 +379,9 @@ def test_options_of_initializers(what: str):
 
 def test_pickled_with_an_initializer_of_jax():
     """jax makes its initialisers inside of functions; they are pickled by what made them."""
-    init = jaxnn.per_gate(initializers.he_normal(), jaxnn.glorot, initializers.constant(2.0))
+    init = jaxnn.initializers.per_gate(
+        initializers.he_normal(), jaxnn.initializers.glorot, initializers.constant(2.0)
+    )
     again = pickle.loads(pickle.dumps(init))
     arguments = (KEY, (4, 3, 5), jnp.float32)
     np.testing.assert_array_equal(again(*arguments), init(*arguments))

@@ -316,7 +316,7 @@ def test_masked_nan_reaches_nothing(name):
     def run(params, xs):
         def loss(params, xs):
             ys = layer.apply(params, xs, mask)
-            return jaxnn.mean_squared_error(ys, jnp.ones_like(ys), mask)[0], ys
+            return jaxnn.losses.mean_squared_error(ys, jnp.ones_like(ys), mask)[0], ys
 
         (_, ys), gradients = jax.value_and_grad(loss, (0, 1), has_aux=True)(params, xs)
         return ys, gradients

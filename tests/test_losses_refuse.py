@@ -12,12 +12,12 @@ import pytest
 import jaxnn
 
 LOSSES: dict[str, Any] = {
-    "mean_squared_error": jaxnn.mean_squared_error,
-    "half_squared_error": jaxnn.half_squared_error,
-    "cross_entropy": jaxnn.cross_entropy,
-    "binary_cross_entropy": jaxnn.binary_cross_entropy,
-    "accuracy": jaxnn.accuracy,
-    "binary_accuracy": jaxnn.binary_accuracy,
+    "mean_squared_error": jaxnn.losses.mean_squared_error,
+    "half_squared_error": jaxnn.losses.half_squared_error,
+    "cross_entropy": jaxnn.losses.cross_entropy,
+    "binary_cross_entropy": jaxnn.losses.binary_cross_entropy,
+    "accuracy": jaxnn.losses.accuracy,
+    "binary_accuracy": jaxnn.losses.binary_accuracy,
 }
 OF_CLASSES = ("cross_entropy", "accuracy")
 OF_PAIRS = [name for name in LOSSES if name not in OF_CLASSES]

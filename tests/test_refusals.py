@@ -59,7 +59,9 @@ def test_tensors_of_torch_are_refused() -> None:
     for name in ("dense", "conv", "layer_norm", "activation"):
         model, params = given(LAYERS[name][0])
         calls[name, "x"] = partial(model.apply, params, tensors(xs))
-    calls["mean_squared_error", "targets"] = partial(jaxnn.mean_squared_error, xs, tensors(xs))
+    calls["mean_squared_error", "targets"] = partial(
+        jaxnn.losses.mean_squared_error, xs, tensors(xs)
+    )
     calls["masked_mean", "xs"] = partial(jaxnn.masked_mean, tensors(xs))
     calls["dense", "key"] = partial(jaxnn.dense(2, 3).init, tensors(np.zeros(2, np.uint32)))
     calls["describe", "params"] = partial(jaxnn.describe, tensors(xs))

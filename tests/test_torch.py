@@ -294,7 +294,7 @@ def test_uniform_hidden_has_the_bounds_of_torch(factory: Any, module: Any) -> No
     with torch.random.fork_rng():
         torch.manual_seed(0)
         theirs = [value.detach().numpy() for value in module(32, hidden).parameters()]
-    fill = jaxnn.uniform_hidden
+    fill = jaxnn.initializers.uniform_hidden
     cell = factory(32, hidden, kernel_init=fill, recurrent_init=fill, bias_init=fill)
     params = cell.init(jax.random.key(0))
     ours = [np.asarray(p) for p in (params.input_kernel, params.recurrent_kernel, params.bias)]

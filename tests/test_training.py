@@ -20,7 +20,7 @@ def squares(params: Any, state: Any, batch: Any, key: Any) -> Any:
     """The loss of a dense layer, with a mask over samples."""
     del key
     x, y, mask = batch
-    return *jaxnn.mean_squared_error(jaxnn.dense(2, 1).apply(params, x), y, mask), state
+    return *jaxnn.losses.mean_squared_error(jaxnn.dense(2, 1).apply(params, x), y, mask), state
 
 
 def dense_params() -> Any:
@@ -33,10 +33,10 @@ def batch_of(x: np.ndarray = X, valid: int = 6) -> Any:
     return x, Y, np.arange(6) < valid
 
 
-def start(optimizer: Any, params: Any = None, state: Any = ()) -> jaxnn.TrainState:
+def start(optimizer: Any, params: Any = None, state: Any = ()) -> jaxnn.training.TrainState:
     """A first train state of the dense layer."""
     params = dense_params() if params is None else params
-    return jaxnn.train_state(params, optimizer, jax.random.key(1), state)
+    return jaxnn.training.train_state(params, optimizer, jax.random.key(1), state)
 
 
 def raw(tree: Any) -> list[Any]:
@@ -51,7 +51,7 @@ def raw(tree: Any) -> list[Any]:
 
 def test_step_is_descent_on_the_mean():
     """params − rate · ∇(sum / weight), over the valid samples alone."""
-    step, first = jaxnn.train_step(squares, optax.sgd(0.1)), start(optax.sgd(0.1))
+    step, first = jaxnn.training.train_step(squares, optax.sgd(0.1)), start(optax.sgd(0.1))
     after, metrics = step(first, batch_of(valid=4))
 
     def by_hand(params: Any) -> Any:
@@ -76,7 +76,7 @@ def schedule() -> Any:
 
 OPTIMIZERS = {
     "momentum": lambda: optax.sgd(0.1, momentum=0.9, nesterov=True),
-    "adamw": lambda: optax.adamw(0.1, mask=jaxnn.decay_mask),
+    "adamw": lambda: optax.adamw(0.1, mask=jaxnn.training.decay_mask),
     "schedule": schedule,
     "clip": lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.rmsprop(0.1)),
     "ema": lambda: optax.chain(optax.sgd(0.1), optax.ema(0.9)),
@@ -98,7 +98,7 @@ def test_any_optimizer_under_strict_promotion(name: str):
         traces.append(None)
         return squares(*arguments)
 
-    step, current = jaxnn.train_step(loss, OPTIMIZERS[name]()), start(OPTIMIZERS[name]())
+    step, current = jaxnn.training.train_step(loss, OPTIMIZERS[name]()), start(OPTIMIZERS[name]())
     shapes = jax.eval_shape(lambda: current)
     current, first = step(current, batch_of())
     traced = len(traces)  # a line search traces the loss more than once
@@ -134,7 +134,7 @@ def test_not_finite_keeps_everything(bad: str):
     value = {"nan": np.nan, "inf": np.inf}.get(bad, 0.0)
     first = jnp.full((2,), 4.0)
     rate = optax.inject_hyperparams(optax.sgd)(learning_rate=0.1, momentum=0.9)
-    step, current = jaxnn.train_step(loss, rate), start(rate, first, jnp.zeros(()))
+    step, current = jaxnn.training.train_step(loss, rate), start(rate, first, jnp.zeros(()))
     good = jnp.ones(2)
     current, metrics = step(current, good)
     assert bool(metrics.finite)
@@ -162,7 +162,9 @@ def test_an_infinite_gradient_with_a_finite_update():
         return jnp.sum(jnp.sqrt(params)), 1.0, state
 
     optimizer = optax.sign_sgd(0.1)
-    current, metrics = jaxnn.train_step(loss, optimizer)(start(optimizer, jnp.zeros(2)), None)
+    current, metrics = jaxnn.training.train_step(loss, optimizer)(
+        start(optimizer, jnp.zeros(2)), None
+    )
     assert not bool(metrics.finite) and np.isinf(metrics.gradient_norm)
     assert not np.any(current.params)
 
@@ -170,7 +172,7 @@ def test_an_infinite_gradient_with_a_finite_update():
 def test_no_valid_sample_changes_nothing():
     """Neither momentum nor weight decay moves anything where all is masked."""
     optimizer = optax.adamw(0.1, weight_decay=0.5)
-    step, current = jaxnn.train_step(squares, optimizer), start(optimizer)
+    step, current = jaxnn.training.train_step(squares, optimizer), start(optimizer)
     current, _ = step(current, batch_of())
     before = raw(current[:3])
     current, metrics = step(current, batch_of(valid=0))
@@ -181,12 +183,12 @@ def test_no_valid_sample_changes_nothing():
 @pytest.mark.parametrize("committed", [False, True])
 def test_one_program(committed: bool, caplog: pytest.LogCaptureFixture):
     """By hand and in fit, and wherever the train state was put: it is compiled once."""
-    step, current = jaxnn.train_step(squares, optax.adam(0.1)), start(optax.adam(0.1))
+    step, current = jaxnn.training.train_step(squares, optax.adam(0.1)), start(optax.adam(0.1))
     if committed:
         current = jax.device_put(current, jax.devices()[0])
     with jax.log_compiles():
         current, _ = step(current, batch_of())
-        current = jaxnn.fit(step, current, [batch_of()] * 3, progress=False).train_state
+        current = jaxnn.training.fit(step, current, [batch_of()] * 3, progress=False).train_state
         step(current, batch_of())
     names = [record.getMessage().split(" with ")[0] for record in caplog.records]
     assert names.count("Compiling jit(step)") == 1
@@ -195,8 +197,8 @@ def test_one_program(committed: bool, caplog: pytest.LogCaptureFixture):
 def test_donation_takes_the_train_state_alone():
     """The given train state is gone; the caller's parameters, key and state are not."""
     params, key, state = dense_params(), jax.random.key(3), jnp.ones(2)
-    first = jaxnn.train_state(params, optax.adam(0.1), key, state)
-    after, _ = jaxnn.train_step(squares, optax.adam(0.1))(first, batch_of())
+    first = jaxnn.training.train_state(params, optax.adam(0.1), key, state)
+    after, _ = jaxnn.training.train_step(squares, optax.adam(0.1))(first, batch_of())
     given = first._replace(key=jax.random.key_data(first.key))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
     kept = (params, state, after.params, after.opt_state, after.state)
@@ -215,7 +217,7 @@ def test_an_optimizer_whose_state_is_the_params():
         return jax.tree.map(lambda g: -0.1 * g, updates), (params, params)
 
     optimizer = optax.GradientTransformation(init, update)
-    step, current = jaxnn.train_step(squares, optimizer), start(optimizer)
+    step, current = jaxnn.training.train_step(squares, optimizer), start(optimizer)
     for _ in range(3):
         before = raw(current.params)
         current, _ = step(current, batch_of())
@@ -230,7 +232,7 @@ def test_an_optimizer_state_of_another_dtype():
         return updates, state + np.float64(0.5)
 
     optimizer = optax.GradientTransformation(lambda params: jnp.zeros((), jnp.float32), update)
-    step, current = jaxnn.train_step(squares, optimizer), start(optimizer)
+    step, current = jaxnn.training.train_step(squares, optimizer), start(optimizer)
     for _ in range(2):
         current, _ = step(current, batch_of())
     count: Any = current.opt_state
@@ -245,11 +247,11 @@ def test_each_step_has_its_own_key(key: Any):
         del state, batch
         return jnp.sum(params**2), 1.0, jax.random.uniform(key)
 
-    step = jaxnn.train_step(loss, optax.sgd(0.1))
+    step = jaxnn.training.train_step(loss, optax.sgd(0.1))
     drawn: list[float] = []
     for _ in range(2):
         drawn.clear()
-        current = jaxnn.train_state(jnp.ones(2), optax.sgd(0.1), key, jnp.zeros(()))
+        current = jaxnn.training.train_state(jnp.ones(2), optax.sgd(0.1), key, jnp.zeros(()))
         for _ in range(3):
             current, _ = step(current, None)
             drawn.append(float(current.state))
@@ -296,7 +298,9 @@ def test_a_loss_that_gives_something_else(name: str):
     """A TypeError says what came, before anything is computed."""
     give, message = WRONG[name]
     first = start(optax.sgd(0.1), jnp.ones(2), Carry(jnp.zeros((), jnp.float32)))
-    step = jaxnn.train_step(lambda params, state, batch, key: give(params, state), optax.sgd(0.1))
+    step = jaxnn.training.train_step(
+        lambda params, state, batch, key: give(params, state), optax.sgd(0.1)
+    )
     with pytest.raises(TypeError, match=message):
         step(first, None)
 
@@ -346,7 +350,7 @@ def test_what_no_step_is_made_of(name: str):
     """It is said when the step is built."""
     arguments, options, error, message = BUILDS[name]
     with pytest.raises(error, match=f"^train_step: .*{message}"):
-        jaxnn.train_step(*arguments, **options)
+        jaxnn.training.train_step(*arguments, **options)
 
 
 STATES: dict[str, Any] = {
@@ -395,7 +399,7 @@ def test_what_no_train_state_is_made_of(name: str):
     options, error, message = STATES[name]
     given = {"params": jnp.ones(2), "optimizer": optax.sgd(0.1), "key": KEY} | options
     with pytest.raises(error, match=f"^train_state: .*{message}"):
-        jaxnn.train_state(**given)
+        jaxnn.training.train_state(**given)
 
 
 class Tensor:
@@ -408,7 +412,7 @@ class Tensor:
 
 def test_what_a_step_does_not_take():
     """Another train state, or a batch with leaves that are no arrays; nothing is donated."""
-    step = jaxnn.train_step(lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1))
+    step = jaxnn.training.train_step(lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1))
     for wrong in (None, {"w": 1.0}, jnp.ones(2), (1, 2, 3, 4, 5)):
         with pytest.raises(TypeError, match=r"^train_step: a step takes a TrainState"):
             step(wrong, None)  # pyright: ignore[reportArgumentType]
@@ -427,7 +431,7 @@ def test_what_a_step_does_not_take():
     chained = optax.chain(optax.identity(), MULTI.gradient_transformation())
     by_hand = current._replace(opt_state=chained.init(current.params))
     with pytest.raises(ValueError, match=r"^train_step: the optimizer holds optax\.MultiSteps"):
-        jaxnn.train_step(squares, chained)(by_hand, batch_of())
+        jaxnn.training.train_step(squares, chained)(by_hand, batch_of())
     assert not current.params.is_deleted()
     step(current, {"numbers": 1, "flag": True, "rate": 0.5, "none": None})
 
@@ -455,24 +459,24 @@ def test_numbers_of_64_bits_without_x64(name: str):
     """Rounded as everywhere in jax, but neither made infinite nor wrapped around."""
     array, fits = WITHOUT_X64[name]
     with jax.enable_x64(False):
-        step = jaxnn.train_step(lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1))
-        current = jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0))
+        step = jaxnn.training.train_step(lambda p, s, b, k: (jnp.sum(p**2), 1.0, s), optax.sgd(0.1))
+        current = jaxnn.training.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0))
         assert current.params.dtype == jnp.float32
         if fits:
             assert bool(step(current, {"x": array})[1].finite)
-            jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
+            jaxnn.training.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
             return
         with pytest.raises(ValueError, match=r"^train_step: batch\['x'\] .*does not fit"):
             step(current, {"x": array})
         with pytest.raises(ValueError, match=r"^train_state: state .*does not fit"):
-            jaxnn.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
+            jaxnn.training.train_state(np.ones(2), optax.sgd(0.1), jax.random.key(0), array)
 
 
 def test_train_state_needs_a_key():
     """None, a number and a batch of keys are none."""
     for key in (None, 3, jax.random.split(KEY)):
         with pytest.raises(TypeError, match="train_state: key"):
-            jaxnn.train_state(jnp.ones(2), optax.sgd(0.1), key)  # pyright: ignore[reportArgumentType]
+            jaxnn.training.train_state(jnp.ones(2), optax.sgd(0.1), key)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
@@ -484,11 +488,11 @@ def test_sixteen_bits(dtype: Any):
 
     def loss(params: Any, state: Any, xs: Any, key: Any) -> Any:
         state, ys = cell.unroll(params, xs, state, key=key)
-        return *jaxnn.mean_squared_error(ys, xs[..., :1]), state
+        return *jaxnn.losses.mean_squared_error(ys, xs[..., :1]), state
 
     params = cell.init(KEY)
     current = start(optimizer, params, cell.initial_state(params, (4,)))
-    step, losses = jaxnn.train_step(loss, optimizer), []
+    step, losses = jaxnn.training.train_step(loss, optimizer), []
     for _ in range(30):
         current, metrics = step(current, xs)
         losses.append(float(metrics.loss))
@@ -505,7 +509,7 @@ def test_the_norm_of_sixteen_bit_gradients_does_not_overflow():
 
     params = {"half": jnp.zeros(1000, jnp.float16), "wide": jnp.zeros((), jnp.float64)}
     optimizer = optax.sgd(0.01)
-    current, metrics = jaxnn.train_step(loss, optimizer)(start(optimizer, params), None)
+    current, metrics = jaxnn.training.train_step(loss, optimizer)(start(optimizer, params), None)
     assert bool(metrics.finite)
     np.testing.assert_allclose(metrics.gradient_norm, 100 / 3 * 1000**0.5, rtol=1e-3)
     assert float(current.params["half"][0]) < 0
@@ -521,12 +525,12 @@ def chunk_loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
     """The error of one chunk, from the state that the one before it left."""
     series, mask = batch
     state, ys = CELL.unroll(params, series[..., :2], state, mask, key=key)
-    return *jaxnn.mean_squared_error(ys, series[..., 2:], mask), state
+    return *jaxnn.losses.mean_squared_error(ys, series[..., 2:], mask), state
 
 
 # It keeps the gradient in its state, and the parameters as they are.
 RECORD = optax.chain(optax.trace(0.0), optax.set_to_zero())
-STEP = jaxnn.train_step(chunk_loss, RECORD)
+STEP = jaxnn.training.train_step(chunk_loss, RECORD)
 
 
 def last_loss(cut: bool, params: Any) -> Any:
@@ -543,9 +547,9 @@ def last_loss(cut: bool, params: Any) -> Any:
 def test_truncated_bptt(key: Any):
     """Forward it is the whole sequence; backward it is cut between chunks; nothing is lost."""
     params = CELL.init(KEY)
-    current = jaxnn.train_state(params, RECORD, key, CELL.initial_state(params, (3,)))
+    current = jaxnn.training.train_state(params, RECORD, key, CELL.initial_state(params, (3,)))
     total = weight = 0.0
-    for batch in jaxnn.chunks(SERIES, 4):  # the last one holds two steps and two of padding
+    for batch in jaxnn.data.chunks(SERIES, 4):  # the last one holds two steps and two of padding
         current, metrics = STEP(current, batch)
         total += float(metrics.loss * metrics.weight)
         weight += float(metrics.weight)
@@ -564,8 +568,8 @@ def test_truncated_bptt(key: Any):
 def test_a_donated_train_state_is_named() -> None:
     """Not XLA's word for it: what to go on with."""
     optimizer = optax.sgd(0.1)
-    step = jaxnn.train_step(lambda p, s, b, k: (jnp.sum((p - b) ** 2), 1.0, s), optimizer)
-    first = jaxnn.train_state(jnp.ones(2), optimizer, jax.random.key(0))
+    step = jaxnn.training.train_step(lambda p, s, b, k: (jnp.sum((p - b) ** 2), 1.0, s), optimizer)
+    first = jaxnn.training.train_state(jnp.ones(2), optimizer, jax.random.key(0))
     step(first, jnp.zeros(2))
     with pytest.raises(ValueError, match="go on with the one that the step returned"):
         step(first, jnp.zeros(2))
@@ -585,8 +589,10 @@ def parts(x: np.ndarray = X, mask: Any = None) -> list[Any]:
 def accumulating(optimizer: Any, params: Any = None, n: int = 3, state: Any = ()) -> Any:
     """A step of n batches and its first train state."""
     params = dense_params() if params is None else params
-    step = jaxnn.train_step(squares, optimizer, accumulate=n)
-    return step, jaxnn.train_state(params, optimizer, jax.random.key(1), state, accumulate=n)
+    step = jaxnn.training.train_step(squares, optimizer, accumulate=n)
+    return step, jaxnn.training.train_state(
+        params, optimizer, jax.random.key(1), state, accumulate=n
+    )
 
 
 def close(a: Any, b: Any, tolerance: float = 1e-6) -> None:
@@ -604,7 +610,7 @@ def test_law_accumulated_batches_are_one(name: str):
     """However unequal, one without any valid sample included: three calls take the step of all
     samples together, also where the optimiser asks for the loss."""
     optimizer = ACCUMULATING[name]()
-    whole, want = jaxnn.train_step(squares, optimizer), start(optimizer)
+    whole, want = jaxnn.training.train_step(squares, optimizer), start(optimizer)
     step, got = accumulating(optimizer)
     for count in (6, 5, 3):
         valid = np.arange(6) < count
@@ -625,7 +631,7 @@ def test_metrics_of_an_accumulating_step():
     step, got = accumulating(optax.sgd(0.0))
     for part in parts() * 2:
         got, metrics = step(got, part)
-        _, want = jaxnn.train_step(squares, optax.sgd(0.0))(start(optax.sgd(0.0)), part)
+        _, want = jaxnn.training.train_step(squares, optax.sgd(0.0))(start(optax.sgd(0.0)), part)
         close(metrics[:3], want[:3])
 
 
@@ -642,7 +648,7 @@ def test_a_batch_that_is_not_finite_adds_nothing(bad: int):
         told.append((bool(metrics.finite), bool(metrics.updated)))
     assert told == [(number != bad, number == 2) for number in range(3)]
     rest = np.delete(np.arange(6), np.r_[CUTS[bad]])
-    whole = jaxnn.train_step(squares, optimizer)
+    whole = jaxnn.training.train_step(squares, optimizer)
     want, _ = whole(start(optimizer), (X[rest], Y[rest], np.ones(len(rest), bool)))
     close(got[:2], want[:2])
 
@@ -659,7 +665,7 @@ def test_n_batches_of_nothing_change_nothing(value: float):
         got, metrics = step(got, part)
         assert not bool(metrics.updated)
     assert raw(got[:2]) == before
-    whole, want = jaxnn.train_step(squares, optimizer), start(optimizer)
+    whole, want = jaxnn.training.train_step(squares, optimizer), start(optimizer)
     for part in parts():
         got, metrics = step(got, part)
         want, _ = whole(want, (X, Y, np.ones(6, bool))) if bool(metrics.updated) else (want, None)
@@ -687,8 +693,8 @@ def test_accumulation_in_sixteen_bits():
 
     optimizer = optax.sgd(1.0)
     for dtype in (jnp.bfloat16, jnp.float16):
-        step = jaxnn.train_step(loss, optimizer, accumulate=300)
-        got = jaxnn.train_state(jnp.zeros((), dtype), optimizer, KEY, accumulate=300)
+        step = jaxnn.training.train_step(loss, optimizer, accumulate=300)
+        got = jaxnn.training.train_state(jnp.zeros((), dtype), optimizer, KEY, accumulate=300)
         assert got.accumulated.gradients.dtype == jnp.float32
         for _ in range(300):
             got, _ = step(got, jnp.ones((), dtype))
@@ -698,10 +704,10 @@ def test_accumulation_in_sixteen_bits():
 def test_a_carried_state_goes_on_while_gradients_accumulate():
     """Truncated BPTT with one update for all chunks: the gradient is that of the sum over them."""
     params = CELL.init(KEY)
-    step = jaxnn.train_step(chunk_loss, RECORD, accumulate=3)
+    step = jaxnn.training.train_step(chunk_loss, RECORD, accumulate=3)
     state = CELL.initial_state(params, (3,))
-    current = jaxnn.train_state(params, RECORD, KEY, state, accumulate=3)
-    for batch in jaxnn.chunks(SERIES, 4):
+    current = jaxnn.training.train_state(params, RECORD, KEY, state, accumulate=3)
+    for batch in jaxnn.data.chunks(SERIES, 4):
         current, _ = step(current, batch)
     got: Any = current.opt_state
 
@@ -725,8 +731,8 @@ def test_an_accumulating_step_traces_once_and_donates():
         traces.append(None)
         return squares(*arguments)
 
-    step = jaxnn.train_step(loss, optax.adam(0.1), accumulate=2)
-    first = jaxnn.train_state(dense_params(), optax.adam(0.1), KEY, accumulate=2)
+    step = jaxnn.training.train_step(loss, optax.adam(0.1), accumulate=2)
+    first = jaxnn.training.train_state(dense_params(), optax.adam(0.1), KEY, accumulate=2)
     current = first
     for _ in range(5):
         current, _ = step(current, batch_of())
@@ -740,9 +746,9 @@ def test_accumulation_is_resumed(tmp_path: Any):
     step, current = accumulating(optimizer)
     for part in parts()[:2]:
         current, _ = step(current, part)
-    jaxnn.save(path, current)
+    jaxnn.training.save(path, current)
     like = jax.eval_shape(lambda: accumulating(optimizer)[1])
-    resumed = jaxnn.load(path, like)
+    resumed = jaxnn.training.load(path, like)
     for part in (*parts()[2:], *parts()):
         current, _ = step(current, part)
         resumed, _ = step(resumed, part)
@@ -755,11 +761,11 @@ def test_a_train_state_of_another_step():
     with pytest.raises(
         ValueError, match=r"accumulate=3, but .* made without .*accumulate=3 to train_s"
     ):
-        jaxnn.train_step(squares, optax.sgd(0.1), accumulate=3)(plain, batch_of())
+        jaxnn.training.train_step(squares, optax.sgd(0.1), accumulate=3)(plain, batch_of())
     with pytest.raises(
         ValueError, match="accumulate=1, but the train_state was made for accumulation"
     ):
-        jaxnn.train_step(squares, optax.sgd(0.1))(accumulating_one, batch_of())
+        jaxnn.training.train_step(squares, optax.sgd(0.1))(accumulating_one, batch_of())
     assert not plain.step.is_deleted() and not accumulating_one.step.is_deleted()
 
 
@@ -784,8 +790,8 @@ def test_aux(n: int):
         rights = jnp.sum(batch[2].astype(jnp.float16)), jnp.sum(batch[2])
         return total, weight, state, {"pair": rights, "python": 3, "flag": True, "total": total}
 
-    step = jaxnn.train_step(loss, optax.sgd(0.1), accumulate=n)
-    current = jaxnn.train_state(dense_params(), optax.sgd(0.1), KEY, accumulate=n)
+    step = jaxnn.training.train_step(loss, optax.sgd(0.1), accumulate=n)
+    current = jaxnn.training.train_state(dense_params(), optax.sgd(0.1), KEY, accumulate=n)
     for valid in (4, 6):
         current, metrics = step(current, batch_of(valid=valid))
         aux = metrics.aux
@@ -798,7 +804,10 @@ def test_aux(n: int):
         assert {x.dtype for x in jax.tree.leaves(aux)} == {np.dtype("float32")}
         np.testing.assert_allclose(aux["total"] / metrics.weight, metrics.loss, rtol=1e-6)
     assert len(seen) == 1
-    assert jaxnn.train_step(squares, optax.sgd(0.1))(start(optax.sgd(0.1)), batch_of())[1].aux == ()
+    assert (
+        jaxnn.training.train_step(squares, optax.sgd(0.1))(start(optax.sgd(0.1)), batch_of())[1].aux
+        == ()
+    )
 
 
 def test_aux_has_no_say():
@@ -807,7 +816,9 @@ def test_aux_has_no_say():
     def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
         return *squares(params, state, batch, key), jnp.sum(params.kernel) * jnp.nan
 
-    got, metrics = jaxnn.train_step(loss, optax.sgd(0.1))(start(optax.sgd(0.1)), batch_of())
-    want, _ = jaxnn.train_step(squares, optax.sgd(0.1))(start(optax.sgd(0.1)), batch_of())
+    got, metrics = jaxnn.training.train_step(loss, optax.sgd(0.1))(
+        start(optax.sgd(0.1)), batch_of()
+    )
+    want, _ = jaxnn.training.train_step(squares, optax.sgd(0.1))(start(optax.sgd(0.1)), batch_of())
     assert bool(metrics.finite) and np.isnan(metrics.aux)
     assert raw(got.params) == raw(want.params)

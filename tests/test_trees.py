@@ -13,7 +13,7 @@ import jaxnn
 KEY = jax.random.key(0)
 READERS: dict[str, Callable[[Any], Any]] = {
     "describe": jaxnn.describe,
-    "decay_mask": jaxnn.decay_mask,
+    "decay_mask": jaxnn.training.decay_mask,
     "hidden_partition_specs": lambda params: jaxnn.hidden_partition_specs(params, "model"),
 }
 
@@ -49,8 +49,8 @@ def test_no_parameters_are_parameters(name: str):
 def test_decay_needs_names(params: Any):
     """Without any, no weight would decay, and nobody would know."""
     with pytest.raises(ValueError, match="decay_mask: params must have named fields"):
-        jaxnn.decay_mask(params)
-    assert jaxnn.decay_mask({"kernel": params})["kernel"] is not None
+        jaxnn.training.decay_mask(params)
+    assert jaxnn.training.decay_mask({"kernel": params})["kernel"] is not None
 
 
 @pytest.mark.parametrize("axis", [None, 1, ("a", "b"), b"model"])

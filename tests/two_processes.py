@@ -18,7 +18,7 @@ def loss(params: Any, state: Any, batch: Any, key: Any) -> Any:
     """The squared error at valid steps, from a state that is carried."""
     xs, ys, mask = batch
     state, guesses = MODEL.unroll(params, xs, state, mask, key=key)
-    return *jaxnn.mean_squared_error(guesses, ys, mask), state
+    return *jaxnn.losses.mean_squared_error(guesses, ys, mask), state
 
 
 def batch(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -32,10 +32,10 @@ def batch(number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def train(mesh: jax.sharding.Mesh | None, share: Any) -> Any:
     """The parameters after a few steps; `share` makes of a batch what a step gets."""
     optimizer = optax.adam(0.01)
-    step = jaxnn.train_step(loss, optimizer, mesh, batch_axis=AXES)
+    step = jaxnn.training.train_step(loss, optimizer, mesh, batch_axis=AXES)
     params = MODEL.init(jax.random.key(0))
     state = MODEL.initial_state(params, (SAMPLES,))
-    current = jaxnn.train_state(params, optimizer, jax.random.key(1), state)
+    current = jaxnn.training.train_state(params, optimizer, jax.random.key(1), state)
     for number in range(STEPS):
         current, metrics = step(current, share(batch(number)))
         assert bool(metrics.finite)

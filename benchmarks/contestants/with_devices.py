@@ -18,7 +18,7 @@ KINDS = ("train", "forward")
 
 
 def mesh() -> Mesh:
-    return jaxnn.cpu_mesh(cores())
+    return jaxnn.training.cpu_mesh(cores())
 
 
 def train_step(apply: Apply) -> Jitted:
@@ -29,13 +29,13 @@ def train_step(apply: Apply) -> Jitted:
         return jnp.sum(jnp.square(ys)), jnp.full((), ys.size, ys.dtype), state
 
     optimizer = optax.sgd(RATE)
-    step = jaxnn.train_step(loss, optimizer, mesh(), batch_axis=1)
+    step = jaxnn.training.train_step(loss, optimizer, mesh(), batch_axis=1)
     current: Any = None
 
     def run(params: Any, xs: Any) -> tuple[Any, Any]:
         nonlocal current
         if current is None:
-            current = jaxnn.train_state(params, optimizer, jax.random.key(0))
+            current = jaxnn.training.train_state(params, optimizer, jax.random.key(0))
         current, metrics = step(current, xs)
         return current.params, metrics.loss
 

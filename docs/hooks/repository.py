@@ -2,8 +2,9 @@
 
 A page of the site keeps its place in the repository, so that a link that works there works here.
 In a page of `docs/`, a line `{{ README.md # Use }}` stands for that section of that file,
-`{{ api jaxnn.cells }}` for the public names that `jaxnn` has from that package, and
-`{{ gallery }}` for a card for each example.
+`{{ api jaxnn.cells }}` for the public names that `jaxnn` has from that room (of
+`jaxnn.losses`, a public module, for its own; `public_names.py` finds them), and `{{ gallery }}` for
+a card for each example.
 """
 
 import ast
@@ -12,23 +13,18 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
+from public_names import ENTRY, ROOT, entries, public, section
 
-ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = re.compile(r"notebooks/\d")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 SECTION = re.compile(r"^\{\{ (\S+\.md) # (.+) \}\}$", re.MULTILINE)
-NAMES = re.compile(r"^\{\{ api (\S+) \}\}$", re.MULTILINE)
-ENTRY = re.compile(r"^::: (\S+)$", re.MULTILINE)
 SHOWN = ("result", "published", "seeds", "time on two cores")  # columns of the examples' table
-BESIDE = "\n    options:\n      heading_level: 4"
-"""Of types and constants beside functions: below the depth of the table of contents."""
 WIDE = ("examples/README.md",)  # pages whose tables need the room of the table of contents
 DOCTEST = re.compile(r"^```python$(?=\n>>>)", re.MULTILINE)
 
@@ -52,7 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds what the navigation names, and what pages link to, if the repository has it."""
     pages = {file.src_uri: _expanded(file.content_string) for file in files.documentation_pages()}
     documented = set(ENTRY.findall("\n".join(pages.values())))
-    missing = [name for name, _ in _public() if name not in documented]
+    missing = [name for name in public() if name not in documented]
     if missing:
         raise ValueError(f"no page of docs/api has {missing}")
     wanted = [*_paths(config.nav), *itertools.chain(*itertools.starmap(_links, pages.items()))]
@@ -92,61 +88,12 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def _expanded(markdown: str) -> str:
     markdown = SECTION.sub(lambda match: _section(*match.groups()), markdown)
-    markdown = NAMES.sub(lambda match: _names(match[1]), markdown)
-    return markdown.replace("{{ gallery }}", "\n".join(_gallery()))
+    return entries(markdown).replace("{{ gallery }}", "\n".join(_gallery()))
 
 
 def _section(path: str, heading: str) -> str:
-    """What stands under a heading of the second level, with its links into docs/ from there."""
-    text = (ROOT / path).read_text(encoding="utf-8")
-    found = re.search(
-        rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
-    )
-    if found is None:
-        raise ValueError(f"{path} has no section {heading!r}")
-    return found[1].strip().replace("](docs/", "](")
-
-
-def _names(package: str) -> str:
-    """mkdocstrings' line for each public name from a package or module."""
-    names = [name for name, module in _public() if f"{module}.".startswith(f"{package}.")]
-    if not names:  # a module that is imported by itself
-        module = (ROOT / package.replace(".", "/")).with_suffix(".py")
-        parts = ast.parse(module.read_text(encoding="utf-8")).body
-        functions = (part.name for part in parts if isinstance(part, ast.FunctionDef))
-        names = [f"{package}.{name}" for name in functions if not name.startswith("_")]
-    functions = any(_kind(name) == 0 for name in names)
-    return "\n\n".join(f"::: {name}{BESIDE if functions and _kind(name) else ''}" for name in names)
-
-
-def _public() -> Iterator[tuple[str, str]]:
-    """The names of `jaxnn` and their modules: functions, then types, then constants of each.
-
-    Cells stand in the order of the README's table, the others in that of `jaxnn/__init__.py`.
-    """
-    imports = [
-        part
-        for part in ast.parse((ROOT / "jaxnn/__init__.py").read_text(encoding="utf-8")).body
-        if isinstance(part, ast.ImportFrom)
-    ]
-    table = _section("README.md", "The cells")
-    for part in sorted(imports, key=lambda part: _place(table, str(part.module))):
-        names = (alias.asname or alias.name for alias in part.names)
-        yield from ((f"jaxnn.{name}", str(part.module)) for name in sorted(names, key=_kind))
-
-
-def _place(table: str, module: str) -> int:
-    """Where a cell's file is first linked in a table; 0 for what is no cell."""
-    if not module.startswith("jaxnn.cells."):
-        return 0
-    found = table.find(f"({module.replace('.', '/')}.py)")
-    return found if found >= 0 else len(table)
-
-
-def _kind(name: str) -> int:
-    """0 for a function, 1 for a type, 2 for a constant; with its module or without."""
-    name = name.rpartition(".")[2]
-    return 2 if name.isupper() else 0 if name.islower() else 1
+    """What stands under a heading, with its links into docs/ from there."""
+    return section(path, heading).replace("](docs/", "](")
 
 
 def _gallery() -> Iterator[str]:

@@ -44,8 +44,8 @@ def planned(mesh: Mesh, batch: Any, batch_axis: Any, state: State) -> tuple[Any,
     stands = f"train_step: {size} samples do not divide among {mesh.size} devices"
     if not isinstance(batch, Batch):
         raise ValueError(
-            f"{stands}: give batches of a multiple of {mesh.size}, or a jaxnn.Batch, which has a "
-            f"mask and is filled up"
+            f"{stands}: give batches of a multiple of {mesh.size}, or a jaxnn.data.Batch, which "
+            f"has a mask and is filled up"
         )
     if jax.tree.leaves(state):
         raise ValueError(
@@ -77,7 +77,7 @@ def _axes_of_batch(batch: Any) -> Batch:
         raise ValueError(
             f"train_step: say which axis of each array is split over the devices, such as "
             f"batch_axis=(1, 0) for (xs, labels), or batch_axis=1 where all are (time, batch, "
-            f"...); it is known for a jaxnn.Batch alone, got {type(batch).__name__}"
+            f"...); it is known for a jaxnn.data.Batch alone, got {type(batch).__name__}"
         )
     if jnp.ndim(batch.targets) != 1:
         raise ValueError(

@@ -41,11 +41,11 @@ def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
     >>> def loss(params, state, batch, key):
     ...     (xs, ys), mask = batch
     ...     state, guesses = model.unroll(params, xs, state, mask)
-    ...     total, weight = jaxnn.mean_squared_error(guesses, ys, mask)
+    ...     total, weight = jaxnn.losses.mean_squared_error(guesses, ys, mask)
     ...     return total, weight, state
     >>> params, optimizer = model.init(jax.random.key(0)), optax.sgd(0.01)
-    >>> step = jaxnn.train_step(loss, optimizer)
-    >>> current = jaxnn.train_state(
+    >>> step = jaxnn.training.train_step(loss, optimizer)
+    >>> current = jaxnn.training.train_state(
     ...     params, optimizer, jax.random.key(1), state=model.initial_state(params, (4,)))
     >>> wave = jnp.sin(jnp.arange(51.0))[:, None, None] * jnp.ones((1, 4, 1))
     >>> for epoch in range(3):

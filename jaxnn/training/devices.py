@@ -71,7 +71,7 @@ def check_mesh(mesh: Any) -> None:
     """Raise TypeError unless mesh is None or a Mesh."""
     if mesh is not None and not isinstance(mesh, Mesh):
         raise TypeError(
-            f"train_step: mesh must be a jax.sharding.Mesh, as jaxnn.cpu_mesh() gives "
+            f"train_step: mesh must be a jax.sharding.Mesh, as jaxnn.training.cpu_mesh() gives "
             f"it, or None; got {type(mesh).__name__}"
         )
 

@@ -86,10 +86,10 @@ def train_step(
         fourth item, aux, may be any tree of scalars that are sums too, such as
         `{"right": right}`: they come back in `metrics.aux`, summed over the devices; divide them
         by `metrics.weight`, or by a weight that stands beside them as in
-        `{"accuracy": jaxnn.accuracy(logits, labels)}`.
+        `{"accuracy": jaxnn.losses.accuracy(logits, labels)}`.
       optimizer: any optax transformation; one that asks for the loss (`value`, `grad`, `value_fn`)
         gets it. None that accumulates by itself: `optax.MultiSteps` takes the mean of means.
-      mesh: the devices, such as `jaxnn.cpu_mesh()`; None for one device.
+      mesh: the devices, such as `jaxnn.training.cpu_mesh()`; None for one device.
       batch_axis: with a mesh, the axis of each array of the batch that is split: a tree like the
         batch, or its upper part, such as `(1, 0, 1)` for `(xs, labels, mask)`, or `1` where all are
         `(time, batch, ...)`; None, in it, for what every device gets whole. It may be left out for
@@ -114,12 +114,12 @@ def train_step(
     >>> model = jaxnn.dense(1, 1)
     >>> def loss(params, state, batch, key):
     ...     x, y = batch
-    ...     return *jaxnn.mean_squared_error(model.apply(params, x), y), state
+    ...     return *jaxnn.losses.mean_squared_error(model.apply(params, x), y), state
     >>> optimizer = optax.sgd(0.1)
-    >>> mesh = jaxnn.cpu_mesh(1)  # before the first use of jax, and without a number
+    >>> mesh = jaxnn.training.cpu_mesh(1)  # before the first use of jax, and without a number
     >>> step = train_step(loss, optimizer, mesh, batch_axis=0)
     >>> params = model.init(jax.random.key(0))
-    >>> current = jaxnn.train_state(params, optimizer, jax.random.key(1))
+    >>> current = jaxnn.training.train_state(params, optimizer, jax.random.key(1))
     >>> x = jnp.linspace(-1.0, 1.0, 9)[:, None]
     >>> for _ in range(100):
     ...     current, metrics = step(current, (x, 2 * x + 1))
@@ -262,7 +262,9 @@ def _check_alive(current: Any) -> None:
             f"{type(current).__name__} as the first"
         )
     if current.step is None or current.key is None:
-        raise TypeError("train_step: the train_state has no step or no key: see jaxnn.train_state")
+        raise TypeError(
+            "train_step: the train_state has no step or no key: see jaxnn.training.train_state"
+        )
     kinds = _kinds()
     for leaf in jax.tree.leaves(current):
         if type(leaf) not in kinds:

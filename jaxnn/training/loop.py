@@ -83,7 +83,7 @@ def fit(
     been taken. A step of one's own is waited for.
 
     Recurrent networks here are time-major: for arrays `(batch, time, features)`, whose order
-    nothing gives away, see `jaxnn.time_major` and `jaxnn.batches`.
+    nothing gives away, see `jaxnn.time_major` and `jaxnn.data.batches`.
 
     Args:
       step: what `train_step` gives. It donates the train_state.
@@ -112,8 +112,8 @@ def fit(
     >>> optimizer = optax.sgd(0.1)
     >>> def loss(params, state, batch, key):
     ...     return jnp.sum((params - batch) ** 2), 1.0, state
-    >>> first = jaxnn.train_state(jnp.zeros(2), optimizer, jax.random.key(0))
-    >>> step, batches = jaxnn.train_step(loss, optimizer), itertools.repeat(jnp.ones(2))
+    >>> first = jaxnn.training.train_state(jnp.zeros(2), optimizer, jax.random.key(0))
+    >>> step, batches = jaxnn.training.train_step(loss, optimizer), itertools.repeat(jnp.ones(2))
     >>> result = fit(step, first, batches, steps=50, progress=False, best="min", evaluate_every=20,
     ...     evaluate=lambda current: jnp.abs(current.params - 0.99).sum())
     >>> result.stopped, len(result.history.loss), bool(result.history.loss[-1] < 1e-6)
@@ -200,8 +200,8 @@ class _Training:
             result = step(self.train_state, batch)
             if not isinstance(result, tuple) or len(result) != 2 or not _is_metrics(result[1]):
                 raise TypeError(
-                    f"fit: step must give (train_state, metrics), as that of jaxnn.train_step "
-                    f"does, got {type(result).__name__}"
+                    f"fit: step must give (train_state, metrics), as that of "
+                    f"jaxnn.training.train_step does, got {type(result).__name__}"
                 )
         self.train_state, metrics = result
         self._finite = metrics.finite
@@ -287,11 +287,11 @@ def _is_metrics(value: Any) -> bool:
 def _check(
     step: Any, train_state: Any, batches: Any, evaluate: Any, progress: Any, best: Any
 ) -> None:
-    check_callable("fit", "step", step, "a train step, as jaxnn.train_step gives it")
+    check_callable("fit", "step", step, "a train step, as jaxnn.training.train_step gives it")
     check_takes("fit", "step", step, ("train_state", "batch"))
     if not isinstance(train_state, TrainState):
         raise TypeError(
-            f"fit: train_state must be a TrainState, as jaxnn.train_state gives it, got "
+            f"fit: train_state must be a TrainState, as jaxnn.training.train_state gives it, got "
             f"{type(train_state).__name__}"
         )
     if isinstance(batches, Batch):

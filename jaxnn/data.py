@@ -1,0 +1,4 @@
+"""Batches of ragged sequences, with their masks, and the pieces of a long one."""
+
+from jaxnn.training.batches import Batch as Batch, batches as batches, pad as pad
+from jaxnn.training.chunks import chunks as chunks
