@@ -186,23 +186,23 @@ def spread(state: State, batch_shape: tuple[int, ...]) -> State:
 
 
 def _shapes(initial_state: InitialState, params: Params, batch: tuple[int, ...]) -> State:
-    return jax.eval_shape(_with_batch(initial_state, batch), params)
+    return _jitted(initial_state, batch).eval_shape(params)
 
 
 @functools.lru_cache(maxsize=1024)
-def _with_batch(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
+def _jitted(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
     """One object for one batch, which jax traces once."""
-    return functools.partial(initial_state, batch_shape=batch)
+    return jax.jit(functools.partial(initial_state, batch_shape=batch))
 
 
 def _shapes(initial_state: InitialState, params: Params, batch: tuple[int, ...]) -> State:
-    return jax.eval_shape(_with_batch(initial_state, batch), params)
+    return _jitted(initial_state, batch).eval_shape(params)
 
 
 @functools.lru_cache(maxsize=1024)
-def _with_batch(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
+def _jitted(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
     """One object for one batch, which jax traces once."""
-    return functools.partial(initial_state, batch_shape=batch)
+    return jax.jit(functools.partial(initial_state, batch_shape=batch))
 
 
 def _is_single(start: State, single: State) -> bool:

@@ -93,13 +93,13 @@ def prepare(split: Split, params: Params, x: Any) -> Any:
 
 def outline_of_projected(split: Split, params: Params, xs: Any) -> Any:
     """The types of what `prepare` gives for one step of xs."""
-    return jax.eval_shape(_prepare(split), params, outline_of_step(xs))
+    return _prepare(split).eval_shape(params, outline_of_step(xs))
 
 
 @functools.lru_cache(maxsize=1024)
-def _prepare(split: Split) -> Callable[[Params, Any], Any]:
+def _prepare(split: Split) -> Any:
     """One object for one split, which jax traces once."""
-    return functools.partial(prepare, split)
+    return jax.jit(functools.partial(prepare, split))
 
 
 @functools.lru_cache(maxsize=1024)
