@@ -32,6 +32,7 @@ from jaxnn.cells.lstm import (
     lstm as lstm,
     lstm_gates as lstm_gates,
 )
+from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
 from jaxnn.functions.params import (
     describe as describe,
     hidden_partition_specs as hidden_partition_specs,

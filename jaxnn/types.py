@@ -2,11 +2,12 @@
 
 A `Layer` is a pure function from array to array, a `Cell` a pure function
 `state, y = f(params, state, x)`. Both are NamedTuples of functions, made by lower-case factories
-(`jaxnn.dense(12, 64)`, `jaxnn.lstm(12, 64)`), and both print as the call that makes them.
+(`jaxnn.dense(12, 64)`, `jaxnn.lstm(12, 64)`), and both print as the call that makes them. Their
+types say which params and states they take: `Cell[LSTMParams, LSTMState]`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import jax
 import jax.export
@@ -14,7 +15,11 @@ import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
-M = TypeVar("M", "Layer", "SequenceLayer", "Cell")
+M = TypeVar("M", bound="Layer[Any] | SequenceLayer[Any, Any] | Cell[Any, Any]")
+P = TypeVar("P")
+S = TypeVar("S")
+P_contra = TypeVar("P_contra", contravariant=True)
+S_co = TypeVar("S_co", covariant=True)
 
 Array = jax.Array
 ArrayLike = jax.Array | np.ndarray
@@ -33,29 +38,29 @@ class Initializer(Protocol):
     def __call__(self, key: Key, shape: Any, dtype: Any, /) -> Array: ...
 
 
-class LayerApply(Protocol):
+class LayerApply(Protocol[P_contra]):
     """`y = apply(params, x, mask=None, key=None)`."""
 
     def __call__(
-        self, params: Params, x: Any, mask: ArrayLike | None = None, key: Key | None = None
+        self, params: P_contra, x: Any, mask: ArrayLike | None = None, key: Key | None = None
     ) -> Array: ...
 
 
-class CellApply(Protocol):
+class CellApply(Protocol[P_contra, S]):
     """`state, y = apply(params, state, x, key=None)`: one time step."""
 
     def __call__(
-        self, params: Params, state: State, x: Any, key: Key | None = None
-    ) -> tuple[State, Any]: ...
+        self, params: P_contra, state: S, x: Any, key: Key | None = None
+    ) -> tuple[S, Any]: ...
 
 
-class InitialState(Protocol):
+class InitialState(Protocol[P_contra, S_co]):
     """`state = initial_state(params, batch_shape=())`."""
 
-    def __call__(self, params: Params, batch_shape: tuple[int, ...] = ()) -> State: ...
+    def __call__(self, params: P_contra, batch_shape: tuple[int, ...] = ()) -> S_co: ...
 
 
-class Unroll(Protocol):
+class Unroll(Protocol[P_contra, S]):
     """`state, ys = unroll(params, xs, ...)`: a whole sequence, time first.
 
     Nothing in an array says which axis is time: `(batch, time, features)` runs in silence along the
@@ -64,41 +69,41 @@ class Unroll(Protocol):
 
     def __call__(
         self,
-        params: Params,
+        params: P_contra,
         xs: Any,
-        state: State | None = None,
+        state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
         reverse: bool = False,
         key: Key | None = None,
-        start: State | None = None,
-    ) -> tuple[State, Any]: ...
+        start: S | None = None,
+    ) -> tuple[S, Any]: ...
 
 
-class SequenceUnroll(Protocol):
+class SequenceUnroll(Protocol[P_contra, S]):
     """`states, ys = unroll(params, xs, ...)` of a layer that fixes its own direction."""
 
     def __call__(
         self,
-        params: Params,
+        params: P_contra,
         xs: Any,
-        state: State | None = None,
+        state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
         key: Key | None = None,
-        start: State | None = None,
-    ) -> tuple[State, Any]: ...
+        start: S | None = None,
+    ) -> tuple[S, Any]: ...
 
 
-class Layer(NamedTuple):
+class Layer(NamedTuple, Generic[P]):
     """A pure pair from array to array.
 
     `init(key)` gives the parameters; `apply(params, x, mask=None, key=None)` gives y. `key=None`
     means evaluation. A mask is boolean and covers the leading dimensions of x.
     """
 
-    init: Callable[[Key], Params]
-    apply: LayerApply
+    init: Callable[[Key], P]
+    apply: LayerApply[P]
 
     def __repr__(self) -> str:
         return name_of(self)
@@ -113,7 +118,7 @@ class Layer(NamedTuple):
         return self
 
 
-class SequenceLayer(NamedTuple):
+class SequenceLayer(NamedTuple, Generic[P, S]):
     """A Layer that looks along the leading time axis, so that it cannot run step by step.
 
     Beside `init` and `apply` it has `unroll`, which also takes states and resets and gives the
@@ -122,9 +127,9 @@ class SequenceLayer(NamedTuple):
     `serial` hands the layers after it no mask.
     """
 
-    init: Callable[[Key], Params]
-    apply: LayerApply
-    unroll: SequenceUnroll
+    init: Callable[[Key], P]
+    apply: LayerApply[P]
+    unroll: SequenceUnroll[P, S]
     pools: bool = False
 
     def __repr__(self) -> str:
@@ -140,7 +145,7 @@ class SequenceLayer(NamedTuple):
         return self
 
 
-class Cell(NamedTuple):
+class Cell(NamedTuple, Generic[P, S]):
     """A recurrent pair, and its two views.
 
     `init(key)` gives the parameters and `initial_state(params, batch_shape=())` a first state;
@@ -150,10 +155,10 @@ class Cell(NamedTuple):
     `jaxnn.time_major` first. Both give `(state, y)`.
     """
 
-    init: Callable[[Key], Params]
-    apply: CellApply
-    initial_state: InitialState
-    unroll: Unroll
+    init: Callable[[Key], P]
+    apply: CellApply[P, S]
+    initial_state: InitialState[P, S]
+    unroll: Unroll[P, S]
 
     def __repr__(self) -> str:
         return name_of(self)

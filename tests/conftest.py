@@ -7,7 +7,7 @@ import jax
 import pytest
 from rows import CELLS_AND_MORE
 
-from jaxnn.recurrence import blocks
+from jaxnn.recurrence import methods
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -23,7 +23,7 @@ if jax.__version_info__ < (0, 11):  # a flag that XLA does not know would end th
 
 if os.environ.get("JAXNN_BLOCKS") == "1":
     # Every sequence that is not differentiated runs in blocks of one step, as only large ones do.
-    blocks.LARGE, blocks.BLOCK = 0, 1
+    methods.LARGE, methods.BLOCK = 0, 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

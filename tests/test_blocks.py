@@ -11,14 +11,14 @@ from rows import assert_close, problem, with_gradients
 
 import jaxnn
 from jaxnn.internal.pinned import pinned
-from jaxnn.recurrence import blocks
+from jaxnn.recurrence import methods
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two steps make a block: two blocks, and a step that is left."""
     jax.clear_caches()
-    monkeypatch.setattr(blocks, "steps_of_a_block", lambda *_: 2)
+    monkeypatch.setattr(methods, "steps_of_a_block", lambda *_: 2)
     yield
     jax.clear_caches()
 

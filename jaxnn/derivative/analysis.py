@@ -50,11 +50,6 @@ class Loop(NamedTuple):
     combine: Callable[[Any, Any, Any, State], State]
     output: Callable[[State], Any]
 
-    def step(self, params: tuple[Any, Any], state: State, projected: Any) -> State:
-        """The state after a step."""
-        for_mix, for_combine = params
-        return self.combine(for_combine, projected, self.mix(for_mix, state), state)
-
 
 class Pointwise(NamedTuple):
     """`combine`, taken apart: pointwise but for products with weights.

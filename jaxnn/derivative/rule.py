@@ -70,7 +70,7 @@ from jaxnn.internal.mesh import on_mesh, outline_of_step, over_time
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import are_zeros, dense, is_zero, jvp_along
 from jaxnn.scans.boundaries import Boundaries
-from jaxnn.scans.sequential import scan
+from jaxnn.scans.sequential import Step, scan
 from jaxnn.types import Array, ArrayLike, State
 
 
@@ -92,19 +92,27 @@ def run_loop(
     )
 
 
+def step_of(loop: Loop, params: tuple[Any, Any]) -> Step:
+    """`state, y = step(state, projected)`: one step of a loop."""
+    for_mix, for_combine = params
+
+    def step(state: State, projected: Any) -> tuple[State, Any]:
+        state = loop.combine(for_combine, projected, loop.mix(for_mix, state), state)
+        return state, loop.output(state)
+
+    return step
+
+
 def _plain(
     loop: Loop,
     reverse: bool,
-    params: Any,
+    params: tuple[Any, Any],
     projected: Any,
     state: State,
     start: State,
     at: Boundaries,
 ) -> tuple[State, Any]:
-    def step(state: State, projected: Any) -> tuple[State, Any]:
-        state = loop.step(params, state, projected)
-        return state, loop.output(state)
-
+    step = step_of(loop, params)
     final, (_, ys) = scan(loop.name, step, projected, state, start, at, reverse)
     return final, ys
 

@@ -121,9 +121,9 @@ def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any
 def zero_masked(x: Any, mask: ArrayLike | None) -> Any:
     """`clean`, of what is checked; x in the dtype that jax keeps: without x64, 32 of numpy's 64
     bits."""
-    if isinstance(x, (np.ndarray, np.generic)) and dtype_in_jax(x) != x.dtype:
+    if not isinstance(x, jax.Array) and dtype_in_jax(x) != x.dtype:
         with np.errstate(over="ignore"):  # at masked steps
-            x = np.asarray(x).astype(dtype_in_jax(x))
+            x = np.asarray(x, dtype_in_jax(x))
     return x if mask is None else jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
 
 

@@ -195,16 +195,6 @@ def _jitted(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
     return jax.jit(functools.partial(initial_state, batch_shape=batch))
 
 
-def _shapes(initial_state: InitialState, params: Params, batch: tuple[int, ...]) -> State:
-    return _jitted(initial_state, batch).eval_shape(params)
-
-
-@functools.lru_cache(maxsize=1024)
-def _jitted(initial_state: InitialState, batch: tuple[int, ...]) -> Any:
-    """One object for one batch, which jax traces once."""
-    return jax.jit(functools.partial(initial_state, batch_shape=batch))
-
-
 def _is_single(start: State, single: State) -> bool:
     """Whether a start has the shapes of one without batch dimensions."""
     shapes = [getattr(leaf, "shape", None) for leaf in jax.tree.leaves(start)]

@@ -8,38 +8,19 @@ features and units: 53 ms where it took 69).
 """
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxnn.internal.mesh import on_mesh
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import jvp_along
-from jaxnn.recurrence.split import Split, outline_of_projected
 from jaxnn.scans.boundaries import Boundaries
 from jaxnn.types import Params, State
 
-LARGE, BLOCK = 2**24, 2**22
-"""In bytes: what is projected in blocks, and what a block may take."""
-
 Run = Callable[[Params, Any, State, State, Boundaries], tuple[State, Any]]
 """`state, ys = run(params, xs, state, start, boundaries)`."""
-
-
-def steps_of_a_block(split: Split, params: Params, xs: Any) -> Any:
-    """How many; or the reason why a sequence is to run in one piece."""
-    if not all(isinstance(size, int) for size in xs.shape):
-        return "the number of steps or sequences is not known"
-    if on_mesh(xs) or not xs.shape[0]:
-        return "the sequence has no steps, or lies on a mesh"
-    leaves = jax.tree.leaves(outline_of_projected(split, params, xs))
-    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    if size * xs.shape[0] <= LARGE:
-        return f"its projected input takes {size * xs.shape[0]:,} bytes; blocks pay above {LARGE:,}"
-    return max(1, BLOCK // size)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))

@@ -9,6 +9,7 @@ where it may not be taken; what that depends on is looked at only when somebody 
 import contextlib
 import contextvars
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ import jax
 
 from jaxnn.derivative.jaxprs import why_not_closed
 from jaxnn.derivative.rule import run_loop, why_or_how
-from jaxnn.recurrence import blocks
+from jaxnn.internal.checks import shape_text
+from jaxnn.internal.mesh import on_mesh
 from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
+from jaxnn.recurrence.blocks import run_blocks
 from jaxnn.recurrence.split import (
     Description,
     Split,
@@ -30,6 +33,9 @@ from jaxnn.recurrence.split import (
 from jaxnn.scans.boundaries import Boundaries
 from jaxnn.scans.sequential import laid_out, scan
 from jaxnn.types import Params, State
+
+LARGE, BLOCK = 2**24, 2**22
+"""In bytes: what is projected in blocks, and what a block may take."""
 
 
 class Method(NamedTuple):
@@ -52,7 +58,7 @@ class Choice(NamedTuple):
     of those that refused, and of those that refused to be differentiated."""
 
     name: str
-    xs: Any
+    xs: str
     values: str
     derivative: str
     refusals: dict[str, str]
@@ -112,7 +118,10 @@ def _explained(
             refusals[method.name] = reason
         elif not differentiated:
             differentiated = method.name
-    return Choice(description.name, arguments.xs, chosen.name, differentiated, refusals)
+    # The values of the fast method are those of the plain scan.
+    values = differentiated if chosen.name in refusals and chosen is FAST else chosen.name
+    xs = shape_text(arguments.xs)
+    return Choice(description.name, xs, values, differentiated, refusals)
 
 
 def run_projected(
@@ -169,20 +178,34 @@ def _run_sequential(
 def _refuses_blocks(description: Description, params: Params, arguments: Arguments) -> str | None:
     if not isinstance(description, Split):
         return "nothing is projected before the loop"
-    steps = blocks.steps_of_a_block(description, params, arguments.xs)
+    steps = steps_of_a_block(description, params, arguments.xs)
     return steps if isinstance(steps, str) else None
+
+
+def steps_of_a_block(split: Split, params: Params, xs: Any) -> Any:
+    """How many; or the reason why a sequence is to run in one piece."""
+    if not all(isinstance(size, int) for size in xs.shape):
+        return "the number of steps or sequences is not known"
+    if on_mesh(xs) or not xs.shape[0]:
+        return "the sequence has no steps, or lies on a mesh"
+    leaves = jax.tree.leaves(outline_of_projected(split, params, xs))
+    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+    if size * xs.shape[0] <= LARGE:
+        size *= xs.shape[0]
+        return f"its projected input takes {size:,} bytes, and blocks pay above {LARGE:,}"
+    return max(1, BLOCK // size)
 
 
 def _run_blocks(
     split: Any, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, Any]:
-    steps = blocks.steps_of_a_block(split, params, arguments.xs)
+    steps = steps_of_a_block(split, params, arguments.xs)
 
     def run(params: Params, xs: Any, state: State, start: State, at: Boundaries) -> Any:
         return _run_fast(split, params, arguments._replace(xs=xs, state=state, start=start), at)
 
     given = params, arguments.xs, arguments.state, arguments.start, at
-    return blocks.run_blocks(run, arguments.reverse, steps, *given)
+    return run_blocks(run, arguments.reverse, steps, *given)
 
 
 def _nothing(*_: Any) -> None:

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.derivative.analysis import Loop
+from jaxnn.derivative import rule
+from jaxnn.derivative.rule import Loop
 from jaxnn.functions.windows import check_channels_last
 from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.internal.mesh import outline_of_step
+from jaxnn.scans.sequential import Step
 from jaxnn.types import Array, CellApply, InitialState, Params, State
 
 
@@ -110,15 +112,9 @@ def loop_of(split: Split) -> Loop:
     return Loop(split.name, mix, over_steps(split, mix, (None, 0)), split.combine, output)
 
 
-def step_of(split: Split, params: Params) -> Callable[[State, Any], tuple[State, Any]]:
+def step_of(split: Split, params: Params) -> Step:
     """`state, y = step(state, projected)`: what is left in the loop."""
-    loop, both = loop_of(split), parameters(split, params)
-
-    def step(state: State, projected: Any) -> tuple[State, Any]:
-        state = loop.step(both, state, projected)
-        return state, loop.output(state)
-
-    return step
+    return rule.step_of(loop_of(split), parameters(split, params))
 
 
 def prepare_all(split: Split, params: Params, xs: Any) -> Any:

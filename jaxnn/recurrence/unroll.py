@@ -82,12 +82,11 @@ def _run(
             checked(name, known[0], params, arguments)
         else:
             check_given(name, params, arguments)
-        run = _jitted.__wrapped__ if is_listening() else _jitted
+        run = _run_now if is_listening() else _jitted
         return run(runner, known, params, *arguments)
 
 
-@functools.partial(jax.jit, static_argnames=("runner", "known", "reverse"))
-def _jitted(
+def _run_now(
     runner: Runner,
     known: tuple[Any, ...],
     params: Params,
@@ -101,6 +100,9 @@ def _jitted(
 ) -> tuple[State, Any]:
     arguments = Arguments(xs, state, mask, reset, reverse, key, start)
     return runner(*known, params, arguments)
+
+
+_jitted = jax.jit(_run_now, static_argnames=("runner", "known", "reverse"))
 
 
 def run_description(

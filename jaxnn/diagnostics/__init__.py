@@ -1,0 +1,1 @@
+"""Looking inside of a recurrence: its gates, and how it runs."""

@@ -1,0 +1,77 @@
+"""How a model runs over a sequence, and why not in another way."""
+
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxnn.internal.checks import is_array, shape_text
+from jaxnn.recurrence.methods import Choice, listening
+from jaxnn.types import ArrayLike, Cell, SequenceLayer
+
+
+class Explanation(NamedTuple):
+    """The choice of each recurrence of a model, in the order in which they run; prints as text."""
+
+    choices: tuple[Choice, ...]
+
+    def __str__(self) -> str:
+        return "\n".join(map(_text, self.choices)) or "no recurrence runs in it"
+
+    __repr__ = __str__
+
+
+def explain(
+    model: Cell | SequenceLayer,
+    xs: Any,
+    mask: ArrayLike | None = None,
+    reset: ArrayLike | None = None,
+) -> Explanation:
+    """By which method each recurrence of a model runs over a sequence, and why the others refuse.
+
+    Nothing is computed: the model is traced with parameters of the shapes that its `init` gives.
+    `fast` has the derivative rule, `sequential` is the plain scan with JAX's own derivative, and
+    `blocks` is for large sequences that nobody differentiates.
+
+    Args:
+      model: a Cell, or a SequenceLayer such as `bidirectional` makes.
+      xs: a sequence, `(time, *batch, ...)`: an array, or a `jax.ShapeDtypeStruct`.
+      mask, reset: as for `unroll`, arrays or shapes.
+
+    Returns:
+      An Explanation, whose `choices` tell of each recurrence its name, the method for values, that
+      under a derivative, and the refusals; it prints as text.
+
+    Raises:
+      TypeError: for another model, and what `unroll` raises for such xs, mask and reset.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.explain(jaxnn.lstm(3, 4), jnp.ones((100, 8, 3)))
+    lstm(3, 4) over float32[100, 8, 3]: fast
+      blocks: its projected input takes 51,200 bytes, and blocks pay above 16,777,216
+    """
+    if not isinstance(model, (Cell, SequenceLayer)):
+        raise TypeError(f"explain: model must be a Cell or a SequenceLayer, got {model!r}")
+    for name, value in (("xs", xs), ("mask", mask), ("reset", reset)):
+        if value is not None and not is_array(value):
+            raise TypeError(f"explain: {name} must be an array or a shape, got {shape_text(value)}")
+
+    def run(xs: Any, mask: Any, reset: Any) -> Any:
+        params = model.init(jax.random.key(0))
+        return model.unroll(params, xs, mask=mask, reset=reset)
+
+    with listening() as choices:
+        jax.eval_shape(run, xs, mask, reset)
+    return Explanation(tuple(choices))
+
+
+def _text(choice: Choice) -> str:
+    how = choice.values
+    if choice.derivative != how:
+        how = f"{how}; {choice.derivative} under a derivative"
+    lines = [f"{choice.name} over {choice.xs}: {how}"]
+    lines += [
+        f"  {method}: {reason}"
+        for method, reason in choice.refusals.items()
+        if method != choice.values
+    ]
+    return "\n".join(lines)
