@@ -199,10 +199,10 @@ def test_initialisers() -> None:
     params = jaxnn.conv(32, 600, (3, 3), groups=2).init(KEY)
     assert params.kernel.shape == (3, 3, 16, 600)
     np.testing.assert_allclose(params.kernel.std(), 1 / 12, rtol=0.02)
-    assert not bool(params.bias.any())
+    assert not bool(params.bias.any())  # pyright: ignore[reportOptionalMemberAccess]
     ones = jax.nn.initializers.ones
     params = jaxnn.conv(1, 2, (3,), kernel_init=ones, bias_init=ones).init(KEY)
-    assert bool((params.kernel == 1).all()) and params.bias.tolist() == [1, 1]
+    assert bool((params.kernel == 1).all()) and params.bias.tolist() == [1, 1]  # pyright: ignore[reportOptionalMemberAccess]
     assert jaxnn.conv(1, 2, (3,), bias=False).init(KEY).bias is None
     assert jaxnn.conv(1, 2, (3,), dtype=jnp.bfloat16, param_dtype=jnp.bfloat16).init(KEY)[
         0
@@ -243,7 +243,7 @@ def test_along_time_of_a_film() -> None:
     for layer in (jaxnn.conv(3, 4, (2, 3, 1), dtype=jnp.float64), jaxnn.average_pool((2, 3, 1))):
         params, xs = random_like(layer.init(KEY), 1), normal(4, 2, 5, 6, 3)
         want = jnp.moveaxis(layer.apply(params, jnp.moveaxis(xs, 0, 1)), 1, 0)
-        assert_close(jaxnn.along_time(layer).apply(params, xs), want)
+        assert_close(jaxnn.along_time(layer).apply(params, xs), want)  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("name", MASKABLE)
@@ -528,7 +528,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         ["max_pool((2,)): x must be floating, got uint8"],
     ),
     "foreign params": (
-        lambda: CONV.apply(tuple(PARAMS), ones(9, 9, 3)),
+        lambda: CONV.apply(tuple(PARAMS), ones(9, 9, 3)),  # pyright: ignore[reportArgumentType]
         TypeError,
         ["params must be ConvParams"],
     ),
@@ -538,7 +538,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         ["params.kernel must be float32[3, 3, 3, 4], got float32[3, 3, 4]"],
     ),
     "params for a pool": (
-        lambda: jaxnn.max_pool((2,)).apply(PARAMS, ones(4, 3)),
+        lambda: jaxnn.max_pool((2,)).apply(PARAMS, ones(4, 3)),  # pyright: ignore[reportArgumentType]
         TypeError,
         ["params must be a tuple of 0"],
     ),

@@ -61,17 +61,17 @@ def test_dense_16_bit(dtype, bias):
     gradient = jax.grad(lambda p: layer.apply(p, x).astype(jnp.float32).sum())(params)
     assert {leaf.dtype for leaf in jax.tree.leaves(gradient)} == {jnp.dtype(jnp.float32)}
     small = jaxnn.dense(3, 4, dtype=dtype, param_dtype=dtype).init(KEY)
-    assert {leaf.dtype for leaf in small} == {jnp.dtype(dtype)}
+    assert {leaf.dtype for leaf in small} == {jnp.dtype(dtype)}  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_dense_initialisers():
     """LeCun's variance 1 / in, a zero bias, or what is given."""
     params = jaxnn.dense(100, 300).init(KEY)
     np.testing.assert_allclose(params.kernel.std(), 0.1, rtol=0.02)
-    assert not bool(params.bias.any())
+    assert not bool(params.bias.any())  # pyright: ignore[reportOptionalMemberAccess]
     ones = jax.nn.initializers.ones
     params = jaxnn.dense(2, 3, kernel_init=ones, bias_init=ones).init(KEY)
-    assert bool((params.kernel == 1).all()) and params.bias.tolist() == [1, 1, 1]
+    assert bool((params.kernel == 1).all()) and params.bias.tolist() == [1, 1, 1]  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_dense_errors():
@@ -87,7 +87,7 @@ def test_dense_errors():
     with pytest.raises(TypeError, match="must be float32, got float64"):
         layer.apply(params, jnp.ones(3, jnp.float64))
     with pytest.raises(TypeError, match="params must be DenseParams"):
-        layer.apply(tuple(params), jnp.ones(3, jnp.float32))
+        layer.apply(tuple(params), jnp.ones(3, jnp.float32))  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("bias", [True, False, "shared"])
@@ -233,7 +233,7 @@ def test_dropout_errors():
         with pytest.raises(TypeError, match="key must be one key"):
             layer.apply((), x, None, key)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match="params must be"):
-        layer.apply({}, x)
+        layer.apply({}, x)  # pyright: ignore[reportArgumentType]
 
 
 def test_activation():

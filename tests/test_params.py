@@ -170,10 +170,10 @@ def test_a_cell_of_ones_own_checks_structure_and_shapes() -> None:
         return (state + params["rate"] * jnp.tanh(x @ params["kernel"]),) * 2
 
     cell = jaxnn.cell(lambda key: {"kernel": ones(3, 4), "rate": ones()}, step, zeros)
-    cell.unroll({"kernel": ones(3, 4), "rate": 0.5}, ones(5, 2, 3))
+    cell.unroll({"kernel": ones(3, 4), "rate": 0.5}, ones(5, 2, 3))  # pyright: ignore[reportArgumentType]
     for wrong in ({"kernel": ones(3, 4)}, {"kernel": ones(3, 1), "rate": ones()}, ones(3, 4)):
         with pytest.raises((TypeError, ValueError), match=r"cell\(step\)\.unroll: params"):
-            cell.unroll(wrong, ones(5, 2, 3))
+            cell.unroll(wrong, ones(5, 2, 3))  # pyright: ignore[reportArgumentType]
     # An init that cannot be traced says nothing of its parameters.
     loaded = jaxnn.cell(lambda key: {"k": jnp.asarray(np.asarray(key))}, step, zeros)
     loaded.unroll({"kernel": ones(3, 4), "rate": ones()}, ones(5, 2, 3))

@@ -91,7 +91,7 @@ def test_serial_of_a_dense_and_both_directions() -> None:
         below, jaxnn.residual(jaxnn.as_layer(b.cell)), jaxnn.as_layer(a.cell, True)
     )
     dense = below.init(jax.random.key(1))
-    dense = dense._replace(bias=dense.bias + 1)
+    dense = dense._replace(bias=dense.bias + 1)  # pyright: ignore[reportOptionalOperand]
 
     def library(dense: Any, pa: Any, pb: Any, xs: Any, sa: Any, sb: Any) -> Any:
         (_, last, first), ys = model.unroll(

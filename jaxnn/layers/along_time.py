@@ -1,7 +1,7 @@
 """A convolution or pooling along the leading time axis."""
 
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxnn.functions.windows import Sliding
 from jaxnn.internal.checks import check_tuple
@@ -12,9 +12,11 @@ from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.unroll import sequence_unroll_by
 from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, facts_of, with_facts
 
+P = TypeVar("P")
+
 
 @factory
-def along_time(layer: Layer) -> SequenceLayer:
+def along_time(layer: Layer[P]) -> SequenceLayer[P, tuple[()]]:
     """A layer whose window slides along the leading axis of a time-major sequence.
 
     The first axis of the window lies along time, the others along the axes before the features, so

@@ -36,11 +36,11 @@ from jaxnn.types import (
     with_facts,
 )
 
-AnyLayer = Layer | SequenceLayer
+AnyLayer = Layer[Any] | SequenceLayer[Any, Any]
 
 
 @overload
-def serial(*layers: Layer) -> Layer:
+def serial(*layers: Layer[Any]) -> Layer[tuple[Any, ...]]:
     """Layers make a Layer."""
 
 
@@ -83,7 +83,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
 
 
 @overload
-def parallel(*layers: Layer, merge: Merge = "concat") -> Layer:
+def parallel(*layers: Layer[Any], merge: Merge = "concat") -> Layer[tuple[Any, ...]]:
     """Layers make a Layer."""
 
 

@@ -60,7 +60,7 @@ def conv(
     bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Layer:
+) -> Layer[ConvParams]:
     """y[n] = Σ_j x[s·n + d·j − low] W[j] + b, with zeros outside of x.
 
     n and j have one index for each spatial axis; s is the stride, d the dilation, k the window, and
@@ -124,7 +124,7 @@ def conv_transpose(
     bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Layer:
+) -> Layer[ConvParams]:
     """y[s·n + d·j − low] += x[n] W[j], and + b: what `conv` does to gradients, to enlarge images.
 
     The letters are those of `conv`; its padding is here what is cut off. Along each axis, N places

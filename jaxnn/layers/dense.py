@@ -52,7 +52,7 @@ def dense(
     bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Layer:
+) -> Layer[DenseParams]:
     """y = x W + b: a layer of neurons before their activation.
 
     Args:
@@ -134,7 +134,7 @@ def mlp(
     bias_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Layer:
+) -> Layer[tuple[DenseParams, ...]]:
     """A multi-layer perceptron: layers of neurons, each with weights, bias and activation.
 
     Args:

@@ -17,7 +17,7 @@ from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 
 
 @factory
-def dropout(rate: float) -> Layer:
+def dropout(rate: float) -> Layer[tuple[()]]:
     """Each number of x becomes zero with probability `rate`, the others grow by 1 / (1 − rate).
 
     Args:
@@ -67,7 +67,7 @@ def drop(rate: float, x: Array, key: Key | None) -> Array:
 
 
 @factory
-def activation(function: Callable[[Array], Array]) -> Layer:
+def activation(function: Callable[[Array], Array]) -> Layer[tuple[()]]:
     """A function of an array as a Layer, for a place in `serial` or `stack`.
 
     Args:

@@ -37,7 +37,7 @@ def embedding(
     table_init: Initializer = normal,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Layer:
+) -> Layer[EmbeddingParams]:
     """A learned vector for each token of a vocabulary.
 
     Args:

@@ -16,7 +16,7 @@ from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 
 
 @factory
-def global_average_pool(event_ndim: int) -> Layer:
+def global_average_pool(event_ndim: int) -> Layer[tuple[()]]:
     """The mean of x over all its spatial axes, feature by feature.
 
     Args:
@@ -66,7 +66,7 @@ def apply_global_average_pool(
 
 
 @factory
-def flatten(event_ndim: int) -> Layer:
+def flatten(event_ndim: int) -> Layer[tuple[()]]:
     """The last dimensions of x as one, row by row.
 
     `(*batch, d₁, …, dₙ)` becomes `(*batch, d₁ · … · dₙ)`, with n = event_ndim.

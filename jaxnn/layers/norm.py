@@ -26,7 +26,7 @@ class NormParams(NamedTuple):
 @factory
 def layer_norm(
     size: int, epsilon: float = 1e-5, dtype: Any = jnp.float32, param_dtype: Any = None
-) -> Layer:
+) -> Layer[NormParams]:
     """y = (x − mean) / √(variance + ε) · scale + bias, over the last axis.
 
     Args:
@@ -89,7 +89,7 @@ def group_norm(
     epsilon: float = 1e-5,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Layer:
+) -> Layer[NormParams]:
     """y = (x − mean) / √(variance + ε) · scale + bias, over each group of features of an image.
 
     The features are cut into `groups` equal groups, in their order. Mean and variance are taken

@@ -28,7 +28,7 @@ from jaxnn.types import Array, ArrayLike, Key, Layer, Params
 @factory
 def max_pool(
     window: tuple[int, ...], stride: Sizes | None = None, padding: Padding = "valid"
-) -> Layer:
+) -> Layer[tuple[()]]:
     """The largest x of each window, feature by feature.
 
     With window k, stride s and padding (low, high), N places along an axis become
@@ -67,7 +67,7 @@ def max_pool(
 @factory
 def average_pool(
     window: tuple[int, ...], stride: Sizes | None = None, padding: Padding = "valid"
-) -> Layer:
+) -> Layer[tuple[()]]:
     """The mean of x over each window, feature by feature.
 
     Padding is not counted: at an edge it is the mean of those places that there are (torch's

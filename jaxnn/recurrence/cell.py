@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -27,6 +27,9 @@ from jaxnn.types import (
     facts_of,
     with_facts,
 )
+
+P = TypeVar("P")
+S = TypeVar("S")
 
 
 def cell_of(description: Description, init: Callable[[Key], Params]) -> Cell:
@@ -82,11 +85,11 @@ def _apply(
 @factory
 @hides("init", "initial_state")
 def cell(
-    init: Callable[[Key], Params],
-    apply: Callable[..., tuple[State, Any]],
-    initial_state: InitialState,
+    init: Callable[[Key], P],
+    apply: Callable[..., tuple[S, Any]],
+    initial_state: InitialState[P, S],
     event_ndim: int = 1,
-) -> Cell:
+) -> Cell[P, S]:
     """A cell of your own, from its step.
 
     Args:
@@ -127,14 +130,14 @@ def cell(
 @factory
 @hides("init", "project", "mix", "initial_state")
 def split_cell(
-    init: Callable[[Key], Params],
-    project: Callable[[Params, Any], Any],
-    mix: Callable[[Params, State], Any],
-    combine: Callable[[Params, Any, Any, State], State],
-    initial_state: InitialState,
-    output: Callable[[State], Any] = hidden,
+    init: Callable[[Key], P],
+    project: Callable[[P, Any], Any],
+    mix: Callable[[P, S], Any],
+    combine: Callable[[P, Any, Any, S], S],
+    initial_state: InitialState[P, S],
+    output: Callable[[S], Any] = hidden,
     event_ndim: int = 1,
-) -> Cell:
+) -> Cell[P, S]:
     """A cell of your own, from the three functions that the fast path needs.
 
     Args:

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -32,19 +32,38 @@ from jaxnn.types import (
     with_facts,
 )
 
+P = TypeVar("P")
+Q = TypeVar("Q")
+S = TypeVar("S")
+T = TypeVar("T")
+
 
 @exportable
-class BidirectionalParams(NamedTuple):
+class BidirectionalParams(NamedTuple, Generic[P, Q]):
     """The parameters of the forward and of the backward cell."""
 
-    forward: Params
-    backward: Params
+    forward: P
+    backward: Q
+
+
+@overload
+def bidirectional(
+    forward: Cell[P, S], backward: None = None, merge: Merge = "concat"
+) -> SequenceLayer[BidirectionalParams[P, P], tuple[S, S]]:
+    """The same cell from both ends."""
+
+
+@overload
+def bidirectional(
+    forward: Cell[P, S], backward: Cell[Q, T], merge: Merge = "concat"
+) -> SequenceLayer[BidirectionalParams[P, Q], tuple[S, T]]:
+    """Two cells."""
 
 
 @factory
 def bidirectional(
-    forward: Cell, backward: Cell | None = None, merge: Merge = "concat"
-) -> SequenceLayer:
+    forward: Cell[Any, Any], backward: Cell[Any, Any] | None = None, merge: Merge = "concat"
+) -> SequenceLayer[Any, Any]:
     """One cell from the first step to the last, one from the last to the first, merged.
 
     It is a Layer over sequences and no Cell, since it needs the end before the start. Deep ones
@@ -160,7 +179,7 @@ def _run_pair(
 
 
 @factory
-def as_layer(cell: Cell, reverse: bool = False) -> SequenceLayer:
+def as_layer(cell: Cell[P, S], reverse: bool = False) -> SequenceLayer[P, S]:
     """A cell as a Layer over sequences.
 
     Args:

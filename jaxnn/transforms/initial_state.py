@@ -1,7 +1,7 @@
 """Another first state: one that is learned; and a return to the first one by hand."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import jax
 
@@ -16,7 +16,6 @@ from jaxnn.types import (
     ArrayLike,
     Cell,
     Key,
-    Params,
     State,
     appears_as,
     exportable,
@@ -24,17 +23,20 @@ from jaxnn.types import (
     with_facts,
 )
 
+P = TypeVar("P")
+S = TypeVar("S")
+
 
 @exportable
-class LearnedInitialStateParams(NamedTuple):
+class LearnedInitialStateParams(NamedTuple, Generic[P, S]):
     """The parameters of the cell, and its first state, without batch dimensions."""
 
-    cell: Params
-    start: State
+    cell: P
+    start: S
 
 
 @factory
-def learned_initial_state(cell: Cell) -> Cell:
+def learned_initial_state(cell: Cell[P, S]) -> Cell[LearnedInitialStateParams[P, S], S]:
     """A cell whose first state is a parameter.
 
     It is also what a reset returns to, and stays so inside every other transformation. It starts at
@@ -67,7 +69,7 @@ def learned_initial_state(cell: Cell) -> Cell:
     )
 
 
-def _init_learned(cell: Cell, key: Key) -> LearnedInitialStateParams:
+def _init_learned(cell: Cell[P, S], key: Key) -> LearnedInitialStateParams[P, S]:
     params = cell.init(key)
     return LearnedInitialStateParams(params, cell.initial_state(params))
 
@@ -111,8 +113,8 @@ def _run_learned(
 
 
 def reset_state(
-    cell: Cell, params: Params, state: State, reset: ArrayLike, start: State | None = None
-) -> State:
+    cell: Cell[P, S], params: P, state: S, reset: ArrayLike, start: S | None = None
+) -> S:
     """Put sequences back to their first state, between two steps: `reset=` of `unroll`, by hand.
 
     Args:

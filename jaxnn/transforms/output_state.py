@@ -1,16 +1,19 @@
 """A cell whose output is its whole state."""
 
 import functools
-from typing import Any
+from typing import Any, TypeVar
 
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.recurrence.cell import cell_of, check_cell, check_event_ndim, description_of
 from jaxnn.recurrence.split import Split, Stepwise, whole_state
 from jaxnn.types import Cell, Key, Params, State, facts_of
 
+P = TypeVar("P")
+S = TypeVar("S")
+
 
 @factory
-def output_state(cell: Cell, event_ndim: int = 1) -> Cell:
+def output_state(cell: Cell[P, S], event_ndim: int = 1) -> Cell[P, S]:
     """A cell whose output at each step is its whole new state.
 
     Args:

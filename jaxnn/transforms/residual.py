@@ -1,7 +1,7 @@
 """x + f(x), for a Layer and for a Cell."""
 
 import functools
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import jax.numpy as jnp
 
@@ -25,19 +25,22 @@ from jaxnn.types import (
     with_facts,
 )
 
+P = TypeVar("P")
+S = TypeVar("S")
+
 
 @overload
-def residual(inner: Layer) -> Layer:
+def residual(inner: Layer[P]) -> Layer[P]:
     """Of a Layer."""
 
 
 @overload
-def residual(inner: SequenceLayer) -> SequenceLayer:
+def residual(inner: SequenceLayer[P, S]) -> SequenceLayer[P, S]:
     """Of a SequenceLayer."""
 
 
 @overload
-def residual(inner: Cell) -> Cell:
+def residual(inner: Cell[P, S]) -> Cell[P, S]:
     """Of a Cell."""
 
 

@@ -34,7 +34,9 @@ from jaxnn.types import (
 
 
 @factory
-def stack(*cells: Cell | Layer, dropout: float = 0.0, residual: bool = False) -> Cell:
+def stack(
+    *cells: Cell[Any, Any] | Layer[Any], dropout: float = 0.0, residual: bool = False
+) -> Cell[tuple[Any, ...], tuple[Any, ...]]:
     """Cells on top of each other, as one Cell: each takes what the one below it gives.
 
     A Layer among them is a cell with the empty state `()`, so `stack(dense, gru, dense)` is a whole
