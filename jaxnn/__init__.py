@@ -7,7 +7,6 @@ from jaxnn.cells.elman import (
     ElmanParams as ElmanParams,
     ElmanState as ElmanState,
     elman as elman,
-    elman_gates as elman_gates,
 )
 from jaxnn.cells.gru import (
     GATES as GRU_GATES,
@@ -15,7 +14,6 @@ from jaxnn.cells.gru import (
     GRUParams as GRUParams,
     GRUState as GRUState,
     gru as gru,
-    gru_gates as gru_gates,
 )
 from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
@@ -24,8 +22,8 @@ from jaxnn.cells.lstm import (
     LSTMParams as LSTMParams,
     LSTMState as LSTMState,
     lstm as lstm,
-    lstm_gates as lstm_gates,
 )
+from jaxnn.diagnostics.gates import gates as gates
 from jaxnn.functions.initializers import (
     chrono as chrono,
     forget_bias as forget_bias,

@@ -252,7 +252,7 @@ def test_lstm_gates_follow_the_equations(coupled: bool, peephole: bool) -> None:
     cell = lstm(coupled=coupled, peephole=peephole)
     params = random_params(cell)
     state, x = random_state(cell, params), XS[0]
-    gates = numpy_of(jaxnn.lstm_gates(params, state, x))
+    gates = numpy_of(jaxnn.gates(cell, params, state, x))
     new, y = cell.apply(params, state, x)
 
     U, W, b, p = numpy_of(params)
@@ -279,7 +279,7 @@ def test_gru_gates_follow_the_equations(reset_after: bool) -> None:
     cell = gru(reset_after=reset_after)
     params = random_params(cell)
     state, x = random_state(cell, params), XS[0]
-    gates = numpy_of(jaxnn.gru_gates(params, state, x, reset_after))
+    gates = numpy_of(jaxnn.gates(cell, params, state, x))
     new, y = cell.apply(params, state, x)
 
     U, W, b, b_h = numpy_of(params)
@@ -300,7 +300,7 @@ def test_elman_gates_follow_the_equation(activation: Any, f: Any) -> None:
     cell = elman(activation=activation)
     params = random_params(cell)
     state, x = random_state(cell, params), XS[0]
-    gates = jaxnn.elman_gates(params, state, x, activation)
+    gates = jaxnn.gates(cell, params, state, x)
     U, W, b = numpy_of(params)
     s = f(np.asarray(x) @ U[:, 0] + np.asarray(state.hidden) @ W[:, 0] + b[0])
     assert_close(gates, jaxnn.ElmanGates(s), TOLERANCE)

@@ -186,6 +186,14 @@ def test_two_directions_share_one_projection(row: str) -> None:
     assert [len(loop.products) for loop in loops] == [1, 1, 1, 1]
 
 
+def test_two_cells_of_the_same_functions_share_one_projection() -> None:
+    """They may be initialised otherwise."""
+    other = jaxnn.lstm(3, 4, kernel_init=jaxnn.orthogonal, dtype=jnp.float64)
+    layer = jaxnn.bidirectional(jaxnn.lstm(3, 4, dtype=jnp.float64), other)
+    params = jaxnn.BidirectionalParams(*[problem("lstm").params] * 2)
+    assert len(census(layer.apply, params, problem("lstm").xs).products) == 1
+
+
 @pytest.mark.parametrize(("rows", "hidden"), [(4, 5), (3, 8)])
 @pytest.mark.parametrize("make", [jaxnn.lstm, jaxnn.gru])
 def test_narrow_rows_are_right_however_they_are_batched(make: Any, hidden: int, rows: int) -> None:

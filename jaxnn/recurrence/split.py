@@ -30,7 +30,8 @@ class Split(NamedTuple):
     `spatial_shape` are the sizes of x before its features. `any_rank` says that `project` and `mix`
     are written for any number of leading dimensions, so that they may be called on all steps at
     once; a user's functions are written for one step, and never get another rank than its own.
-    What `init` gives is what params must be.
+    What `init` gives is what params must be. `gates(params, projected, mixed, state)`, if there is
+    one, gives a NamedTuple of the gates' values: what `jaxnn.gates` shows.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Split(NamedTuple):
     spatial_shape: tuple[int, ...] = ()
     any_rank: bool = False
     init: Any = None
+    gates: Callable[..., Any] | None = None
 
 
 def hidden(state: State) -> Array:
