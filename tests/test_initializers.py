@@ -240,8 +240,8 @@ def test_what_initializers_give_is_checked(what: str):
         r"lstm\(3, 5, peephole=True\): peephole_init .*": lambda: jaxnn.lstm(
             3, 5, True, peephole_init=init
         ),
-        r"conv_lstm\(3, 5, \(4,\), \(3,\), peephole=True\): peephole_init .*": lambda: jaxnn.conv_lstm(
-            3, 5, (4,), (3,), peephole=True, peephole_init=init
+        r"conv_lstm\(3, 5, \(4,\), \(3,\), peephole=True\): peephole_init .*": lambda: (
+            jaxnn.conv_lstm(3, 5, (4,), (3,), peephole=True, peephole_init=init)
         ),
         r"dense\(3, 5\): kernel_init .*": lambda: jaxnn.dense(3, 5, kernel_init=init),
         r"dense\(3, 5\): bias_init .*": lambda: jaxnn.dense(3, 5, bias_init=init),
