@@ -23,6 +23,13 @@ from jaxnn.cells.lstm import (
     LSTMState as LSTMState,
     lstm as lstm,
 )
+from jaxnn.cells.mgu import (
+    GATES as MGU_GATES,
+    MGUGates as MGUGates,
+    MGUParams as MGUParams,
+    MGUState as MGUState,
+    mgu as mgu,
+)
 from jaxnn.diagnostics.gates import gates as gates
 from jaxnn.functions.initializers import (
     chrono as chrono,

@@ -21,6 +21,7 @@ GATED: dict[str, Callable[[], Any]] = {
     "elman": lambda: jaxnn.elman(F, H),
     "lstm": lambda: jaxnn.lstm(F, H, peephole=True),
     "gru": lambda: jaxnn.gru(F, H),
+    "mgu": lambda: jaxnn.mgu(F, H),
     "conv_lstm": lambda: jaxnn.conv_lstm(F, H, (5,), (3,), peephole=True),
     "output_state": lambda: jaxnn.output_state(jaxnn.gru(F, H)),
 }

@@ -10,7 +10,7 @@ from rows import CELLS, assert_close, problem
 
 import jaxnn
 
-GATED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "conv"))]
+GATED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "mgu", "conv"))]
 
 
 def new_state(state: Any, gates: Any) -> Any:
@@ -20,6 +20,8 @@ def new_state(state: Any, gates: Any) -> Any:
         return jaxnn.LSTMState(gates.o * jnp.tanh(c), c)
     if isinstance(gates, jaxnn.GRUGates):
         return jaxnn.GRUState((1 - gates.z) * gates.n + gates.z * state.hidden)
+    if isinstance(gates, jaxnn.MGUGates):
+        return jaxnn.MGUState((1 - gates.f) * state.hidden + gates.f * gates.n)
     return jaxnn.ElmanState(gates.s)
 
 

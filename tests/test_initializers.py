@@ -29,6 +29,7 @@ CELLS: dict[str, Any] = {
     "elman": jaxnn.elman,
     "gru": jaxnn.gru,
     "lstm": jaxnn.lstm,
+    "mgu": jaxnn.mgu,
     "conv_lstm": lambda rows, hidden, **options: jaxnn.conv_lstm(
         rows, hidden, (4,), (3,), **options
     ),

@@ -29,6 +29,7 @@ MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "lstm wider": (jaxnn.lstm(3, 5), (3,)),
     "gru": (jaxnn.gru(3, 4), (3,)),
     "gru before": (jaxnn.gru(3, 4, reset_after=False), (3,)),
+    "mgu": (jaxnn.mgu(3, 4), (3,)),
     "conv_lstm": (jaxnn.conv_lstm(3, 4, (6,), (3,)), (6, 3)),
     "conv_lstm of 5": (jaxnn.conv_lstm(3, 4, (6,), (5,)), (6, 3)),
     "dense": (jaxnn.dense(3, 4), (3,)),
@@ -134,7 +135,7 @@ def test_a_learned_start_has_no_batch() -> None:
         cell.unroll(params, ones(5, 2, 3))
 
 
-@pytest.mark.parametrize("name", ["elman", "lstm peephole", "gru", "gru before"])
+@pytest.mark.parametrize("name", ["elman", "lstm peephole", "gru", "gru before", "mgu"])
 def test_gates_check_their_params_too(name: str) -> None:
     cell = MODELS[name][0]
     params, x = cell.init(KEY), ones(2, 3)

@@ -77,6 +77,8 @@ def gated_cell(
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, a `bias` that is not boolean,
         what is no initialiser, and dtypes that are not floating.
+
+    `jaxnn/cells/mgu.py` is a whole cell that is made by it.
     """
     sizes = (
         check_size(kind, "input_size", options.input_size),

@@ -20,7 +20,7 @@ def gates(cell: Cell, params: Params, state: State, x: Any) -> Any:
     Returns:
       The NamedTuple of the cell's own gates, each `(*batch, hidden)`, or `(*batch, *spatial,
       hidden)`, in the dtype of the state: `LSTMGates(i, f, g, o)` of `lstm` and `conv_lstm`,
-      `GRUGates(r, z, n)` of `gru`, `ElmanGates(s)` of `elman`. For a
+      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`. For a
       whole sequence, `jax.vmap` it over the states and inputs of all steps.
 
     Raises:
