@@ -1,8 +1,8 @@
 """What a traced `unroll` goes through in jaxnn: `python -m benchmarks.visits`.
 
 Counts the calls of jaxnn's own functions, and the files that they stand in, while
-`lstm(12, 64).unroll(params, xs, mask=mask)` is traced: forward, and under `jax.grad`. A reader of the
-engine has to open these files.
+`lstm(12, 64).unroll(params, xs, mask=mask)` is traced: forward, and under `jax.grad`. A reader of
+the engine has to open these files.
 """
 
 import collections

@@ -13,7 +13,6 @@ from jaxnn.cells.elman import (
     ElmanParams as ElmanParams,
     ElmanState as ElmanState,
     elman as elman,
-    elman_gates as elman_gates,
 )
 from jaxnn.cells.gru import (
     GATES as GRU_GATES,
@@ -21,7 +20,6 @@ from jaxnn.cells.gru import (
     GRUParams as GRUParams,
     GRUState as GRUState,
     gru as gru,
-    gru_gates as gru_gates,
 )
 from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
@@ -30,9 +28,16 @@ from jaxnn.cells.lstm import (
     LSTMParams as LSTMParams,
     LSTMState as LSTMState,
     lstm as lstm,
-    lstm_gates as lstm_gates,
+)
+from jaxnn.cells.mgu import (
+    GATES as MGU_GATES,
+    MGUGates as MGUGates,
+    MGUParams as MGUParams,
+    MGUState as MGUState,
+    mgu as mgu,
 )
 from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
+from jaxnn.diagnostics.gates import gates as gates
 from jaxnn.functions.params import (
     describe as describe,
     hidden_partition_specs as hidden_partition_specs,

@@ -119,7 +119,7 @@ def gate_activity(
 
     Args:
       axes: matplotlib axes to draw on.
-      values: `(time, units)`, such as `lstm_gates(params, state, x).f` of every step.
+      values: `(time, units)`, such as `gates(cell, params, state, x).f` of every step.
       steps: what was read at each step, such as characters; by default the steps' numbers.
       limits: the values of the first and the last colour; (−1, 1) suits g, n and h.
 

@@ -144,7 +144,7 @@ def watch(cell, params, xs):
     """The gates and the state of every step of one sequence, `(time, units)` each."""
 
     def step(state, x):
-        gates = jaxnn.lstm_gates(params, state, x)
+        gates = jaxnn.gates(cell, params, state, x)
         state, _ = cell.apply(params, state, x)
         return state, (gates, state)
 

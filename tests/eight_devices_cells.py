@@ -29,6 +29,7 @@ def own_apply(params: Any, state: jax.Array, x: jax.Array) -> tuple[jax.Array, j
 
 CELLS = HIDDEN | {
     "gru reset before": jaxnn.gru(3, 16, reset_after=False),
+    "mgu": jaxnn.mgu(3, 16),
     "learned in stack": jaxnn.stack(
         jaxnn.learned_initial_state(jaxnn.lstm(3, 8)), jaxnn.dense(8, 4)
     ),

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import wrong_values as wrong
 from refusals import BATCH, FEATURES, HIDDEN, TIME, add, filled, refuse, zeros
+from refusals_models import OWN, SPLIT
 from wrong_values import HUGE, KEY, NAN, Foreign, Pool, ones
 
 import jaxnn
@@ -16,59 +17,48 @@ F, H = FEATURES, HIDDEN
 
 # The gates of a cell ------------------------------------------------------------------------------
 
-GATES: dict[str, tuple[Callable[..., Any], Callable[[], Any]]] = {
-    "elman_gates": (jaxnn.elman_gates, lambda: jaxnn.elman(F, H)),
-    "lstm_gates": (jaxnn.lstm_gates, lambda: jaxnn.lstm(F, H, peephole=True)),
-    "gru_gates": (jaxnn.gru_gates, lambda: jaxnn.gru(F, H)),
+GATED: dict[str, Callable[[], Any]] = {
+    "elman": lambda: jaxnn.elman(F, H),
+    "lstm": lambda: jaxnn.lstm(F, H, peephole=True),
+    "gru": lambda: jaxnn.gru(F, H),
+    "mgu": lambda: jaxnn.mgu(F, H),
+    "conv_lstm": lambda: jaxnn.conv_lstm(F, H, (5,), (3,), peephole=True),
+    "output_state": lambda: jaxnn.output_state(jaxnn.gru(F, H)),
+}
+GATELESS: Pool = {
+    **wrong.CELLS,
+    "a layer": jaxnn.dense(F, H),
+    "a cell of one's own": jaxnn.cell(**OWN),
+    "a split of one's own": jaxnn.split_cell(**SPLIT),
+    "a bare cell": jaxnn.Cell(*jaxnn.gru(F, H)[:2], *jaxnn.cell(**OWN)[2:]),
+    "a stack": jaxnn.stack(jaxnn.lstm(F, H), jaxnn.dense(H, 2)),
+    "a residual": jaxnn.residual(jaxnn.gru(F, F)),
+    "a learned initial state": jaxnn.learned_initial_state(jaxnn.gru(F, H)),
+    "the output_state of a stack": jaxnn.output_state(jaxnn.stack(jaxnn.gru(F, H))),
 }
 
 
 @functools.cache
-def step_of(make: Callable[[], Any]) -> dict[str, Any]:
-    cell = make()
+def step_of(label: str) -> dict[str, Any]:
+    """What `gates` takes."""
+    cell = GATED[label]()
     params = filled(cell)
-    return {
-        "params": params,
-        "state": zeros(cell.initial_state(params, (BATCH,))),
-        "x": ones(BATCH, F),
-    }
+    state = zeros(cell.initial_state(params, (BATCH,)))
+    x = ones(BATCH, 5, F) if label == "conv_lstm" else ones(BATCH, F)
+    return {"cell": cell, "params": params, "state": state, "x": x}
 
 
-def loose_trees(right: Any) -> Pool:
-    """Wrong whatever the cell is: its form and dtype are not known."""
-    pool = {**wrong.structures(right), **wrong.leaves(right)}
-    optional = (".bias missing", ".peephole missing", "all float16", "all float64")
-    return wrong.omit(pool, *optional)
-
-
-def loose_inputs(right: Any) -> Pool:
-    """The arithmetic is in the dtype of x, whichever floating one it is."""
-    return wrong.omit(wrong.features(right), "float16", "bfloat16", "float64")
-
-
-for name_, (gates_, make_) in GATES.items():
+for label_ in GATED:
     refuse(
-        name_,
-        lambda gates_=gates_: gates_,
-        functools.partial(step_of, make_),
-        words={"params": ("params", "x")},  # their sizes are told by x alone
-        params=loose_trees,
+        f"gates of {label_}",
+        lambda: jaxnn.gates,
+        functools.partial(step_of, label_),
+        "gates",
+        params=wrong.trees,
         state=lambda right: {**wrong.states(right), "None": None},
-        x=loose_inputs,
+        x=wrong.features,
     )
-refuse(
-    "gru_gates",
-    lambda: jaxnn.gru_gates,
-    functools.partial(step_of, GATES["gru_gates"][1]),
-    reset_after={**wrong.FLAGS, "the other form": False},
-    words={"reset_after": ("reset_after", "recurrent_bias")},
-)
-refuse(
-    "elman_gates",
-    lambda: jaxnn.elman_gates,
-    functools.partial(step_of, GATES["elman_gates"][1]),
-    activation=wrong.FUNCTIONS,
-)
+refuse("gates", lambda: jaxnn.gates, functools.partial(step_of, "gru"), cell=GATELESS)
 
 
 # Losses and pools over steps ----------------------------------------------------------------------

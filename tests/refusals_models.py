@@ -55,6 +55,7 @@ CELLS: dict[str, Callable[[], Any]] = {
     "lstm, coupled": lambda: jaxnn.lstm(F, H, peephole=True, coupled=True),
     "gru": lambda: jaxnn.gru(F, H),
     "gru, reset before": lambda: jaxnn.gru(F, H, reset_after=False),
+    "mgu": lambda: jaxnn.mgu(F, H),
     "conv_lstm": lambda: CONV_LSTM(peephole=True),
     "cell": lambda: jaxnn.cell(**OWN),
     "split_cell": lambda: jaxnn.split_cell(**SPLIT),
@@ -256,6 +257,9 @@ def others() -> dict[str, Callable[[], Any]]:
         "elman: of other hidden size": (jaxnn.elman(F, H), jaxnn.elman(F, 5)),
         "elman: without a bias": (jaxnn.elman(F, H), jaxnn.elman(F, H, bias=False)),
         "elman: of an lstm": (jaxnn.elman(F, H), lstm),
+        "mgu: of other hidden size": (jaxnn.mgu(F, H), jaxnn.mgu(F, 5)),
+        "mgu: without a bias": (jaxnn.mgu(F, H), jaxnn.mgu(F, H, bias=False)),
+        "mgu: of a gru": (jaxnn.mgu(F, H), gru),
         "conv_lstm: of another window": (CONV_LSTM(), jaxnn.conv_lstm(F, H, (5,), (5,))),
         "conv_lstm: of another state window": (
             CONV_LSTM(),
@@ -281,7 +285,7 @@ def others() -> dict[str, Callable[[], Any]]:
 
 for label_, make_ in CELLS.items():
     refuse_cell(label_, make_)
-OTHERS = ("gru", "lstm", "elman", "conv_lstm", "stack", "bidirectional", "as_layer")
+OTHERS = ("gru", "lstm", "elman", "mgu", "conv_lstm", "stack", "bidirectional", "as_layer")
 for name_ in OTHERS:
     add(
         f"{name_}.unroll-params of another form",

@@ -107,6 +107,7 @@ FACTORIES: dict[str, Row] = {
         SIZES,
         {**CELL_SIZES, "reset_after": wrong.FLAGS, **BIAS, **KERNELS, **BOTH},
     ),
+    "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
     "conv_lstm": (
         jaxnn.conv_lstm,
         IMAGES,

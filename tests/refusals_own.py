@@ -186,8 +186,8 @@ def step_with(function: Any) -> Any:
 
 
 def gates_with(function: Any) -> Any:
-    params = filled(jaxnn.elman(F, H))
-    return jaxnn.elman_gates(params, STATE, X, function)
+    cell = jaxnn.elman(F, H, function)
+    return jaxnn.gates(cell, filled(cell), STATE, X)
 
 
 BOTH_WAYS = functools.partial(jaxnn.bidirectional, jaxnn.lstm(F, H), None)
@@ -197,8 +197,8 @@ Takers = dict[str, tuple[str, str, Callable[[Any], Any], dict[str, Callable[...,
 TAKERS: Takers = {
     "elman.unroll-activation gives": ("elman", "activation", cell_with, {**ACTIVATIONS, **SHAPES}),
     "elman.apply-activation gives": ("elman", "activation", step_with, {**ACTIVATIONS, **SHAPES}),
-    "elman_gates-activation gives": (
-        "elman_gates",
+    "gates-activation gives": (
+        "gates",
         "activation",
         gates_with,
         {**ACTIVATIONS, **SHAPES},
@@ -280,7 +280,7 @@ RAISING: dict[str, Callable[[], Any]] = {
     ),
     "output": lambda: unroll(jaxnn.split_cell(**{**SPLIT, "output": failing})),
     "activation of elman": lambda: cell_with(failing),
-    "activation of elman_gates": lambda: gates_with(failing),
+    "activation of elman, its gates": lambda: gates_with(failing),
     "activation": lambda: layer_with(jaxnn.activation, X, failing),
     "activation of mlp": lambda: layer_with(HIDDEN_MLP, X, failing),
     "merge of bidirectional": lambda: layer_with(lambda f: BOTH_WAYS(merge=f), XS, failing),

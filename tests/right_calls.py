@@ -20,6 +20,7 @@ import jaxnn
 F, H = FEATURES, HIDDEN
 LEGACY: Any = np.array([0, 7], np.uint32)
 LSTM, GRU = jaxnn.lstm(F, H), jaxnn.gru(F, H)
+HALF = jaxnn.gru(F, H, dtype="float16")
 
 
 def unrolled(label: str, *shape: int, **more: Any) -> Any:
@@ -211,8 +212,8 @@ CALLS: dict[str, Callable[[], Any]] = {
     ),
     "a training": trained,
     "a file": saved,
-    "gates in 16 bits": lambda: jaxnn.gru_gates(
-        filled(GRU), GRU.initial_state(filled(GRU)), ones(F, dtype=np.float16)
+    "gates in 16 bits": lambda: jaxnn.gates(
+        HALF, filled(HALF), HALF.initial_state(filled(HALF)), ones(F, dtype=np.float16)
     ),
     "a reset by hand": lambda: jaxnn.reset_state(
         GRU,

@@ -141,6 +141,7 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "gru": lambda d: jaxnn.gru(3, 4, dtype=d),
     "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
     "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
+    "mgu": lambda d: jaxnn.mgu(3, 4, dtype=d),
     "conv lstm": lambda d: jaxnn.conv_lstm(2, 3, (4,), (3,), dtype=d),
     "conv lstm peephole": lambda d: jaxnn.conv_lstm(
         2, 3, (3, 2), (3, 2), (2, 1), peephole=True, dtype=d

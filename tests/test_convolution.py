@@ -346,16 +346,16 @@ def test_conv_lstm_starts_as_the_lstm_does() -> None:
     """Forget bias 1, each gate by itself orthogonal over its window and input; a weight a place."""
     cell = jaxnn.conv_lstm(2, 8, (4, 5), (3, 3), (2, 2), peephole=True)
     params = cell.init(KEY)
-    assert [leaf.shape for leaf in params] == [
+    assert [leaf.shape for leaf in params] == [  # pyright: ignore[reportOptionalMemberAccess]
         (3, 3, 2, 4, 8),
         (2, 2, 8, 4, 8),
         (4, 8),
         (3, 4, 5, 8),
     ]
-    assert params.bias.tolist() == [[0.0] * 8, [1.0] * 8, [0.0] * 8, [0.0] * 8]
+    assert params.bias.tolist() == [[0.0] * 8, [1.0] * 8, [0.0] * 8, [0.0] * 8]  # pyright: ignore[reportOptionalMemberAccess]
     forget = params.recurrent_kernel[..., 1, :].reshape(-1, 8)
     np.testing.assert_allclose(forget.T @ forget, np.eye(8), atol=1e-5)
-    assert bool(params.peephole.any())
+    assert bool(params.peephole.any())  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_conv_lstm_in_a_stack_of_images() -> None:
@@ -649,7 +649,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], list[str]]] = {
         ["xs must be (time, *batch, *event), at least 4 dimensions"],
     ),
     "params of an lstm": (
-        lambda: FRAMES.unroll(jaxnn.lstm(3, 2).init(KEY), ones(5, 4, 4, 3)),
+        lambda: FRAMES.unroll(jaxnn.lstm(3, 2).init(KEY), ones(5, 4, 4, 3)),  # pyright: ignore[reportArgumentType]
         TypeError,
         ["params must be ConvLSTMParams", "got LSTMParams"],
     ),

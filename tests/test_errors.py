@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["xs must be (time, *batch, features)", "apply runs one step"],
     ),
     "params of another cell": (
-        lambda: LSTM.unroll(jaxnn.gru(FEATURES, HIDDEN).init(KEY), XS),
+        lambda: LSTM.unroll(jaxnn.gru(FEATURES, HIDDEN).init(KEY), XS),  # pyright: ignore[reportArgumentType]
         TypeError,
         ["lstm(3, 4)", "params must be LSTMParams", "got GRUParams"],
     ),
@@ -316,7 +316,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         ["dense(3, 4).init: key must be one key", "got None"],
     ),
     "a first state from the params of a layer": (
-        lambda: LSTM.initial_state(jaxnn.dense(3, 4).init(KEY)),
+        lambda: LSTM.initial_state(jaxnn.dense(3, 4).init(KEY)),  # pyright: ignore[reportArgumentType]
         TypeError,
         ["lstm(3, 4).initial_state: params must be LSTMParams", "got DenseParams"],
     ),

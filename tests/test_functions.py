@@ -165,7 +165,7 @@ def test_chrono_in_a_cell():
     """As the bias_init of a GRU: the update gate, which keeps the state."""
     cell = jaxnn.gru(2, 5, bias_init=jaxnn.initializers.chrono(jaxnn.GRU_GATES, 30.0))
     bias = cell.init(KEY).bias
-    assert bool(jnp.all(bias[1] > 0)) and not bool(jnp.any(bias[jnp.array([0, 2])]))
+    assert bool(jnp.all(bias[1] > 0)) and not bool(jnp.any(bias[jnp.array([0, 2])]))  # pyright: ignore[reportOptionalSubscript]
 
 
 @pytest.mark.parametrize(

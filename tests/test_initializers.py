@@ -29,6 +29,7 @@ CELLS: dict[str, Any] = {
     "elman": jaxnn.elman,
     "gru": jaxnn.gru,
     "lstm": jaxnn.lstm,
+    "mgu": jaxnn.mgu,
     "conv_lstm": lambda rows, hidden, **options: jaxnn.conv_lstm(
         rows, hidden, (4,), (3,), **options
     ),
@@ -91,13 +92,13 @@ def test_an_initializer_sees_one_gate_at_a_time():
     gates = {"kernel_init": (2, 5), "recurrent_init": (5, 5), "bias_init": (5,)}
     assert seen == {**{k: [v] * 4 for k, v in gates.items()}, "peephole_init": [(5,)] * 3}
     assert params.input_kernel[0, :, 0].tolist() == [1, 2, 3, 4]
-    assert params.peephole[:, 0].tolist() == [1, 2, 3]
+    assert params.peephole[:, 0].tolist() == [1, 2, 3]  # pyright: ignore[reportOptionalSubscript]
     seen.clear()
     params = jaxnn.conv_lstm(2, 5, (6, 7), (3, 1), peephole=True, **options).init(KEY)
     assert seen["recurrent_init"] == [(3, 1, 5, 5)] * 4
     assert seen["peephole_init"] == [(6, 7, 5)] * 3
-    assert params.peephole.shape == (3, 6, 7, 5)
-    assert params.peephole[:, 0, 0, 0].tolist() == [1, 2, 3]
+    assert params.peephole.shape == (3, 6, 7, 5)  # pyright: ignore[reportOptionalMemberAccess]
+    assert params.peephole[:, 0, 0, 0].tolist() == [1, 2, 3]  # pyright: ignore[reportOptionalSubscript]
 
 
 @pytest.mark.parametrize(

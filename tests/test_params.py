@@ -1,5 +1,6 @@
 """Parameters that are not those of the cell or layer are refused, with path, expected and got."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "lstm wider": (jaxnn.lstm(3, 5), (3,)),
     "gru": (jaxnn.gru(3, 4), (3,)),
     "gru before": (jaxnn.gru(3, 4, reset_after=False), (3,)),
+    "mgu": (jaxnn.mgu(3, 4), (3,)),
     "conv_lstm": (jaxnn.conv_lstm(3, 4, (6,), (3,)), (6, 3)),
     "conv_lstm of 5": (jaxnn.conv_lstm(3, 4, (6,), (5,)), (6, 3)),
     "dense": (jaxnn.dense(3, 4), (3,)),
@@ -133,31 +135,23 @@ def test_a_learned_start_has_no_batch() -> None:
         cell.unroll(params, ones(5, 2, 3))
 
 
-def test_the_gates_check_their_params_too() -> None:
-    lstm, gru, elman = jaxnn.lstm(3, 4, peephole=True), jaxnn.gru(3, 4), jaxnn.elman(3, 4)
-    x = ones(2, 3)
-    for function, cell in (
-        (jaxnn.lstm_gates, lstm),
-        (jaxnn.gru_gates, gru),
-        (jaxnn.elman_gates, elman),
-    ):
-        params, name = cell.init(KEY), function.__name__
-        state = cell.initial_state(params, (2,))
-        function(params, state, x)
-        wrong: list[tuple[Any, Any, Any]] = [
-            (params._replace(bias=ones(4)), state, x),
-            (params._replace(recurrent_kernel=params.recurrent_kernel[:, :, :2]), state, x),
-            (params, cell.initial_state(params), x),
-            (params, state, jnp.ones((2, 3), jnp.int32)),
-            (params, state, ones(2, 4)),
-            ({}, state, x),
-        ]
-        for arguments in wrong:
-            with pytest.raises((TypeError, ValueError), match=name):
-                function(*arguments)
-    with pytest.raises(TypeError, match=r"gru_gates: params\.recurrent_bias must be None"):
-        params = gru.init(KEY)
-        jaxnn.gru_gates(params, gru.initial_state(params, (2,)), x, reset_after=False)
+@pytest.mark.parametrize("name", ["elman", "lstm peephole", "gru", "gru before", "mgu"])
+def test_gates_check_their_params_too(name: str) -> None:
+    cell = MODELS[name][0]
+    params, x = cell.init(KEY), ones(2, 3)
+    state = cell.initial_state(params, (2,))
+    jaxnn.gates(cell, params, state, x)
+    wrong: list[tuple[Any, Any, Any]] = [
+        (params._replace(bias=ones(4)), state, x),
+        (params._replace(recurrent_kernel=params.recurrent_kernel[:, :, :2]), state, x),
+        (params, cell.initial_state(params), x),
+        (params, state, jnp.ones((2, 3), jnp.int32)),
+        (params, state, ones(2, 4)),
+        ({}, state, x),
+    ]
+    for arguments in wrong:
+        with pytest.raises((TypeError, ValueError), match=f"^gates: {re.escape(str(cell))}: "):
+            jaxnn.gates(cell, *arguments)
 
 
 def test_a_cell_of_ones_own_checks_structure_and_shapes() -> None:

@@ -26,7 +26,8 @@ def test_gate_activity(axes: Any):
     cell = jaxnn.lstm(3, 2, dtype=jnp.float32)
     params = cell.init(jax.random.key(0))
     xs = jax.random.normal(jax.random.key(1), (4, 3), jnp.float32)
-    gates = [jaxnn.lstm_gates(params, cell.initial_state(params), x).f for x in xs]
+    start = cell.initial_state(params)
+    gates = [jaxnn.gates(cell, params, start, x).f for x in xs]
     gate_activity(axes, jnp.stack(gates), steps=["I", "am", "he", "."])
     axes.figure.canvas.draw()
     (image,) = axes.images

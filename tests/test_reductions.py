@@ -252,7 +252,7 @@ def test_lstm_gates_follow_the_equations(coupled: bool, peephole: bool) -> None:
     cell = lstm(coupled=coupled, peephole=peephole)
     params = random_params(cell)
     state, x = random_state(cell, params), XS[0]
-    gates = numpy_of(jaxnn.lstm_gates(params, state, x))
+    gates = numpy_of(jaxnn.gates(cell, params, state, x))
     new, y = cell.apply(params, state, x)
 
     U, W, b, p = numpy_of(params)
@@ -279,7 +279,7 @@ def test_gru_gates_follow_the_equations(reset_after: bool) -> None:
     cell = gru(reset_after=reset_after)
     params = random_params(cell)
     state, x = random_state(cell, params), XS[0]
-    gates = numpy_of(jaxnn.gru_gates(params, state, x, reset_after))
+    gates = numpy_of(jaxnn.gates(cell, params, state, x))
     new, y = cell.apply(params, state, x)
 
     U, W, b, b_h = numpy_of(params)
@@ -300,11 +300,31 @@ def test_elman_gates_follow_the_equation(activation: Any, f: Any) -> None:
     cell = elman(activation=activation)
     params = random_params(cell)
     state, x = random_state(cell, params), XS[0]
-    gates = jaxnn.elman_gates(params, state, x, activation)
+    gates = jaxnn.gates(cell, params, state, x)
     U, W, b = numpy_of(params)
     s = f(np.asarray(x) @ U[:, 0] + np.asarray(state.hidden) @ W[:, 0] + b[0])
     assert_close(gates, jaxnn.ElmanGates(s), TOLERANCE)
     assert_close(cell.apply(params, state, x), (jaxnn.ElmanState(s), s), TOLERANCE)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_mgu_follows_the_equations(bias: bool) -> None:
+    """A loop in numpy, written from the paper's: h' = (1 − f)∘h + f∘n, with the gates by hand."""
+    cell = jaxnn.mgu(INPUT, HIDDEN, bias, dtype=jnp.float64)
+    params = random_params(cell)
+    state = random_state(cell, params)
+    U, W, b = numpy_of(params)
+    (U_f, U_n), (W_f, W_n) = np.moveaxis(U, 1, 0), np.moveaxis(W, 1, 0)
+    b_f, b_n = b if bias else (0, 0)
+    h, hs = np.asarray(state.hidden), []
+    for x in np.asarray(XS):
+        f = sigmoid(x @ U_f + h @ W_f + b_f)
+        n = np.tanh(x @ U_n + (f * h) @ W_n + b_n)
+        gates = jaxnn.gates(cell, params, jaxnn.MGUState(jnp.asarray(h)), x)
+        assert_close(gates, jaxnn.MGUGates(f, n), 1e-12)
+        h = (1 - f) * h + f * n
+        hs.append(h)
+    assert_close(cell.unroll(params, XS, state), (jaxnn.MGUState(h), np.stack(hs)), 1e-12)  # pyright: ignore[reportArgumentType]
 
 
 def shifted_difference(left: Any, right: Any) -> Any:

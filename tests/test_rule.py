@@ -101,9 +101,10 @@ def test_one_product_in_each_loop(row: str, options: str) -> None:
     assert carries_no_weight(p, loops)
 
 
-def test_the_grus_of_the_notes_has_two_products_in_each_loop() -> None:
-    """r comes before the second product, so that the two depend on each other."""
-    p = problem("gru reset before")
+@pytest.mark.parametrize("row", ["gru reset before", "mgu"])
+def test_a_reset_before_the_product_makes_two_in_each_loop(row: str) -> None:
+    """The gate comes before the second product, so that the two depend on each other."""
+    p = problem(row)
     run = gradient(p.cell, mask=p.mask, reset=p.reset)
     outside, loops = census(run, p.params, p.xs, p.state, p.start)
     assert [len(loop.products) for loop in loops] == [2, 2]
@@ -184,6 +185,14 @@ def test_two_directions_share_one_projection(row: str) -> None:
     )
     assert len(outside) == 3 + 2
     assert [len(loop.products) for loop in loops] == [1, 1, 1, 1]
+
+
+def test_two_cells_of_the_same_functions_share_one_projection() -> None:
+    """They may be initialised otherwise."""
+    other = jaxnn.lstm(3, 4, kernel_init=jaxnn.initializers.orthogonal, dtype=jnp.float64)
+    layer = jaxnn.bidirectional(jaxnn.lstm(3, 4, dtype=jnp.float64), other)
+    params = jaxnn.BidirectionalParams(*[problem("lstm").params] * 2)
+    assert len(census(layer.apply, params, problem("lstm").xs).products) == 1
 
 
 @pytest.mark.parametrize(("rows", "hidden"), [(4, 5), (3, 8)])

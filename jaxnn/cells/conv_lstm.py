@@ -6,16 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import check_bias, check_kernels, check_peephole, fill_gates, per_unit
-from jaxnn.cells.lstm import GATES, LSTMState, combine
+from jaxnn.cells.gated import Options, gated_cell
+from jaxnn.cells.lstm import GATES, LSTMState, equations
+from jaxnn.cells.parameters import check_peephole, fill_gates
+from jaxnn.cells.products import per_unit
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.functions.windows import check_windows
-from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.factory import factory, this_call
-from jaxnn.internal.options import check_dtypes, check_size
+from jaxnn.internal.factory import factory
 from jaxnn.layers.conv import convolve
-from jaxnn.recurrence.cell import cell_of
-from jaxnn.recurrence.split import Split, hidden
 from jaxnn.types import Array, Cell, Initializer, Key, exportable
 
 
@@ -45,7 +43,7 @@ def conv_lstm(
     peephole_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Cell:
+) -> Cell[ConvLSTMParams, LSTMState]:
     """The convolutional LSTM: an LSTM at each place, which sees its neighbours too.
 
         i = σ(x * U_i + h * W_i + b_i)     [+ p_i∘c]
@@ -89,67 +87,51 @@ def conv_lstm(
     >>> ys.shape, state.cell.shape
     ((5, 2, 8, 6, 4), (2, 8, 6, 4))
     """
-    input_size = check_size("conv_lstm", "input_size", input_size)
-    hidden_size = check_size("conv_lstm", "hidden_size", hidden_size)
     spatial = check_windows("conv_lstm", spatial_shape, 1, "same", argument="spatial_shape").sizes
     recurrent_window = window if recurrent_window is None else recurrent_window
-    windows = _windows(len(spatial), window=window, recurrent_window=recurrent_window)
-    check_kernels("conv_lstm", kernel_init=kernel_init, recurrent_init=recurrent_init)
-    dtype, param_dtype = check_dtypes("conv_lstm", dtype, param_dtype)
-    bias_init = check_bias("conv_lstm", bias, bias_init, forget_bias(GATES))
-    name = this_call()
-    initializers = (
-        kernel_init,
-        recurrent_init,
-        bias_init,
-        check_peephole("conv_lstm", peephole, peephole_init),
+    _check_window("window", window, len(spatial))
+    _check_window("recurrent_window", recurrent_window, len(spatial))
+    peephole_init = check_peephole("conv_lstm", peephole, peephole_init)
+    options = Options(
+        input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
     )
-    sizes = (input_size, hidden_size)
-    init = functools.partial(
-        init_conv_lstm, name, sizes, spatial, windows, initializers, param_dtype
+    return gated_cell(
+        "conv_lstm",
+        GATES,
+        ConvLSTMParams,
+        LSTMState,
+        equations,
+        options,
+        mix,
+        project,
+        forget_bias(GATES),
+        functools.partial(peepholes, peephole_init, spatial),
+        spatial,
+        (window, recurrent_window),
     )
-    return cell_of(_split(name, spatial, dtype), init)
 
 
-def _windows(count: int, **windows: Any) -> list[tuple[int, ...]]:
-    for argument, window in windows.items():
-        sizes = check_windows("conv_lstm", window, 1, "same", argument=argument).sizes
-        if len(sizes) != count:
-            raise ValueError(
-                f"conv_lstm: {argument} must have {count} sizes, as spatial_shape has; "
-                f"got {window!r}"
-            )
-    return list(windows.values())
+def _check_window(argument: str, window: Any, count: int) -> None:
+    sizes = check_windows("conv_lstm", window, 1, "same", argument=argument).sizes
+    if len(sizes) != count:
+        raise ValueError(
+            f"conv_lstm: {argument} must have {count} sizes, as spatial_shape has; got {window!r}"
+        )
 
 
-def init_conv_lstm(
+def peepholes(
+    peephole_init: Initializer | None,
+    spatial_shape: tuple[int, ...],
     name: str,
-    sizes: tuple[int, int],
-    spatial: tuple[int, ...],
-    windows: list[tuple[int, ...]],
-    initializers: Any,
+    hidden_size: int,
     dtype: Any,
     key: Key,
-) -> ConvLSTMParams:
-    """The parameters of a convolutional LSTM."""
-    kernel_init, recurrent_init, bias_init, peephole_init = initializers
-    kernel_key, recurrent_key, bias_key, peephole_key = jax.random.split(key, 4)
-    gates = len(GATES)
-    rows, features = sizes
-    bias, peephole = None, None
-    if bias_init is not None:
-        bias = fill_gates(f"{name}: bias_init", bias_init, bias_key, (gates, features), dtype)
-    if peephole_init is not None:
-        where, shape = f"{name}: peephole_init", (gates - 1, *spatial, features)
-        peephole = fill_gates(where, peephole_init, peephole_key, shape, dtype, gates_first=True)
-    kernel = (*windows[0], rows, gates, features)
-    recurrent = (*windows[1], features, gates, features)
-    return ConvLSTMParams(
-        fill_gates(f"{name}: kernel_init", kernel_init, kernel_key, kernel, dtype),
-        fill_gates(f"{name}: recurrent_init", recurrent_init, recurrent_key, recurrent, dtype),
-        bias,
-        peephole,
-    )
+) -> tuple[Any, tuple[Array | None]]:
+    """p, one number for each place and feature, for each gate but g."""
+    *keys, peephole_key = jax.random.split(key, 4)
+    where, shape = f"{name}: peephole_init", (len(GATES) - 1, *spatial_shape, hidden_size)
+    p = fill_gates(where, peephole_init, peephole_key, shape, dtype, gates_first=True)
+    return keys, (p,)
 
 
 def convolve_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
@@ -173,36 +155,3 @@ def mix(params: ConvLSTMParams, state: LSTMState) -> tuple[Array, ...]:
     c = state.cell
     p_i, p_f, _ = (per_unit(p, c) for p in params.peephole)
     return i + p_i * c, f + p_f * c, g, o
-
-
-def initial_state(
-    spatial: tuple[int, ...],
-    dtype: Any,
-    params: ConvLSTMParams,
-    batch_shape: tuple[int, ...] = (),
-) -> LSTMState:
-    """Zeros."""
-    shape = (*batch_shape, *spatial, params.recurrent_kernel.shape[-1])
-    return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))
-
-
-def _input_size(params: Any) -> int:
-    """The features of x."""
-    return params.input_kernel.shape[-3]
-
-
-@functools.lru_cache(maxsize=1024)
-def _split(name: str, spatial: tuple[int, ...], dtype: Any) -> Split:
-    return Split(
-        name,
-        project,
-        mix,
-        combine,
-        functools.partial(initial_state, spatial, state_dtype(dtype)),
-        hidden,
-        event_ndim=1 + len(spatial),
-        dtype=dtype,
-        any_rank=True,
-        input_size=_input_size,
-        spatial_shape=spatial,
-    )

@@ -6,28 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.cells.gates import (
-    check_bias,
-    check_gates,
-    check_kernels,
-    check_peephole,
-    fill_gates,
-    init_gates,
-    input_size_of,
-    per_unit,
-    plus_bias,
-    project_both,
-    project_gates,
-    times_gates,
-    zeros,
-)
+from jaxnn.cells.gated import Options, gated_cell
+from jaxnn.cells.parameters import check_peephole, fill_gates
+from jaxnn.cells.products import mix_hidden, per_unit, plus_bias
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
-from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.factory import factory, this_call
-from jaxnn.internal.options import check_bool, check_dtypes, check_size
-from jaxnn.recurrence.cell import cell_of
-from jaxnn.recurrence.split import Split, before_combine, hidden
-from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
+from jaxnn.internal.factory import factory
+from jaxnn.internal.options import check_bool
+from jaxnn.types import Array, Cell, Initializer, Key, exportable
 
 GATES = ("i", "f", "g", "o")
 COUPLED_GATES = ("f", "g", "o")
@@ -76,7 +61,7 @@ def lstm(
     peephole_init: Initializer | None = None,
     dtype: Any = jnp.float32,
     param_dtype: Any = None,
-) -> Cell:
+) -> Cell[LSTMParams, LSTMState]:
     """The long short-term memory.
 
         i = σ(x U_i + h W_i + b_i)     [+ p_i∘c]      or i = 1 − f, if coupled
@@ -116,55 +101,43 @@ def lstm(
     >>> ys.shape, state.cell.shape
     ((5, 2, 4), (2, 4))
     """
-    input_size = check_size("lstm", "input_size", input_size)
-    hidden_size = check_size("lstm", "hidden_size", hidden_size)
     check_bool("lstm", "coupled", coupled)
-    check_kernels("lstm", kernel_init=kernel_init, recurrent_init=recurrent_init)
-    dtype, param_dtype = check_dtypes("lstm", dtype, param_dtype)
+    peephole_init = check_peephole("lstm", peephole, peephole_init)
     gates = COUPLED_GATES if coupled else GATES
-    bias_init = check_bias("lstm", bias, bias_init, forget_bias(gates))
-    initializers = (kernel_init, recurrent_init, bias_init)
-    name = this_call()
-    init = functools.partial(
-        init_lstm,
-        name,
-        input_size,
-        hidden_size,
-        len(gates),
-        initializers,
-        check_peephole("lstm", peephole, peephole_init),
-        param_dtype,
+    options = Options(
+        input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
     )
-    return cell_of(_split(name, dtype), init)
+    return gated_cell(
+        "lstm",
+        gates,
+        LSTMParams,
+        LSTMState,
+        equations,
+        options,
+        mix,
+        default_bias_init=forget_bias(gates),
+        further=functools.partial(peepholes, peephole_init, len(gates)),
+    )
 
 
-def init_lstm(
-    name: str,
-    input_size: int,
-    hidden_size: int,
-    gates: int,
-    initializers: Any,
+def peepholes(
     peephole_init: Initializer | None,
+    count: int,
+    name: str,
+    hidden_size: int,
     dtype: Any,
     key: Key,
-) -> LSTMParams:
-    """The parameters of an LSTM."""
+) -> tuple[Any, tuple[Array | None]]:
+    """p, one row for each gate but g, from a key of its own."""
     key, peephole_key = jax.random.split(key)
-    kernels = init_gates(name, key, input_size, hidden_size, gates, initializers, dtype)
-    if peephole_init is None:
-        return LSTMParams(*kernels, peephole=None)
-    where, shape = f"{name}: peephole_init", (gates - 1, hidden_size)
-    return LSTMParams(*kernels, fill_gates(where, peephole_init, peephole_key, shape, dtype))
-
-
-def project(params: LSTMParams, x: Array) -> tuple[Array, ...]:
-    """x U, for each gate."""
-    return project_gates(x, params.input_kernel)
+    where, shape = f"{name}: peephole_init", (count - 1, hidden_size)
+    p = fill_gates(where, peephole_init, peephole_key, shape, dtype)
+    return jax.random.split(key, 3), (p,)
 
 
 def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
     """h W for each gate, [+ p∘c for i and f, which come first]."""
-    mixed = times_gates(state.hidden, params.recurrent_kernel)
+    mixed = mix_hidden(params, state)
     if params.peephole is None:
         return mixed
     c, rows = state.cell, params.peephole[:-1]
@@ -172,15 +145,10 @@ def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
     return *seen, *mixed[len(rows) :]
 
 
-def combine(params: LSTMParams, projected: Any, mixed: Any, state: LSTMState) -> LSTMState:
-    """c' = f∘c + i∘g, h' = o∘tanh(c')."""
-    gates, c = _gates_and_cell(params, projected, mixed, state)
-    return LSTMState(gates.o * jnp.tanh(c), c)
-
-
-def _gates_and_cell(
-    params: LSTMParams, projected: Any, mixed: Any, state: LSTMState
-) -> tuple[LSTMGates, Array]:
+def equations(
+    params: Any, projected: Any, mixed: Any, state: LSTMState
+) -> tuple[LSTMState, LSTMGates]:
+    """The step of every variant, less what of the peepholes `mix` has added."""
     *before, g, o = plus_bias(map(jnp.add, projected, mixed), params.bias)
     i, f = (None, *before) if len(before) == 1 else before
     f = jax.nn.sigmoid(f)
@@ -189,55 +157,5 @@ def _gates_and_cell(
     c = f * state.cell + i * g
     if params.peephole is not None:
         o = o + per_unit(params.peephole[-1], c) * c
-    return LSTMGates(i, f, g, jax.nn.sigmoid(o)), c
-
-
-def initial_state(dtype: Any, params: Params, batch_shape: tuple[int, ...] = ()) -> LSTMState:
-    """Zeros."""
-    return LSTMState(zeros(params, batch_shape, dtype), zeros(params, batch_shape, dtype))
-
-
-def lstm_gates(params: LSTMParams, state: LSTMState, x: Array) -> LSTMGates:
-    """The gates' values at a step, for every variant (i = 1 − f where they are coupled).
-
-    Args:
-      params, state, x: as for `apply`; the arithmetic is in the dtype of x.
-
-    Returns:
-      `LSTMGates(i, f, g, o)`, each `(*batch, hidden)`.
-
-    >>> import jax, jax.numpy as jnp, jaxnn
-    >>> cell = jaxnn.lstm(3, 4, coupled=True)
-    >>> params = cell.init(jax.random.key(0))
-    >>> gates = lstm_gates(params, cell.initial_state(params), jnp.ones(3))
-    >>> bool(jnp.allclose(gates.i + gates.f, 1))
-    True
-    """
-    check_gates("lstm_gates", LSTMParams, functools.partial(_form, params), params, state, x)
-    split = _split("lstm_gates", x.dtype)
-    params, projected, mixed = before_combine(split, params, state, x)
-    return _gates_and_cell(params, projected, mixed, state)[0]
-
-
-def _form(
-    params: LSTMParams, rows: int, hidden: int, bias: bool, dtype: Any, param_dtype: Any
-) -> Cell:
-    """The LSTM of the form that the parameters have."""
-    coupled, peephole = params.input_kernel.shape[1] == 3, params.peephole is not None
-    return lstm(rows, hidden, peephole, coupled, bias, dtype=dtype, param_dtype=param_dtype)
-
-
-@functools.lru_cache(maxsize=1024)
-def _split(name: str, dtype: Any) -> Split:
-    return Split(
-        name,
-        project,
-        mix,
-        combine,
-        functools.partial(initial_state, state_dtype(dtype)),
-        hidden,
-        dtype=dtype,
-        any_rank=True,
-        input_size=input_size_of,
-        project_both=project_both,
-    )
+    o = jax.nn.sigmoid(o)
+    return LSTMState(o * jnp.tanh(c), c), LSTMGates(i, f, g, o)

@@ -87,7 +87,7 @@ def _apply(
 def cell(
     init: Callable[[Key], P],
     apply: Callable[..., tuple[S, Any]],
-    initial_state: InitialState[P, S],
+    initial_state: Callable[..., S],
     event_ndim: int = 1,
 ) -> Cell[P, S]:
     """A cell of your own, from its step.
@@ -134,7 +134,7 @@ def split_cell(
     project: Callable[[P, Any], Any],
     mix: Callable[[P, S], Any],
     combine: Callable[[P, Any, Any, S], S],
-    initial_state: InitialState[P, S],
+    initial_state: Callable[..., S],
     output: Callable[[S], Any] = hidden,
     event_ndim: int = 1,
 ) -> Cell[P, S]:

@@ -35,7 +35,8 @@ class Split(NamedTuple):
     are written for any number of leading dimensions, so that they may be called on all steps at
     once; a user's functions are written for one step, and never get another rank than its own.
     `closed` says that the functions are known to compute with their arguments alone. What `init`
-    gives is what params must be.
+    gives is what params must be. `gates(params, projected, mixed, state)`, if there is
+    one, gives a NamedTuple of the gates' values: what `jaxnn.gates` shows.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Split(NamedTuple):
     any_rank: bool = False
     closed: bool = False
     init: Any = None
+    gates: Callable[..., Any] | None = None
 
 
 class Stepwise(NamedTuple):

@@ -1,0 +1,95 @@
+"""What the equations of a gated cell are written with: products, a bias, a weight for each unit."""
+
+import functools
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.internal.arrays import cut
+from jaxnn.internal.mesh import on_mesh, whole_rows
+from jaxnn.internal.symbolic_zeros import is_zero
+from jaxnn.types import Array, Params, State
+
+
+def project_input(params: Params, x: Array) -> tuple[Array, ...]:
+    """x U, one array `(..., hidden)` for each gate."""
+    return project_gates(x, params.input_kernel)
+
+
+def mix_hidden(params: Params, state: State) -> tuple[Array, ...]:
+    """h W, one array `(..., hidden)` for each gate."""
+    return times_gates(state.hidden, params.recurrent_kernel)
+
+
+@functools.cache
+def mix_first(count: int) -> Callable[[Params, State], tuple[Array, ...]]:
+    """`mix_hidden` for the first gates alone: the others need these before their own product."""
+    return functools.partial(_mix_first, count)
+
+
+def _mix_first(count: int, params: Params, state: State) -> tuple[Array, ...]:
+    return times_gates(state.hidden, params.recurrent_kernel[:, :count])
+
+
+def times_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+    """x · kernel, one array a gate: `(..., rows)` by `(rows, gates, hidden)`.
+
+    One matmul of two matrices, then a split: on one device the fastest of the ways to say it, and
+    in its transpose too. Where x may lie on many devices no axes are merged, and the rows of x are
+    gathered, so that a kernel which is sharded along its hidden axis stays where it is.
+    """
+    rows, gates, hidden = kernel.shape
+    if on_mesh(x) or on_mesh(kernel):
+        apart = jnp.tensordot(whole_rows(x), kernel, 1)
+        return tuple(jnp.squeeze(a, -2) for a in jnp.split(apart, gates, axis=-2))
+    flat = jnp.matmul(x.reshape(-1, rows), kernel.reshape(rows, gates * hidden))
+    return cut(flat.reshape(*x.shape[:-1], gates * hidden), gates)
+
+
+def project_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+    """x · kernel for a whole sequence, one array a gate, as `times_gates` gives them.
+
+    By one matmul a gate, whose results lie apart at once; a split would copy them. Its tangent, and
+    so its transpose, is that of the one matmul.
+    """
+    return (times_gates if on_mesh(x) or on_mesh(kernel) else _gate_by_gate)(x, kernel)
+
+
+@jax.custom_jvp
+def _gate_by_gate(x: Array, kernel: Array) -> tuple[Array, ...]:
+    rows, gates, hidden = kernel.shape
+    flat = x.reshape(-1, rows)
+    apart = [jnp.matmul(flat, kernel[:, gate]) for gate in range(gates)]
+    return tuple(y.reshape(*x.shape[:-1], hidden) for y in apart)
+
+
+@functools.partial(_gate_by_gate.defjvp, symbolic_zeros=True)
+def _gate_by_gate_jvp(primals: Any, tangents: Any) -> Any:
+    x, kernel = primals
+    x_dot, kernel_dot = tangents
+    terms = [] if is_zero(x_dot) else [times_gates(x_dot, kernel)]
+    if not is_zero(kernel_dot):
+        terms.append(times_gates(x, kernel_dot))
+    tangent = tuple(functools.reduce(jnp.add, each) for each in zip(*terms, strict=True))
+    return _gate_by_gate(x, kernel), tangent
+
+
+def project_both(left: Any, right: Any, x: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """x U for two cells, their gates side by side in one matmul."""
+    kernel = jnp.concatenate([left.input_kernel, right.input_kernel], axis=1)
+    both, gates = times_gates(x, kernel), left.input_kernel.shape[1]
+    return both[:gates], both[gates:]
+
+
+def plus_bias(gates: Iterable[Array], bias: Array | None) -> tuple[Array, ...]:
+    """Each gate's sum, + b. It is added in the loop, where it costs no pass over all steps."""
+    if bias is None:
+        return tuple(gates)
+    return tuple(gate + per_unit(b, gate) for gate, b in zip(gates, bias, strict=True))
+
+
+def per_unit(vector: Array, like: Array) -> Array:
+    """A vector of one number a unit, with the rank of `like`."""
+    return jnp.expand_dims(vector, tuple(range(like.ndim - vector.ndim)))

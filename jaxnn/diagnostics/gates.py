@@ -1,0 +1,54 @@
+"""The values of a cell's gates, to look at."""
+
+from typing import Any, TypeVar
+
+from jaxnn.internal.checks import naming
+from jaxnn.recurrence.arguments import check_step
+from jaxnn.recurrence.cell import check_cell, description_of
+from jaxnn.recurrence.split import Split, before_combine
+from jaxnn.types import Cell
+
+P = TypeVar("P")
+S = TypeVar("S")
+
+
+def gates(cell: Cell[P, S], params: P, state: S, x: Any) -> Any:
+    """The values of a cell's gates at a step.
+
+    Args:
+      cell: a gated cell of the library, such as an LSTM, or `output_state` of one.
+      params, state, x: as for `cell.apply`: the state before the step, and the input of the step.
+
+    Returns:
+      The NamedTuple of the cell's own gates, each `(*batch, hidden)`, or `(*batch, *spatial,
+      hidden)`, in the dtype of the state: `LSTMGates(i, f, g, o)` of `lstm` and `conv_lstm`,
+      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`. For a
+      whole sequence, `jax.vmap` it over the states and inputs of all steps.
+
+    Raises:
+      TypeError: for a cell that has no gates to show: one that is made of other cells (give one of
+        its parts), `cell` and `split_cell`.
+      ValueError, TypeError: for params, state and x that `cell.apply` would refuse.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> cell = jaxnn.lstm(3, 4, coupled=True)
+    >>> params = cell.init(jax.random.key(0))
+    >>> values = jaxnn.gates(cell, params, cell.initial_state(params), jnp.ones(3))
+    >>> values._fields
+    ('i', 'f', 'g', 'o')
+    >>> bool(jnp.allclose(values.i + values.f, 1))
+    True
+    """
+    check_cell("gates", "cell", cell)
+    split = description_of(cell)
+    if not isinstance(split, Split) or split.gates is None:
+        raise TypeError(
+            f"gates: cell must be one of the library's gated cells, got {cell}. Of a cell that is "
+            f"made of others, give one of its parts and that part's params and state; what the "
+            f"gates are in functions of your own, only those know"
+        )
+    name = f"gates: {split.name}"
+    check_step(name, split._replace(name=name), params, state, x, None)
+    with naming("gates"):
+        params, projected, mixed = before_combine(split, params, state, x)
+        return split.gates(params, projected, mixed, state)
