@@ -16,6 +16,7 @@ from jaxnn.internal.calls import packed, unpacked
 from jaxnn.types import Cell, Layer, SequenceLayer, facts_of
 
 MODELS = (Layer, SequenceLayer, Cell)
+_MANY = inspect.Parameter.VAR_POSITIONAL
 
 
 class Parts(NamedTuple):
@@ -39,7 +40,7 @@ class Parts(NamedTuple):
         positional: list[Any] = []
         named: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.factory).parameters.items():
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            if parameter.kind is _MANY:
                 places = [part.make() for key, part in self.parts.items() if key.isdigit()]
                 positional.extend(places or self.options[name])
             elif name in self.parts:
@@ -63,7 +64,7 @@ class Parts(NamedTuple):
         hidden, by_name = getattr(self.factory, "hidden", ()), False
         for parameter in inspect.signature(self.factory).parameters.values():
             name, default = parameter.name, parameter.default
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            if parameter.kind is _MANY:
                 places = [str(part) for key, part in self.parts.items() if key.isdigit()]
                 yield from places or map(_text, self.options[name])
                 continue
@@ -115,7 +116,7 @@ def parts_of_call(factory: Callable[..., Any], bound: inspect.BoundArguments) ->
         kind = bound.signature.parameters[name].kind
         if isinstance(value, MODELS):
             found[name] = parts(value)
-        elif kind is inspect.Parameter.VAR_POSITIONAL and any(isinstance(v, MODELS) for v in value):
+        elif kind is _MANY and value and all(isinstance(each, MODELS) for each in value):
             found |= {str(place): parts(each) for place, each in enumerate(value)}
         else:
             options[name] = value

@@ -97,10 +97,10 @@ def bidirectional(
     >>> forward.hidden.shape
     (2, 8)
     """
+    check_cell("bidirectional", "forward", forward)
     if backward is None:
         return bidirectional(forward, forward, merge)
-    for argument, cell in (("forward", forward), ("backward", backward)):
-        check_cell("bidirectional", argument, cell)
+    check_cell("bidirectional", "backward", backward)
     check_merge("bidirectional", merge)
     name = this_call()
     event_ndim = facts_of(forward).event_ndim
