@@ -53,7 +53,7 @@ def measure() -> dict[str, Visits]:
     """Forward, and under a gradient."""
     cell = jaxnn.lstm(12, 64)
     params = cell.init(jax.random.key(0))
-    xs, mask = jnp.ones((100, 32, 12)), jnp.ones((100, 32), bool)
+    xs, mask = jnp.ones((100, 32, 12), jnp.float32), jnp.ones((100, 32), bool)
 
     def forward(params: Any, xs: Any, mask: Any) -> Any:
         return cell.unroll(params, xs, mask=mask)

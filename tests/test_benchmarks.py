@@ -28,6 +28,7 @@ from benchmarks.ratios import (
 )
 from benchmarks.report import families, family_table, number, share_table, shares
 from benchmarks.summary import table
+from benchmarks.visits import measure
 from benchmarks.worker import first_answer
 from benchmarks.workloads import (
     Workload,
@@ -164,3 +165,11 @@ def test_a_worker():
     facts = results[JAXNN].facts
     assert facts["parameters"] == (2 + 5 + 1) * 20 and facts["calls"] >= 1
     assert math.isfinite(facts["loss"])
+
+
+def test_the_way_of_an_unroll_is_short() -> None:
+    """What a reader of the engine has to open; `python -m benchmarks.visits` prints it."""
+    found = measure()
+    forward, gradient = found["forward"], found["under grad"]
+    assert len(forward.of_recurrence()) <= 7 and len(gradient.of_recurrence()) <= 12
+    assert sum(forward.calls.values()) <= 400
