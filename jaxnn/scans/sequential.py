@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxpr_as_fun
 
-from jaxnn.internal.arrays import entry
+from jaxnn.internal.arrays import entry, late_zero
 from jaxnn.internal.checks import check_state
 from jaxnn.internal.mesh import (
     is_explicit,
@@ -119,16 +119,18 @@ def scan_late(
     axes = varying_axes((carry, inputs))
     floating = next(leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact))
 
-    def step(count: Any, now: tuple[Any, Any]) -> tuple[Any, Any]:
-        carry, arrays = now
-        at = steps - 1 - count if reverse else count
+    def step(_: Any, now: tuple[Any, ...]) -> tuple[Any, ...]:
+        at, by, carry, arrays = now
         values = carry, jax.tree.map(functools.partial(_read, at), inputs)
         carry, row = structure.unflatten(jaxpr_as_fun(traced)(*jax.tree.leaves(values)))
-        return carry, jax.tree.map(functools.partial(_write, at), arrays, vary(row, axes))
+        arrays = jax.tree.map(functools.partial(_write, at), arrays, vary(row, axes))
+        return at + by, by, carry, arrays
 
     rows = jax.tree.map(functools.partial(_unwritten, floating, steps), outlines[1])
-    arrays = vary(rows, axes)
-    return jax.lax.fori_loop(0, steps, step, (carry, arrays))
+    # The place is carried, not computed, so that both directions have the same kernels.
+    at, by = jnp.int32(steps - 1 if reverse else 0), (-1 if reverse else 1) + late_zero(floating)
+    *_, carry, arrays = jax.lax.fori_loop(0, steps, step, (at, by, carry, vary(rows, axes)))
+    return carry, arrays
 
 
 def _unwritten(of: jax.Array, steps: int, row: Any) -> jax.Array:
