@@ -1,4 +1,4 @@
-"""The gates' values of every gated cell: what they say of the step, and through jit, vmap and grad."""
+"""The values of every gated cell's gates: what they say of the step; jit, vmap and grad."""
 
 from typing import Any
 
