@@ -1,4 +1,4 @@
-"""`jaxnn.gates`: every gated cell shows its gates, and what has none is refused."""
+"""The values of every gated cell's gates: what they say of the step; jit, vmap and grad."""
 
 from typing import Any
 
@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rows import CELLS, assert_close, problem
+from rows import CELLS, OWN, assert_close, problem
 
 import jaxnn
 
-GATED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "mgu", "conv"))]
+GATED = [name for name in CELLS if name not in OWN]
+KNOWN = [name for name in GATED if name.startswith(("elman", "lstm", "gru", "mgu", "conv"))]
+"""Those whose new state `new_state` writes from their gates."""
 
 
 def new_state(state: Any, gates: Any) -> Any:
@@ -25,7 +27,7 @@ def new_state(state: Any, gates: Any) -> Any:
     return jaxnn.ElmanState(gates.s)
 
 
-@pytest.mark.parametrize("row", GATED)
+@pytest.mark.parametrize("row", KNOWN)
 def test_the_step_follows_from_the_gates(row: str) -> None:
     p = problem(row)
     gates = jaxnn.gates(p.cell, p.params, p.state, p.xs[0])
@@ -69,12 +71,13 @@ def test_gates_have_the_dtype_of_the_state() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: jaxnn.cell(lambda key: 0.0, lambda p, s, x: (s, s), lambda p, b=(): jnp.zeros(b)),
+        lambda: problem("own").cell,
+        lambda: problem("leaky split").cell,
         lambda: jaxnn.stack(jaxnn.lstm(3, 4)),
         lambda: jaxnn.learned_initial_state(jaxnn.lstm(3, 4)),
         lambda: jaxnn.residual(jaxnn.gru(3, 3)),
     ],
-    ids=["cell", "stack", "learned_initial_state", "residual"],
+    ids=["cell", "split_cell", "stack", "learned_initial_state", "residual"],
 )
 def test_a_cell_without_gates_says_what_to_do(make: Any) -> None:
     with pytest.raises(TypeError, match=r"gates: cell must be one of .* give one of its parts"):

@@ -316,7 +316,8 @@ def test_mgu_follows_the_equations(bias: bool) -> None:
     U, W, b = numpy_of(params)
     (U_f, U_n), (W_f, W_n) = np.moveaxis(U, 1, 0), np.moveaxis(W, 1, 0)
     b_f, b_n = b if bias else (0, 0)
-    h, hs = np.asarray(state.hidden), []
+    h: Any = np.asarray(state.hidden)
+    hs = []
     for x in np.asarray(XS):
         f = sigmoid(x @ U_f + h @ W_f + b_f)
         n = np.tanh(x @ U_n + (f * h) @ W_n + b_n)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.extend.core import Jaxpr
-from rows import CELLS, assert_close, problem, with_gradients
+from rows import CELLS, OWN, assert_close, problem, with_gradients
 
 import jaxnn
 
@@ -98,6 +98,21 @@ def test_one_product_in_each_loop(row: str, options: str) -> None:
     assert len(forward.products) == 1 and len(backward.products) == 1
     # The projected input, its two gradients, and the gradient of the recurrent kernel.
     assert len(outside) == projections(p.params) + 3
+    assert carries_no_weight(p, loops)
+
+
+@pytest.mark.parametrize("row", [name for name in CELLS if name not in OWN])
+def test_every_cell_of_the_library_runs_by_the_rule(row: str) -> None:
+    """By the plain scan the loop backward has further products, and carries the weights' gradient.
+
+    Where this fails, something in the cell's equations is neither unit by unit nor the product of
+    one array by one matrix of the parameters.
+    """
+    p = problem(row)
+    outside, loops = census(gradient(p.cell), p.params, p.xs, p.state, p.start)
+    forward, backward = loops
+    assert len(forward.products) == len(backward.products)
+    assert len(outside) == projections(p.params) + 2 + len(forward.products)
     assert carries_no_weight(p, loops)
 
 

@@ -104,10 +104,10 @@ def conv_lstm(
         options,
         mix,
         project,
-        forget_bias(GATES),
-        functools.partial(peepholes, peephole_init, spatial),
-        spatial,
-        (window, recurrent_window),
+        default_bias_init=forget_bias(GATES),
+        further=functools.partial(peepholes, peephole_init, spatial),
+        spatial_shape=spatial,
+        windows=(window, recurrent_window),
     )
 
 

@@ -69,8 +69,8 @@ def elman(
       A Cell with `ElmanParams` and `ElmanState`: x `(*batch, input)` to y `(*batch, hidden)`.
 
     Raises:
-      ValueError, TypeError: for sizes that are not positive integers and dtypes that are not
-        floating.
+      ValueError, TypeError: for sizes that are not positive integers, a `bias` that is not boolean,
+        what is no function or initialiser, and dtypes that are not floating.
 
     Source: Elman 1990, Finding structure in time. torch.nn.RNN has a second, redundant bias.
 
