@@ -116,10 +116,9 @@ def analyse(
       loop: its functions.
       params: those of mix, and those of combine.
       projected, state: of one step; types will do.
-      masked_ndim: the number of batch dimensions that a mask covers. At a masked step the rule
-      reads
-        the output of the state that is kept, the plain scan of the one that is not: both are zeros
-        in the end, unless the output of one sequence reads the state of another.
+      masked_ndim: the number of batch dimensions that a mask covers. At a masked step the output of
+        the state that is kept is read by the rule, and of the one that is not by the plain scan:
+        both are zeros in the end, unless the output of one sequence reads the state of another.
     """
     for_mix, for_combine = params
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state)):
