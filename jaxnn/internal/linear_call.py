@@ -5,6 +5,7 @@ given, for gradients; forward mode, `vmap`, second derivatives and the rest are 
 derivative in the residuals is that of the plain function.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -95,7 +96,13 @@ linear_p.multiple_results = True
 @linear_p.def_impl
 def _impl(*leaves: Any, linear: Linear) -> list[Any]:
     count = len(leaves) - len(linear.operands)
-    return linear.run([*leaves[:count]], [*leaves[count:]])
+    return _jitted(linear.run)([*leaves[:count]], [*leaves[count:]])
+
+
+@functools.lru_cache(maxsize=1024)
+def _jitted(function: Flat) -> Any:
+    """One object for one function: equal layers of a network are traced and lowered once."""
+    return jax.jit(function)
 
 
 @linear_p.def_abstract_eval
