@@ -127,9 +127,11 @@ def scan_late(
         return at + by, by, carry, arrays
 
     rows = jax.tree.map(functools.partial(_unwritten, floating, steps), outlines[1])
-    # The place is carried, not computed, so that both directions have the same kernels.
-    at, by = jnp.int32(steps - 1 if reverse else 0), (-1 if reverse else 1) + late_zero(floating)
-    *_, carry, arrays = jax.lax.fori_loop(0, steps, step, (at, by, carry, vary(rows, axes)))
+    # The place is carried, and moved by a number that XLA does not see: so both directions have the
+    # same kernels, which are compiled once.
+    place = jnp.int32(steps - 1 if reverse else 0), (-1 if reverse else 1) + late_zero(floating)
+    first = *vary(place, axes), carry, vary(rows, axes)
+    *_, carry, arrays = jax.lax.fori_loop(0, steps, step, first)
     return carry, arrays
 
 
