@@ -26,10 +26,18 @@ ArrayLike = jax.Array | np.ndarray
 """What may be passed where an array is read."""
 Key = jax.Array
 """A key of `jax.random.key` (typed) or `jax.random.PRNGKey` (legacy)."""
-Params = Any
+Shaped = ArrayLike | jax.ShapeDtypeStruct
+"""What has a shape and a dtype: arrays, and what `jax.eval_shape` gives."""
+Shape = tuple[int, ...]
+"""Sizes; a symbolic one of `jax.export` counts as an int, as in the types of jax."""
+PyTree = Any
+"""A tree of arrays, or a leaf of one: jax has no type for it, and knows the nodes at run time."""
+Params = PyTree
 """A pytree of arrays with named fields."""
-State = Any
+State = PyTree
 """A pytree of arrays, each with the batch dimensions first; `()` where nothing is kept."""
+Tree = TypeVar("Tree")
+"""A tree that comes back with the same structure."""
 
 
 class Initializer(Protocol):

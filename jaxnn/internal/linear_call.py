@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import AbstractValue, ShapedArray
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir
 
-from jaxnn.internal.symbolic_zeros import jvp_along
+from jaxnn.internal.symbolic_zeros import Tangent, jvp_along
+from jaxnn.types import Array
 
-Flat = Callable[[list[Any], list[Any]], list[Any]]
+Flat = Callable[[list[Array], list[Array]], list[Array]]
 """From residuals and linear operands to results."""
 
 
@@ -36,8 +38,8 @@ class Linear(NamedTuple):
 
 
 def apply_linear(
-    run: Flat, transposed: Flat, residuals: Sequence[Any], operands: Sequence[Any]
-) -> list[Any]:
+    run: Flat, transposed: Flat, residuals: Sequence[Array], operands: Sequence[Array]
+) -> list[Array]:
     """`run(residuals, operands)`, linear in the operands; no function may close over a tracer.
 
     Args:
@@ -47,14 +49,14 @@ def apply_linear(
     """
     outlines = [jax.typeof(leaf) for leaf in operands]
 
-    def plain_transposed(residuals: list[Any], cotangents: list[Any]) -> list[Any]:
+    def plain_transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         (found,) = jax.linear_transpose(lambda x: run(residuals, x), outlines)(cotangents)
         return found
 
     return _bind(Linear(run, run, transposed, plain_transposed), residuals, operands)
 
 
-def _bind(linear: Linear, residuals: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
+def _bind(linear: Linear, residuals: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
     count = len(residuals)
     together = [*residuals, *operands]
     jaxpr = jax.make_jaxpr(lambda *leaves: linear.run([*leaves[:count]], [*leaves[count:]]))
@@ -66,19 +68,21 @@ linear_p.multiple_results = True
 
 
 @linear_p.def_impl
-def _impl(*operands: Any, linear: Linear, count: int, jaxpr: ClosedJaxpr) -> list[Any]:
+def _impl(*operands: Array, linear: Linear, count: int, jaxpr: ClosedJaxpr) -> list[Array]:
     return jaxpr_as_fun(jaxpr)(*operands)
 
 
 @linear_p.def_abstract_eval
-def _abstract(*operands: Any, linear: Linear, count: int, jaxpr: ClosedJaxpr) -> list[Any]:
+def _abstract(
+    *operands: ShapedArray, linear: Linear, count: int, jaxpr: ClosedJaxpr
+) -> list[AbstractValue]:
     return jaxpr.out_avals
 
 
 def _jvp(
-    primals: list[Any], tangents: list[Any], *, linear: Linear, count: int, jaxpr: ClosedJaxpr
-) -> tuple[list[Any], list[Any]]:
-    def plain(*leaves: Any) -> list[Any]:
+    primals: list[Array], tangents: list[Tangent], *, linear: Linear, count: int, jaxpr: ClosedJaxpr
+) -> tuple[list[Array], list[Array]]:
+    def plain(*leaves: Array) -> list[Array]:
         return linear.plain([*leaves[:count]], [*leaves[count:]])
 
     _, dots = jvp_along(plain, primals, tangents)
@@ -87,8 +91,12 @@ def _jvp(
 
 
 def _transpose(
-    cotangents: list[Any], *operands: Any, linear: Linear, count: int, jaxpr: ClosedJaxpr
-) -> list[Any]:
+    cotangents: list[Array | ad.Zero],
+    *operands: Any,
+    linear: Linear,
+    count: int,
+    jaxpr: ClosedJaxpr,
+) -> list[Array | None]:
     dense = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
     found = _bind(linear.transposed(), operands[:count], dense)
     asked = map(ad.is_undefined_primal, operands[count:])
@@ -96,8 +104,8 @@ def _transpose(
 
 
 def _batch(
-    operands: list[Any], axes: list[Any], *, linear: Linear, count: int, jaxpr: ClosedJaxpr
-) -> tuple[list[Any], list[int]]:
+    operands: list[Array], axes: list[int | None], *, linear: Linear, count: int, jaxpr: ClosedJaxpr
+) -> tuple[list[Array], list[int]]:
     pairs = list(zip(operands, axes, strict=True))
     (size, *_) = (leaf.shape[axis] for leaf, axis in pairs if axis is not None)
     leading = [leaf if axis is None else jnp.moveaxis(leaf, axis, 0) for leaf, axis in pairs]
