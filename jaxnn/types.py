@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 import jax
 import jax.export
 import numpy as np
+from jax.typing import DTypeLike
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T", bound=type)
@@ -31,7 +32,7 @@ Shaped = ArrayLike | jax.ShapeDtypeStruct
 Shape = tuple[int, ...]
 """Sizes; a symbolic one of `jax.export` counts as an int, as in the types of jax."""
 PyTree = Any
-"""A tree of arrays, or a leaf of one: jax has no type for it, and knows the nodes at run time."""
+"""A tree, mostly of arrays, or a leaf of one: jax has no type for trees."""
 Params = PyTree
 """A pytree of arrays with named fields."""
 State = PyTree
@@ -43,7 +44,7 @@ Tree = TypeVar("Tree")
 class Initializer(Protocol):
     """What fills a parameter: every initialiser of `jax.nn.initializers` and of jaxnn is one."""
 
-    def __call__(self, key: Key, shape: Any, dtype: Any, /) -> Array: ...
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, /) -> Array: ...
 
 
 class LayerApply(Protocol[P_contra]):
@@ -200,13 +201,13 @@ class Facts(NamedTuple):
 
     event_ndim: int | None = None
     each_step: bool = False
-    description: Any = None
+    description: object = None
     parts: Any = None
     of: tuple[Any, ...] = ()
 
 
 def with_facts(
-    init: F, event_ndim: int | None = None, each_step: bool = False, description: Any = None
+    init: F, event_ndim: int | None = None, each_step: bool = False, description: object = None
 ) -> F:
     """Give the `init` of one layer or cell, a function of its own, what is known of that one."""
     init.__dict__["facts"] = Facts(event_ndim, each_step, description)
