@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +47,7 @@ def apply_dropout(
     name: str,
     rate: float,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -93,14 +92,13 @@ def apply_activation(
     name: str,
     function: Callable[[Array], Array],
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
     """function(x)."""
     del params, key
-    x = clean(name, x, mask)
-    y = function(x)
+    y = function(clean(name, x, mask))
     check_array(name, "what function gives", y)
     check_leading(name, "function", y, () if mask is None else tuple(mask.shape), "the steps")
     return y
