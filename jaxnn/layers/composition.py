@@ -37,11 +37,11 @@ from jaxnn.types import (
     with_facts,
 )
 
-AnyLayer = Layer[Any] | SequenceLayer[Any, Any]
+AnyLayer = Layer[Params] | SequenceLayer[Params, State]
 
 
 @overload
-def serial(*layers: Layer[Any]) -> Layer[tuple[Any, ...]]:
+def serial(*layers: Layer[Params]) -> Layer[tuple[Params, ...]]:
     """Layers make a Layer."""
 
 
@@ -84,7 +84,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
 
 
 @overload
-def parallel(*layers: Layer[Any], merge: Merge = "concat") -> Layer[tuple[Any, ...]]:
+def parallel(*layers: Layer[Params], merge: Merge = "concat") -> Layer[tuple[Params, ...]]:
     """Layers make a Layer."""
 
 

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ from jaxnn.internal.options import check_callable, check_fraction
 from jaxnn.internal.users import call_user, check_leading
 from jaxnn.layers.layer import make_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
+
+X = TypeVar("X", bound=ArrayLike)
 
 
 @factory
@@ -57,7 +60,7 @@ def apply_dropout(
     return drop(rate, clean(name, x, mask), key)
 
 
-def drop(rate: float, x: Array, key: Key | None) -> Array:
+def drop(rate: float, x: X, key: Key | None) -> X | Array:
     """x with a share of `rate` of its numbers dropped; as it is, where there is no key."""
     if key is None or rate == 0:
         return x
