@@ -14,9 +14,9 @@ import jax.export
 import numpy as np
 from jax.typing import DTypeLike
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T", bound=type)
-M = TypeVar("M", bound="Layer[Any] | SequenceLayer[Any, Any] | Cell[Any, Any]")
+M = TypeVar("M", bound="Layer | SequenceLayer | Cell")
 P = TypeVar("P")
 S = TypeVar("S")
 P_contra = TypeVar("P_contra", contravariant=True)
@@ -51,7 +51,7 @@ class LayerApply(Protocol[P_contra]):
     """`y = apply(params, x, mask=None, key=None)`."""
 
     def __call__(
-        self, params: P_contra, x: Any, mask: ArrayLike | None = None, key: Key | None = None
+        self, params: P_contra, x: ArrayLike, mask: ArrayLike | None = None, key: Key | None = None
     ) -> Array: ...
 
 
@@ -59,8 +59,8 @@ class CellApply(Protocol[P_contra, S]):
     """`state, y = apply(params, state, x, key=None)`: one time step."""
 
     def __call__(
-        self, params: P_contra, state: S, x: Any, key: Key | None = None
-    ) -> tuple[S, Any]: ...
+        self, params: P_contra, state: S, x: ArrayLike, key: Key | None = None
+    ) -> tuple[S, PyTree]: ...
 
 
 class InitialState(Protocol[P_contra, S_co]):
@@ -79,14 +79,14 @@ class Unroll(Protocol[P_contra, S]):
     def __call__(
         self,
         params: P_contra,
-        xs: Any,
+        xs: ArrayLike,
         state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
         reverse: bool = False,
         key: Key | None = None,
         start: S | None = None,
-    ) -> tuple[S, Any]: ...
+    ) -> tuple[S, PyTree]: ...
 
 
 class SequenceUnroll(Protocol[P_contra, S]):
@@ -95,13 +95,13 @@ class SequenceUnroll(Protocol[P_contra, S]):
     def __call__(
         self,
         params: P_contra,
-        xs: Any,
+        xs: ArrayLike,
         state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
         key: Key | None = None,
         start: S | None = None,
-    ) -> tuple[S, Any]: ...
+    ) -> tuple[S, PyTree]: ...
 
 
 class Layer(NamedTuple, Generic[P]):
@@ -117,13 +117,13 @@ class Layer(NamedTuple, Generic[P]):
     def __repr__(self) -> str:
         return name_of(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reduced(self)
 
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
@@ -144,13 +144,13 @@ class SequenceLayer(NamedTuple, Generic[P, S]):
     def __repr__(self) -> str:
         return name_of(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reduced(self)
 
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
@@ -172,13 +172,13 @@ class Cell(NamedTuple, Generic[P, S]):
     def __repr__(self) -> str:
         return name_of(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reduced(self)
 
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
@@ -203,7 +203,7 @@ class Facts(NamedTuple):
     each_step: bool = False
     description: object = None
     parts: Any = None
-    of: tuple[Any, ...] = ()
+    of: tuple[object, ...] = ()
 
 
 def with_facts(
@@ -248,7 +248,7 @@ def name_of(thing: Layer | SequenceLayer | Cell) -> str:
     return type(thing).__name__ if parts is None else str(parts)
 
 
-def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[Any, ...]:
+def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[object, ...]:
     """How a layer or cell is pickled: as the call that makes it."""
     parts = facts_of(thing).parts
     return (type(thing), tuple(thing)) if parts is None else (parts.make, ())
