@@ -58,9 +58,38 @@ def test_a_cell_obeys_the_laws(name: str):
     assert name in {repr(build(row)).partition("(")[0] for row in CELLS}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name in public_names.public()
+        if name.islower() and not name.startswith("jaxnn.plot.")
+    ],
+)
+def test_a_function_is_in_the_readmes_lists(name: str):
+    """Those of plot are drawn on a page of their own."""
+    assert re.search(rf"`{name.rpartition('.')[2]}[`(]", TABLE)
+
+
 def test_the_readmes_table_has_no_other_cells():
     others = {"cell", "split_cell"}
     assert {name for name, _ in ROW.findall(TABLE)} == {*factories(), *others}
+
+
+@pytest.mark.parametrize(
+    "room", re.split(r"^- ", section("CONTRIBUTING.md", "Where things are"), flags=re.MULTILINE)[1:]
+)
+def test_the_map_of_the_house_names_files_that_are_there(room: str):
+    text = room.partition("\n\n")[0]
+    folders = re.findall(r"`(\w+)/`", text) or ["."]
+    for file in re.findall(r"`(\w+\.py)`", text):
+        assert any((ROOT / "jaxnn" / folder / file).is_file() for folder in folders), file
+
+
+def test_the_map_of_the_house_has_every_room():
+    rooms = {path.parent.name for path in ROOT.glob("jaxnn/*/__init__.py")}
+    named = set(re.findall(r"`(\w+)/`", section("CONTRIBUTING.md", "Where things are")))
+    assert rooms <= named
 
 
 @pytest.mark.parametrize("module", ["jaxnn", *(f"jaxnn.{m}" for m in public_names.modules())])

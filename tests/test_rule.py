@@ -45,9 +45,18 @@ def count(jaxpr: Jaxpr, products: list[tuple[int, ...]], found: Census) -> None:
             consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
             carried = [shape(atom) for atom in eqn.invars[consts : consts + carry]]
             found.loops.append(Loop([], carried))
+        if eqn.primitive.name == "linear_recurrence":
+            linear, kinds = eqn.params["linear"], [*map(kind_of, eqn.invars)]
+            leaves = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+            split = len(leaves) - len(linear.operands)
+            count(jax.make_jaxpr(linear.run)(leaves[:split], leaves[split:]).jaxpr, products, found)
         for inner in inner_jaxprs(eqn.params):
             inside = eqn.primitive.name == "scan"
             count(inner, found.loops[-1].products if inside else products, found)
+
+
+def kind_of(atom: Any) -> Any:
+    return atom.aval
 
 
 def shape(atom: Any) -> tuple[int, ...]:

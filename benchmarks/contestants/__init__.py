@@ -21,6 +21,8 @@ LINEN, KERAS = "flax.linen", "keras"
 OURS = (JAXNN, DEVICES)
 PEERS = (LINEN, "flax.nnx", "haiku", "equinox", KERAS)
 """The JAX libraries that jaxnn is compared with; each can be the best one."""
+ABLATED = ("late outputs", "fewest arrays", "one stream", "the rule")
+"""What `python -m benchmarks.ablation` takes out of jaxnn, each by itself."""
 
 CONTESTANTS = {
     contestant.name: contestant
@@ -34,6 +36,10 @@ CONTESTANTS = {
         Contestant("equinox", "with_equinox", "equinox"),
         Contestant(KERAS, "with_keras", "keras"),
         Contestant(JAX, "with_jax", "jax", only=("matmul", "import")),
+        Contestant(ABLATED[0], "without_late", "jaxnn", only=("ablation",)),
+        Contestant(ABLATED[1], "without_fewest", "jaxnn", only=("ablation",)),
+        Contestant(ABLATED[2], "without_one_stream", "jaxnn", only=("ablation",)),
+        Contestant(ABLATED[3], "without_rule", "jaxnn", only=("ablation",)),
     )
 }
 

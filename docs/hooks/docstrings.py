@@ -7,7 +7,12 @@ from typing import Any
 
 import griffe
 
-SECTIONS = {"Args:": "Arguments", "Returns:": "Returns", "Raises:": "Raises"}
+SECTIONS = {
+    "Args:": "Arguments",
+    "Attributes:": "Attributes",
+    "Returns:": "Returns",
+    "Raises:": "Raises",
+}
 ITEM = re.compile(r"([\w*, ]+): (.*)", re.DOTALL)
 
 
@@ -16,8 +21,10 @@ class Markdown(griffe.Extension):
         if obj.docstring is not None:
             obj.docstring.value = "\n\n".join(map(_block, _blocks(obj.docstring.value)))
         if isinstance(obj, griffe.Class) and "NamedTuple" in map(str, obj.bases):
-            fields = [f"    {name}: {a.annotation}" for name, a in obj.attributes.items()]
-            declared = "\n".join(["```python", f"class {obj.name}(NamedTuple):", *fields, "```"])
+            named = {name: a for name, a in obj.attributes.items() if not name.startswith("_")}
+            fields = [f"    {name}: {a.annotation}" for name, a in named.items()]
+            head = f"class {obj.name}({', '.join(map(str, obj.bases))}):"
+            declared = "\n".join(["```python", head, *fields, "```"])
             text = obj.docstring.value if obj.docstring else ""
             obj.docstring = griffe.Docstring(f"{text}\n\n{declared}", parent=obj)
 

@@ -108,11 +108,11 @@ def gru(
 
 
 def recurrent_bias(
-    wanted: bool, name: str, hidden_size: int, dtype: jnp.dtype, key: Key
+    biased: bool, name: str, hidden_size: int, dtype: jnp.dtype, key: Key
 ) -> tuple[Iterable[Key], tuple[Array | None]]:
     """b_h, zeros."""
     del name
-    return jax.random.split(key, 3), (jnp.zeros(hidden_size, dtype) if wanted else None,)
+    return jax.random.split(key, 3), (jnp.zeros(hidden_size, dtype) if biased else None,)
 
 
 def equations_after(

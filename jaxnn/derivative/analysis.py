@@ -17,12 +17,13 @@ in the loop.
 
 import itertools
 import operator
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Var
+from jax.extend.core import ClosedJaxpr, Var
 
 from jaxnn.derivative.jaxprs import (
     acts_on_each,
@@ -30,6 +31,7 @@ from jaxnn.derivative.jaxprs import (
     inlined,
     is_in,
     is_read,
+    traced,
     why_not_linear,
 )
 from jaxnn.derivative.local import NotPointwiseError, Product, Row, Source, Walk
@@ -114,45 +116,61 @@ def analyse(
       loop: its functions.
       params: those of mix, and those of combine.
       projected, state: of one step; types will do.
-      masked_ndim: the number of batch dimensions that a mask covers. At a masked step the rule
-      reads
-        the output of the state that is kept, the plain scan of the one that is not: both are zeros
-        in the end, unless the output of one sequence reads the state of another.
+      masked_ndim: the number of batch dimensions that a mask covers. At a masked step the output of
+        the state that is kept is read by the rule, and of the one that is not by the plain scan:
+        both are zeros in the end, unless the output of one sequence reads the state of another.
     """
     for_mix, for_combine = params
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(state)):
         return "a leaf of the state is not floating"
-    mixing = inlined(loop.mix, for_mix, state).jaxpr
-    count = len(jax.tree.leaves(for_mix))
-    weights, states = mixing.invars[:count], mixing.invars[count:]
-    if reason := why_not_linear(mixing, states):
+    mix = traced(loop.mix, for_mix, state)
+    arguments = for_combine, projected, mix.out_info, state
+    combine, output = traced(loop.combine, *arguments), traced(loop.output, state)
+    # Of equal jaxprs, such as those of two directions, the same is known.
+    known, key = _known.setdefault(combine.jaxpr, {}), (mix.jaxpr, output.jaxpr, masked_ndim)
+    if key not in known:
+        if masked_ndim and not acts_on_each(loop.output, masked_ndim, state):
+            return "output: under a mask, it is not seen to take each sequence by itself"
+        known[key] = _analyse(loop, mix, combine, output, arguments, for_mix)
+    return known[key]
+
+
+_known: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Recurrence | str]]
+_known = weakref.WeakKeyDictionary()
+
+
+def _analyse(
+    loop: Loop, mix: Any, combine: Any, output: Any, arguments: Any, for_mix: Any
+) -> Recurrence | str:
+    *_, state = arguments
+    weights, states = jax.tree.leaves(for_mix), jax.tree.leaves(state)
+    mixing = inlined(mix.jaxpr, [*weights, *states]).jaxpr
+    first, second = mixing.invars[: len(weights)], mixing.invars[len(weights) :]
+    if reason := why_not_linear(mixing, second):
         return f"mix: {reason}"
-    if masked_ndim and not acts_on_each(loop.output, masked_ndim, state):
-        return "output: under a mask, it is not seen to take each sequence by itself"
-    output, reads = inlined(loop.output, state).jaxpr, is_read(mixing, weights)
-    outputs = is_read(output, output.invars)
-    stored = list(map(operator.or_, is_read(mixing, states), outputs))
-    mixed = jax.eval_shape(loop.mix, for_mix, state)
+    showing, reads = inlined(output.jaxpr, states).jaxpr, is_read(mixing, first)
+    outputs = is_read(showing, showing.invars)
+    stored = list(map(operator.or_, is_read(mixing, second), outputs))
     try:
-        pointwise = _take_apart(loop.combine, stored, for_combine, projected, mixed, state)
+        pointwise = _take_apart(combine.jaxpr, stored, arguments)
     except NotPointwiseError as error:
         return f"combine: {error}"
-    bilinear = why_not_linear(mixing, itertools.compress(weights, reads)) is None
+    bilinear = why_not_linear(mixing, itertools.compress(first, reads)) is None
     return Recurrence(loop, pointwise, reads, stored, outputs, bilinear)
 
 
-def _take_apart(combine: Callable[..., Any], stored: Sequence[bool], *arguments: Any) -> Pointwise:
+def _take_apart(combine: ClosedJaxpr, stored: Sequence[bool], arguments: Any) -> Pointwise:
     """`combine(params, projected, mixed, state)`; `stored` says which leaves of the new state are
     stored over time for another reason.
 
     Raises:
       NotPointwiseError: where it is not seen to be pointwise.
     """
-    counts = [len(jax.tree.leaves(part)) for part in arguments]
-    combined = inlined(combine, *arguments)
+    leaves, counts = jax.tree.leaves(arguments), [len(jax.tree.leaves(a)) for a in arguments]
+    combined = inlined(combine, leaves)
     walk = Walk(combined.jaxpr, combined.consts, counts)
-    traced = inlined(walk.step, *jax.tree.leaves(arguments))
-    jaxpr, count, first = traced.jaxpr, counts[3], counts[3] + len(walk.products)
+    walked = inlined(jax.make_jaxpr(walk.step)(*leaves), leaves)
+    jaxpr, count, first = walked.jaxpr, counts[3], counts[3] + len(walk.products)
     new, factors = jaxpr.outvars[:count], jaxpr.outvars[count:first]
     inputs = jaxpr.invars[counts[0] :]
     unknown = depending(jaxpr, inputs)
@@ -164,7 +182,7 @@ def _take_apart(combine: Callable[..., Any], stored: Sequence[bool], *arguments:
     structure = jax.tree.structure(arguments[3])
 
     def run(atoms: Sequence[Any], variables: Sequence[Var], values: Iterable[Any]) -> list[Any]:
-        known = zip((*jaxpr.constvars, *variables), (*traced.consts, *values), strict=True)
+        known = zip((*jaxpr.constvars, *variables), (*walked.consts, *values), strict=True)
         return compute(jaxpr, dict(known), atoms)
 
     def step(*parts: Any) -> tuple[Any, list[Any], list[Any]]:

@@ -5,6 +5,7 @@ The derivative rule is right only where both hold. What is not seen here to hold
 needs no promise: never a wrong gradient.
 """
 
+import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -50,17 +51,22 @@ CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr"}
 """Primitives that run a jaxpr on their own operands, and the parameter that holds it."""
 
 
-def inlined(function: Callable[..., Any], *arguments: Any) -> ClosedJaxpr:
-    """The jaxpr of a function of trees (of arrays or shapes), with inner jits written out.
+def traced(function: Callable[..., Any], *arguments: Any) -> Any:
+    """A function as jax traces it for the types of some arguments (arrays or types): once, so that
+    the `jaxpr` of equal calls is one object. It has `out_info`, the types of the results."""
+    return _jitted(function).trace(*arguments)
+
+
+@functools.lru_cache(maxsize=1024)
+def _jitted(function: Callable[..., Any]) -> Any:
+    return jax.jit(function)
+
+
+def inlined(closed: ClosedJaxpr, leaves: Sequence[Any]) -> ClosedJaxpr:
+    """A jaxpr with inner jits written out, for the types of `leaves`.
 
     An equation that stands there twice is computed once.
     """
-    leaves, structure = jax.tree.flatten(arguments)
-
-    def flat(*leaves: Any) -> list[Any]:
-        return jax.tree.leaves(function(*structure.unflatten(leaves)))
-
-    closed = jax.make_jaxpr(flat)(*leaves)
 
     def once(*values: Any) -> list[Any]:
         return _run_once({}, closed.jaxpr, closed.consts, values)
@@ -228,7 +234,8 @@ def _has_pointwise_rule(eqn: JaxprEqn, marks: Sequence[bool]) -> bool:
 
         return jax.jvp(along, ([operands[n] for n in places],), (dots,))[1]
 
-    jaxpr = inlined(tangents, outlines, [outlines[n] for n in places]).jaxpr
+    dots = [outlines[n] for n in places]
+    jaxpr = inlined(jax.make_jaxpr(tangents)(outlines, dots), [*outlines, *dots]).jaxpr
     count = len(outlines)
     operands = [jaxpr.invars[n] for n in places]
     return _all_pointwise(jaxpr, [*operands, *jaxpr.invars[count:]], rules=False)

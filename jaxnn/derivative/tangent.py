@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.derivative.analysis import Pointwise, Recurrence
+from jaxnn.derivative.jaxprs import traced
 from jaxnn.derivative.local import Source
 from jaxnn.internal.arrays import cut
 from jaxnn.internal.linear_call import apply_linear
@@ -80,7 +81,9 @@ def run_tangent(
         given, bars = given_structure.unflatten(residuals), results_structure.unflatten(cotangents)
         return jax.tree.leaves(_run_back(recurrence, reverse, given, outlines, *bars))
 
-    return results_structure.unflatten(apply_linear(run, transposed, residuals, operands))
+    read = _over_time(recurrence.read(dots.state), given.residuals[0].shape[0])
+    results = [*jax.tree.leaves(dots.state), *read]
+    return results_structure.unflatten(apply_linear(run, transposed, residuals, operands, results))
 
 
 def _run(
@@ -218,7 +221,15 @@ def dots_of_weights(
 
     if not recurrence.bilinear or not takes_late_outputs((states, at)):
         return run(residuals, dots)
-    return apply_linear(run, transposed, residuals, dots)
+    mixed = traced(recurrence.loop.mix, weights, state).out_info
+    time = jax.tree.leaves(states)[0].shape[0]
+    return apply_linear(run, transposed, residuals, dots, _over_time(mixed, time))
+
+
+def _over_time(tree: Any, time: Any) -> list[Any]:
+    """The types of the leaves of a tree at so many steps."""
+    leaves = jax.tree.leaves(tree)
+    return [jax.ShapeDtypeStruct((time, *leaf.shape), leaf.dtype) for leaf in leaves]
 
 
 def _before(

@@ -10,42 +10,60 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import AbstractValue, ShapedArray
-from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
+from jax import core
+from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxnn.internal.mesh import varying_axes
 from jaxnn.internal.symbolic_zeros import Tangent, jvp_along
-from jaxnn.types import Array
+from jaxnn.types import Array, Shaped
 
 Flat = Callable[[list[Array], list[Array]], list[Array]]
 """From residuals and linear operands to results."""
 
 
 class Linear(NamedTuple):
-    """A function and its transpose, each as it runs, and as JAX may differentiate it."""
+    """A function and its transpose, each as it runs, and as JAX may differentiate it; the types of
+    its operands and of its results."""
 
     run: Flat
     plain: Flat
     run_transposed: Flat
     plain_transposed: Flat
+    operands: tuple[core.ShapedArray, ...]
+    results: tuple[core.ShapedArray, ...]
 
     def transposed(self) -> "Linear":
-        return Linear(self.run_transposed, self.plain_transposed, self.run, self.plain)
+        return Linear(
+            self.run_transposed,
+            self.plain_transposed,
+            self.run,
+            self.plain,
+            self.results,
+            self.operands,
+        )
 
-    def mapped(self, residuals: list[int | None]) -> "Linear":
-        """Over a leading axis of all operands but of residuals marked None."""
-        return Linear(*(jax.vmap(function, (residuals, 0)) for function in self))
+    def bind(self, residuals: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
+        return linear_p.bind(*residuals, *operands, linear=self)
 
 
 def apply_linear(
-    run: Flat, transposed: Flat, residuals: Sequence[Array], operands: Sequence[Array]
+    run: Flat,
+    transposed: Flat,
+    residuals: Sequence[Array],
+    operands: Sequence[Array],
+    results: Sequence[Shaped],
 ) -> list[Array]:
     """`run(residuals, operands)`, linear in the operands; no function may close over a tracer.
+
+    A function is traced where it is compiled, and not before: of a gradient that is the transpose
+    alone.
 
     Args:
       run: the function, which JAX can differentiate.
       transposed: `transposed(residuals, cotangents)` gives those of the operands.
       residuals, operands: arrays.
+      results: arrays or types like those of the results.
     """
     outlines = [jax.typeof(leaf) for leaf in operands]
 
@@ -53,14 +71,22 @@ def apply_linear(
         (found,) = jax.linear_transpose(lambda x: run(residuals, x), outlines)(cotangents)
         return found
 
-    return _bind(Linear(run, run, transposed, plain_transposed), residuals, operands)
+    functions = run, run, transposed, plain_transposed
+    return _bind(functions, residuals, operands, results)
 
 
-def _bind(linear: Linear, residuals: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
-    count = len(residuals)
-    together = [*residuals, *operands]
-    jaxpr = jax.make_jaxpr(lambda *leaves: linear.run([*leaves[:count]], [*leaves[count:]]))
-    return linear_p.bind(*together, linear=linear, count=count, jaxpr=jaxpr(*together))
+def _bind(
+    functions: tuple[Flat, Flat, Flat, Flat],
+    residuals: Sequence[Array],
+    operands: Sequence[Array],
+    results: Sequence[Shaped],
+) -> list[Array]:
+    kinds: list[Any] = [core.ShapedArray(leaf.shape, leaf.dtype) for leaf in results]
+    if varying_axes((residuals, operands)):
+        # How they vary from device to device, only tracing tells.
+        kinds = jax.make_jaxpr(functions[0])([*residuals], [*operands]).out_avals
+    linear = Linear(*functions, tuple(map(jax.typeof, operands)), tuple(kinds))
+    return linear.bind(residuals, operands)
 
 
 linear_p = Primitive("linear_recurrence")
@@ -68,53 +94,53 @@ linear_p.multiple_results = True
 
 
 @linear_p.def_impl
-def _impl(*operands: Array, linear: Linear, count: int, jaxpr: ClosedJaxpr) -> list[Array]:
-    return jaxpr_as_fun(jaxpr)(*operands)
+def _impl(*leaves: Array, linear: Linear) -> list[Array]:
+    count = len(leaves) - len(linear.operands)
+    return linear.run([*leaves[:count]], [*leaves[count:]])
 
 
 @linear_p.def_abstract_eval
-def _abstract(
-    *operands: ShapedArray, linear: Linear, count: int, jaxpr: ClosedJaxpr
-) -> list[AbstractValue]:
-    return jaxpr.out_avals
+def _abstract(*leaves: core.ShapedArray, linear: Linear) -> list[core.ShapedArray]:
+    return list(linear.results)
 
 
 def _jvp(
-    primals: list[Array], tangents: list[Tangent], *, linear: Linear, count: int, jaxpr: ClosedJaxpr
+    primals: list[Array], tangents: list[Tangent], *, linear: Linear
 ) -> tuple[list[Array], list[Array]]:
+    count = len(primals) - len(linear.operands)
+
     def plain(*leaves: Array) -> list[Array]:
         return linear.plain([*leaves[:count]], [*leaves[count:]])
 
     _, dots = jvp_along(plain, primals, tangents)
-    results = linear_p.bind(*primals, linear=linear, count=count, jaxpr=jaxpr)
-    return results, dots
+    return linear_p.bind(*primals, linear=linear), dots
 
 
 def _transpose(
-    cotangents: list[Array | ad.Zero],
-    *operands: Any,
-    linear: Linear,
-    count: int,
-    jaxpr: ClosedJaxpr,
+    cotangents: list[Array | ad.Zero], *leaves: Any, linear: Linear
 ) -> list[Array | None]:
+    count = len(leaves) - len(linear.operands)
     dense = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
-    found = _bind(linear.transposed(), operands[:count], dense)
-    asked = map(ad.is_undefined_primal, operands[count:])
+    found = linear.transposed().bind(leaves[:count], dense)
+    asked = map(ad.is_undefined_primal, leaves[count:])
     return [None] * count + [ct if yes else None for ct, yes in zip(found, asked, strict=True)]
 
 
 def _batch(
-    operands: list[Array], axes: list[int | None], *, linear: Linear, count: int, jaxpr: ClosedJaxpr
+    leaves: list[Array], axes: list[int | None], *, linear: Linear
 ) -> tuple[list[Array], list[int]]:
-    pairs = list(zip(operands, axes, strict=True))
+    count = len(leaves) - len(linear.operands)
+    pairs = list(zip(leaves, axes, strict=True))
     (size, *_) = (leaf.shape[axis] for leaf, axis in pairs if axis is not None)
     leading = [leaf if axis is None else jnp.moveaxis(leaf, axis, 0) for leaf, axis in pairs]
     for n in range(count, len(leading)):
         if axes[n] is None:
             leading[n] = jnp.broadcast_to(leading[n], (size, *leading[n].shape))
-    mapped = linear.mapped([None if axis is None else 0 for axis in axes[:count]])
-    results = _bind(mapped, leading[:count], leading[count:])
-    return results, [0] * len(results)
+    mapped = [None if axis is None else 0 for axis in axes[:count]]
+    one, other, back, back_again = (jax.vmap(function, (mapped, 0)) for function in linear[:4])
+    wide = [jax.ShapeDtypeStruct((size, *kind.shape), kind.dtype) for kind in linear.results]
+    found = _bind((one, other, back, back_again), leading[:count], leading[count:], wide)
+    return found, [0] * len(found)
 
 
 ad.primitive_jvps[linear_p] = _jvp

@@ -40,10 +40,10 @@ def jvp_along(
     """`jax.jvp`, along those leaves only whose tangents are not known to be zero."""
     leaves, structure = jax.tree.flatten(primals)
     dots = jax.tree.leaves(tangents, is_leaf=is_zero)
-    moving = [n for n, dot in enumerate(dots) if not is_zero(dot)]
+    nonzero = [n for n, dot in enumerate(dots) if not is_zero(dot)]
 
-    def run(moved: list[Array]) -> R:
-        known = dict(zip(moving, moved, strict=True))
+    def run(values: list[Array]) -> R:
+        known = dict(zip(nonzero, values, strict=True))
         return function(*structure.unflatten([known.get(n, at) for n, at in enumerate(leaves)]))
 
-    return jax.jvp(run, ([leaves[n] for n in moving],), ([dots[n] for n in moving],))
+    return jax.jvp(run, ([leaves[n] for n in nonzero],), ([dots[n] for n in nonzero],))

@@ -1,4 +1,4 @@
-"""The progress bar of `fit`: tqdm, where it is wanted or there."""
+"""The progress bar of `fit`: tqdm, where it is asked for or there."""
 
 import contextlib
 from collections.abc import Iterator

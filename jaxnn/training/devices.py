@@ -46,7 +46,7 @@ def cpu_mesh(cores: int | None = None) -> Mesh:
     used = False
     try:
         jax.config.update("jax_num_cpu_devices", count)
-    except RuntimeError:  # jax was used before; that is no harm where its devices are as wanted
+    except RuntimeError:  # jax was used before; that is no harm where its devices are as asked
         used = True
     local = jax.local_devices()
     if local[0].platform == "cpu" and len(local) != count:
@@ -84,15 +84,15 @@ def placed(mesh: Mesh, tree: Tree, axes: tuple[int | None, ...] | int | None) ->
     """The tree with each leaf on its devices: split along its axis, or on all of them."""
     leaves, structure = jax.tree.flatten(tree)
     axes = axes if isinstance(axes, tuple) else (axes,) * len(leaves)
-    wanted = [_sharding(mesh, axis) for axis in axes]
-    if all(map(_is_placed, leaves, wanted)):
+    shardings = [_sharding(mesh, axis) for axis in axes]
+    if all(map(_is_placed, leaves, shardings)):
         return tree
     # Where other processes have a part in it, jax places no typed keys: their numbers go instead.
     typed = [jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
     given = [
         jax.random.key_data(leaf) if t else leaf for leaf, t in zip(leaves, typed, strict=True)
     ]
-    put = zip(leaves, jax.device_put(given, wanted), typed, strict=True)
+    put = zip(leaves, jax.device_put(given, shardings), typed, strict=True)
     return structure.unflatten(
         jax.random.wrap_key_data(new, impl=jax.random.key_impl(old)) if t else new
         for old, new, t in put
@@ -119,10 +119,10 @@ def _sharding(mesh: Mesh, axis: int | None) -> NamedSharding:
     return NamedSharding(mesh, share_spec(mesh, axis))
 
 
-def _is_placed(leaf: object, wanted: NamedSharding) -> bool:
+def _is_placed(leaf: object, sharding: NamedSharding) -> bool:
     if not isinstance(leaf, jax.Array) or is_traced(leaf):
         return False
     # On a mesh of one device a plain array would be equivalent too, but be another program.
     own = leaf.sharding
     named = isinstance(own, NamedSharding)
-    return named and (own == wanted or own.is_equivalent_to(wanted, leaf.ndim))
+    return named and (own == sharding or own.is_equivalent_to(sharding, leaf.ndim))

@@ -119,20 +119,20 @@ def _outline(tree: PyTree) -> PyTree:
 
 def _origin(jaxpr: Jaxpr, results: Sequence[Var | Literal]) -> tuple[set[Var], list[str]]:
     """The inputs that some results of a program depend on, and the steps that lead to them."""
-    wanted = {atom for atom in results if not isinstance(atom, Literal)}
+    needed = {atom for atom in results if not isinstance(atom, Literal)}
     steps = [str(atom.val) for atom in results if isinstance(atom, Literal)]
     for eqn in reversed(jaxpr.eqns):
-        if wanted.isdisjoint(eqn.outvars):
+        if needed.isdisjoint(eqn.outvars):
             continue
         atoms = list(eqn.invars)
         if eqn.primitive.name in ("jit", "pjit"):
             called = eqn.params["jaxpr"].jaxpr
             pairs = zip(called.outvars, eqn.outvars, strict=True)
-            inner, inside = _origin(called, [out for out, outer in pairs if outer in wanted])
+            inner, inside = _origin(called, [out for out, outer in pairs if outer in needed])
             steps += inside
             atoms = [a for a, v in zip(atoms, called.invars, strict=True) if v in inner]
         else:
             steps.append(f"{eqn.primitive} {eqn.params}")
         steps += [str(atom.val) for atom in atoms if isinstance(atom, Literal)]
-        wanted.update(atom for atom in atoms if not isinstance(atom, Literal))
-    return wanted.intersection(jaxpr.invars), steps
+        needed.update(atom for atom in atoms if not isinstance(atom, Literal))
+    return needed.intersection(jaxpr.invars), steps
