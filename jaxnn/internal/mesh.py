@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax.core import ShapedArray
 from jax.sharding import AxisType, PartitionSpec
 
-from jaxnn.types import Array, PyTree, Tree
+from jaxnn.types import Array, ArrayLike, PyTree, Tree
 
 
 def varying_axes(tree: PyTree) -> frozenset[str]:
@@ -37,7 +37,7 @@ def vary(tree: Tree, axes: frozenset[str]) -> Tree:
     return jax.tree.map(cast, tree)
 
 
-def on_mesh(x: Array) -> bool:
+def on_mesh(x: ArrayLike) -> bool:
     """Whether the compiler, or the type, may lay x over many devices.
 
     Then its axes stay apart: merging one that is sharded with another would gather it. Inside a
