@@ -2,15 +2,19 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from jaxnn.internal.options import check_size
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def learning_curve(axes: Any, losses: Sequence[float], window: int = 25) -> None:
+
+def learning_curve(axes: "Axes", losses: Sequence[float], window: int = 25) -> None:
     """The loss of every step, faint, and its mean over the last `window` steps.
 
     The scale is logarithmic where every loss is above zero.
@@ -47,7 +51,10 @@ def learning_curve(axes: Any, losses: Sequence[float], window: int = 25) -> None
 
 
 def confusion_matrix(
-    axes: Any, labels: Any, predictions: Any, names: Sequence[str] | None = None
+    axes: "Axes",
+    labels: npt.ArrayLike,
+    predictions: npt.ArrayLike,
+    names: Sequence[str] | None = None,
 ) -> None:
     """How often each class was taken for each other one.
 
@@ -107,8 +114,8 @@ def confusion_matrix(
 
 
 def gate_activity(
-    axes: Any,
-    values: Any,
+    axes: "Axes",
+    values: npt.ArrayLike,
     steps: Sequence[str] | None = None,
     limits: tuple[float, float] = (0.0, 1.0),
 ) -> None:
@@ -159,7 +166,7 @@ def gate_activity(
         axes.set_xlabel("")
 
 
-def gradient_norm(axes: Any, norms: Mapping[str, Any]) -> None:
+def gradient_norm(axes: "Axes", norms: Mapping[str, npt.ArrayLike]) -> None:
     """How large a gradient is after so many steps back through time: a line for each network.
 
     The scale is logarithmic; a norm of zero, where a gradient has vanished altogether, and one that
@@ -209,7 +216,7 @@ def gradient_norm(axes: Any, norms: Mapping[str, Any]) -> None:
     axes.legend(frameon=False)
 
 
-def _check_axes(name: str, axes: Any) -> None:
+def _check_axes(name: str, axes: object) -> None:
     """Raise TypeError unless one can draw on axes: a figure, or an array of several, is none."""
     if not hasattr(axes, "imshow") or not hasattr(axes, "set_xlabel"):
         raise TypeError(
@@ -218,7 +225,7 @@ def _check_axes(name: str, axes: Any) -> None:
         )
 
 
-def _array(name: str, argument: str, value: Any) -> np.ndarray:
+def _array(name: str, argument: str, value: npt.ArrayLike) -> np.ndarray:
     try:
         return np.asarray(value)
     except (TypeError, ValueError):  # rows of unequal length, or traced
@@ -227,7 +234,7 @@ def _array(name: str, argument: str, value: Any) -> np.ndarray:
         ) from None
 
 
-def _numbers(name: str, argument: str, value: Any) -> np.ndarray:
+def _numbers(name: str, argument: str, value: npt.ArrayLike) -> np.ndarray:
     """Real numbers, as float64."""
     values = _array(name, argument, value)
     if values.size and not (jnp.issubdtype(values.dtype, np.number) or values.dtype == bool):
@@ -237,7 +244,7 @@ def _numbers(name: str, argument: str, value: Any) -> np.ndarray:
     return values.astype(float)
 
 
-def _check_names(name: str, argument: str, value: Any) -> None:
+def _check_names(name: str, argument: str, value: object) -> None:
     """Raise TypeError unless value is a sequence of words, or a word, for its letters."""
     words = isinstance(value, (Sequence, np.ndarray))
     if not words or not all(isinstance(word, str) for word in value):

@@ -12,10 +12,11 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 import jax
 import jax.export
 import numpy as np
+from jax.typing import DTypeLike
 
-F = TypeVar("F", bound=Callable[..., Any])
+F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T", bound=type)
-M = TypeVar("M", bound="Layer[Any] | SequenceLayer[Any, Any] | Cell[Any, Any]")
+M = TypeVar("M", bound="Layer | SequenceLayer | Cell")
 P = TypeVar("P")
 S = TypeVar("S")
 P_contra = TypeVar("P_contra", contravariant=True)
@@ -26,23 +27,31 @@ ArrayLike = jax.Array | np.ndarray
 """What may be passed where an array is read."""
 Key = jax.Array
 """A key of `jax.random.key` (typed) or `jax.random.PRNGKey` (legacy)."""
-Params = Any
+Shaped = ArrayLike | jax.ShapeDtypeStruct
+"""What has a shape and a dtype: arrays, and what `jax.eval_shape` gives."""
+Shape = tuple[int, ...]
+"""Sizes; a symbolic one of `jax.export` counts as an int, as in the types of jax."""
+PyTree = Any
+"""A tree, mostly of arrays, or a leaf of one: jax has no type for trees."""
+Params = PyTree
 """A pytree of arrays with named fields."""
-State = Any
+State = PyTree
 """A pytree of arrays, each with the batch dimensions first; `()` where nothing is kept."""
+Tree = TypeVar("Tree")
+"""A tree that comes back with the same structure."""
 
 
 class Initializer(Protocol):
     """What fills a parameter: every initialiser of `jax.nn.initializers` and of jaxnn is one."""
 
-    def __call__(self, key: Key, shape: Any, dtype: Any, /) -> Array: ...
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, /) -> Array: ...
 
 
 class LayerApply(Protocol[P_contra]):
     """`y = apply(params, x, mask=None, key=None)`."""
 
     def __call__(
-        self, params: P_contra, x: Any, mask: ArrayLike | None = None, key: Key | None = None
+        self, params: P_contra, x: ArrayLike, mask: ArrayLike | None = None, key: Key | None = None
     ) -> Array: ...
 
 
@@ -50,8 +59,8 @@ class CellApply(Protocol[P_contra, S]):
     """`state, y = apply(params, state, x, key=None)`: one time step."""
 
     def __call__(
-        self, params: P_contra, state: S, x: Any, key: Key | None = None
-    ) -> tuple[S, Any]: ...
+        self, params: P_contra, state: S, x: ArrayLike, key: Key | None = None
+    ) -> tuple[S, PyTree]: ...
 
 
 class InitialState(Protocol[P_contra, S_co]):
@@ -70,14 +79,14 @@ class Unroll(Protocol[P_contra, S]):
     def __call__(
         self,
         params: P_contra,
-        xs: Any,
+        xs: ArrayLike,
         state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
         reverse: bool = False,
         key: Key | None = None,
         start: S | None = None,
-    ) -> tuple[S, Any]: ...
+    ) -> tuple[S, PyTree]: ...
 
 
 class SequenceUnroll(Protocol[P_contra, S]):
@@ -86,13 +95,13 @@ class SequenceUnroll(Protocol[P_contra, S]):
     def __call__(
         self,
         params: P_contra,
-        xs: Any,
+        xs: ArrayLike,
         state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
         key: Key | None = None,
         start: S | None = None,
-    ) -> tuple[S, Any]: ...
+    ) -> tuple[S, PyTree]: ...
 
 
 class Layer(NamedTuple, Generic[P]):
@@ -108,13 +117,13 @@ class Layer(NamedTuple, Generic[P]):
     def __repr__(self) -> str:
         return name_of(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reduced(self)
 
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
@@ -135,13 +144,13 @@ class SequenceLayer(NamedTuple, Generic[P, S]):
     def __repr__(self) -> str:
         return name_of(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reduced(self)
 
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
@@ -163,13 +172,13 @@ class Cell(NamedTuple, Generic[P, S]):
     def __repr__(self) -> str:
         return name_of(self)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _reduced(self)
 
     def __copy__(self) -> Self:
         return self
 
-    def __deepcopy__(self, memo: Any) -> Self:
+    def __deepcopy__(self, memo: object) -> Self:
         return self
 
 
@@ -192,13 +201,13 @@ class Facts(NamedTuple):
 
     event_ndim: int | None = None
     each_step: bool = False
-    description: Any = None
+    description: object = None
     parts: Any = None
-    of: tuple[Any, ...] = ()
+    of: tuple[object, ...] = ()
 
 
 def with_facts(
-    init: F, event_ndim: int | None = None, each_step: bool = False, description: Any = None
+    init: F, event_ndim: int | None = None, each_step: bool = False, description: object = None
 ) -> F:
     """Give the `init` of one layer or cell, a function of its own, what is known of that one."""
     init.__dict__["facts"] = Facts(event_ndim, each_step, description)
@@ -239,7 +248,7 @@ def name_of(thing: Layer | SequenceLayer | Cell) -> str:
     return type(thing).__name__ if parts is None else str(parts)
 
 
-def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[Any, ...]:
+def _reduced(thing: Layer | SequenceLayer | Cell) -> tuple[object, ...]:
     """How a layer or cell is pickled: as the call that makes it."""
     parts = facts_of(thing).parts
     return (type(thing), tuple(thing)) if parts is None else (parts.make, ())

@@ -264,7 +264,7 @@ def test_dense_is_linear(bias: bool) -> None:
 @pytest.mark.parametrize("epsilon", [None, 0.1])
 def test_layer_norm_is_layer_norm(epsilon: float | None) -> None:
     """The default ε is torch's too; another one is added to the variance likewise."""
-    options = {} if epsilon is None else {"epsilon": epsilon}
+    options: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon}
     torch_options = {} if epsilon is None else {"eps": epsilon}
     assert_layer_equal(
         jaxnn.layer_norm(HIDDEN, dtype=FLOAT64, **options),

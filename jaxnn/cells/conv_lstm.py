@@ -1,10 +1,12 @@
 """The LSTM whose state is an image, for films and other sequences of images."""
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.lstm import GATES, LSTMState, equations
@@ -41,8 +43,8 @@ def conv_lstm(
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
     peephole_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Cell[ConvLSTMParams, LSTMState]:
     """The convolutional LSTM: an LSTM at each place, which sees its neighbours too.
 
@@ -111,7 +113,7 @@ def conv_lstm(
     )
 
 
-def _check_window(argument: str, window: Any, count: int) -> None:
+def _check_window(argument: str, window: tuple[int, ...], count: int) -> None:
     sizes = check_windows("conv_lstm", window, 1, "same", argument=argument).sizes
     if len(sizes) != count:
         raise ValueError(
@@ -124,9 +126,9 @@ def peepholes(
     spatial_shape: tuple[int, ...],
     name: str,
     hidden_size: int,
-    dtype: Any,
+    dtype: jnp.dtype,
     key: Key,
-) -> tuple[Any, tuple[Array | None]]:
+) -> tuple[Iterable[Key], tuple[Array | None]]:
     """p, one number for each place and feature, for each gate but g."""
     *keys, peephole_key = jax.random.split(key, 4)
     where, shape = f"{name}: peephole_init", (len(GATES) - 1, *spatial_shape, hidden_size)

@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.cells.gated import Equations, Options, gated_cell
-from jaxnn.cells.products import plus_bias
+from jaxnn.cells.products import Terms, plus_bias
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable
@@ -50,8 +51,8 @@ def elman(
     kernel_init: Initializer = glorot,
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Cell[ElmanParams, ElmanState]:
     """s = f(x U + s₋₁ W + b).
 
@@ -91,7 +92,7 @@ def elman(
 
 
 def equations(
-    f: Activation, params: ElmanParams, projected: Any, mixed: Any, state: ElmanState
+    f: Activation, params: ElmanParams, projected: Terms, mixed: Terms, state: ElmanState
 ) -> tuple[ElmanState, ElmanGates]:
     """f of the sum."""
     del state

@@ -1,26 +1,27 @@
 """A gated cell from its equations: what all of them have in common is written here, once."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.cells.parameters import check_bias, check_kernels, fill_gates
-from jaxnn.cells.products import mix_hidden, project_both, project_input
+from jaxnn.cells.products import Terms, mix_hidden, project_both, project_input
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import this_call
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Split, hidden
-from jaxnn.types import Array, Cell, Initializer, InitialState, Key, Params, State
+from jaxnn.types import Array, Cell, Initializer, InitialState, Key, Params, PyTree, State
 
 P = TypeVar("P")
 S = TypeVar("S")
-Equations = Callable[[Any, Any, Any, Any], tuple[State, Any]]
+Equations = Callable[[Params, Terms, Terms, State], tuple[State, PyTree]]
 """`state, gates = equations(params, projected, mixed, state)`: a step, given x U and h W."""
-Further = Callable[[str, int, Any, Key], tuple[Any, tuple[Array | None, ...]]]
+Further = Callable[[str, int, jnp.dtype, Key], tuple[Iterable[Key], tuple[Array | None, ...]]]
 """`keys, parameters = further(name, hidden_size, dtype, key)`: the keys of the input kernel, of the
 recurrent kernel and of the bias, and the parameters that come after these three."""
 
@@ -34,8 +35,8 @@ class Options(NamedTuple):
     kernel_init: Initializer
     recurrent_init: Initializer
     bias_init: Initializer | None
-    dtype: Any
-    param_dtype: Any
+    dtype: DTypeLike
+    param_dtype: DTypeLike | None
 
 
 def gated_cell(
@@ -45,8 +46,8 @@ def gated_cell(
     state: Callable[..., S],
     equations: Equations,
     options: Options,
-    mix: Callable[[Any, Any], Any] = mix_hidden,
-    project: Callable[[Any, Any], Any] = project_input,
+    mix: Callable[[Params, State], Terms] = mix_hidden,
+    project: Callable[[Params, Array], Terms] = project_input,
     default_bias_init: Initializer = jax.nn.initializers.zeros,
     further: Further | None = None,
     spatial_shape: tuple[int, ...] = (),
@@ -119,14 +120,14 @@ def gated_cell(
 
 
 @functools.lru_cache(maxsize=1024)
-def _parts_of(equations: Equations) -> tuple[Callable[..., State], Callable[..., Any]]:
+def _parts_of(equations: Equations) -> tuple[Callable[..., State], Callable[..., PyTree]]:
     """The new state alone, and the gates alone."""
     return functools.partial(_result, equations, 0), functools.partial(_result, equations, 1)
 
 
 def _result(
-    equations: Equations, which: int, params: Params, projected: Any, mixed: Any, state: State
-) -> Any:
+    equations: Equations, which: int, params: Params, projected: Terms, mixed: Terms, state: State
+) -> PyTree:
     return equations(params, projected, mixed, state)[which]
 
 
@@ -138,7 +139,7 @@ def _init(
     windows: tuple[tuple[int, ...], tuple[int, ...]],
     initializers: tuple[Initializer, Initializer, Initializer | None],
     further: Further | None,
-    dtype: Any,
+    dtype: jnp.dtype,
     key: Key,
 ) -> Params:
     """The parameters of a gated cell."""
@@ -155,13 +156,13 @@ def _init(
     return make(*filled, *more)
 
 
-def _no_further(key: Key) -> tuple[Any, tuple[Array | None, ...]]:
+def _no_further(key: Key) -> tuple[Iterable[Key], tuple[Array | None, ...]]:
     return jax.random.split(key, 3), ()
 
 
 @functools.lru_cache(maxsize=1024)
 def _zeros_of(
-    state: Callable[..., State], spatial_shape: tuple[int, ...], dtype: Any
+    state: Callable[..., State], spatial_shape: tuple[int, ...], dtype: jnp.dtype
 ) -> InitialState:
     """The `initial_state` of a cell: one object for all cells with such states."""
     return functools.partial(_zeros, state, spatial_shape, dtype)
@@ -170,8 +171,8 @@ def _zeros_of(
 def _zeros(
     state: Any,
     spatial_shape: tuple[int, ...],
-    dtype: Any,
-    params: Any,
+    dtype: jnp.dtype,
+    params: Params,
     batch_shape: tuple[int, ...] = (),
 ) -> State:
     """Zeros, an array of its own for each field, so that a state can be donated."""
@@ -179,6 +180,6 @@ def _zeros(
     return state(*(jnp.zeros(shape, dtype) for _ in state._fields))
 
 
-def _input_size_of(params: Any) -> int:
+def _input_size_of(params: Params) -> int:
     """The rows of the input kernel."""
     return params.input_kernel.shape[-3]

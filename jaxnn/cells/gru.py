@@ -1,13 +1,15 @@
 """The gated recurrent unit, with the reset gate after or before the recurrent product."""
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.cells.gated import Options, gated_cell
-from jaxnn.cells.products import mix_first, mix_hidden, per_unit, plus_bias
+from jaxnn.cells.products import Terms, mix_first, mix_hidden, per_unit, plus_bias
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory
 from jaxnn.internal.options import check_bool
@@ -52,8 +54,8 @@ def gru(
     kernel_init: Initializer = glorot,
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Cell[GRUParams, GRUState]:
     """The gated recurrent unit.
 
@@ -106,15 +108,15 @@ def gru(
 
 
 def recurrent_bias(
-    biased: bool, name: str, hidden_size: int, dtype: Any, key: Key
-) -> tuple[Any, tuple[Array | None]]:
+    biased: bool, name: str, hidden_size: int, dtype: jnp.dtype, key: Key
+) -> tuple[Iterable[Key], tuple[Array | None]]:
     """b_h, zeros."""
     del name
     return jax.random.split(key, 3), (jnp.zeros(hidden_size, dtype) if biased else None,)
 
 
 def equations_after(
-    params: GRUParams, projected: Any, mixed: Any, state: GRUState
+    params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset after the product."""
     m_r, m_z, m = mixed
@@ -127,7 +129,7 @@ def equations_after(
 
 
 def equations_before(
-    params: GRUParams, projected: Any, mixed: Any, state: GRUState
+    params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset before the product: a second matmul, which needs the first."""
     (p_r, p_z, p), (m_r, m_z) = projected, mixed

@@ -1,18 +1,20 @@
 """The LSTM, with peepholes and coupled gates as options."""
 
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.parameters import check_peephole, fill_gates
-from jaxnn.cells.products import mix_hidden, per_unit, plus_bias
+from jaxnn.cells.products import Terms, mix_hidden, per_unit, plus_bias
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.internal.factory import factory
 from jaxnn.internal.options import check_bool
-from jaxnn.types import Array, Cell, Initializer, Key, exportable
+from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
 
 GATES = ("i", "f", "g", "o")
 COUPLED_GATES = ("f", "g", "o")
@@ -59,8 +61,8 @@ def lstm(
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
     peephole_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Cell[LSTMParams, LSTMState]:
     """The long short-term memory.
 
@@ -125,9 +127,9 @@ def peepholes(
     count: int,
     name: str,
     hidden_size: int,
-    dtype: Any,
+    dtype: jnp.dtype,
     key: Key,
-) -> tuple[Any, tuple[Array | None]]:
+) -> tuple[Iterable[Key], tuple[Array | None]]:
     """p, one row for each gate but g, from a key of its own."""
     key, peephole_key = jax.random.split(key)
     where, shape = f"{name}: peephole_init", (count - 1, hidden_size)
@@ -146,7 +148,7 @@ def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
 
 
 def equations(
-    params: Any, projected: Any, mixed: Any, state: LSTMState
+    params: Params, projected: Terms, mixed: Terms, state: LSTMState
 ) -> tuple[LSTMState, LSTMGates]:
     """The step of every variant, less what of the peepholes `mix` has added."""
     *before, g, o = plus_bias(map(jnp.add, projected, mixed), params.bias)

@@ -1,12 +1,13 @@
 """The minimal gated unit: a GRU with one gate, which both resets and updates."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.cells.gated import Options, gated_cell
-from jaxnn.cells.products import mix_first, plus_bias
+from jaxnn.cells.products import Terms, mix_first, plus_bias
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory
 from jaxnn.types import Array, Cell, Initializer, exportable
@@ -46,8 +47,8 @@ def mgu(
     kernel_init: Initializer = glorot,
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Cell[MGUParams, MGUState]:
     """The minimal gated unit: x `(*batch, input)` to y = h' `(*batch, hidden)`.
 
@@ -70,7 +71,7 @@ def mgu(
 
 
 def equations(
-    params: MGUParams, projected: Any, mixed: Any, state: MGUState
+    params: MGUParams, projected: Terms, mixed: Terms, state: MGUState
 ) -> tuple[MGUState, MGUGates]:
     """The step; n needs f before its product, which is a second one."""
     f, n = plus_bias((projected[0] + mixed[0], projected[1]), params.bias)

@@ -1,7 +1,5 @@
 """The parameters of a gated cell: their initialisers are checked, and fill them gate by gate."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from jaxnn.functions.fill import GateInitializer, fill_whole, gate_by_gate, is_per_gate
@@ -15,7 +13,7 @@ def fill_gates(
     initializer: Initializer | None,
     key: Key,
     shape: tuple[int, ...],
-    dtype: Any,
+    dtype: jnp.dtype,
     gates_first: bool = False,
 ) -> Array | None:
     """A parameter `(..., gates, hidden)`, or `(gates, ..., hidden)`; `where` says whose it is.
@@ -38,19 +36,23 @@ def fill_gates(
     return jnp.moveaxis(filled, -2, 0) if gates_first else filled
 
 
-def check_bias(name: str, bias: Any, bias_init: Initializer | None, default: Initializer) -> Any:
+def check_bias(
+    name: str, bias: bool, bias_init: Initializer | None, default: Initializer
+) -> Initializer | None:
     """The initialiser of the bias, or None for no bias."""
     check_bool(name, "bias", bias)
     return check_initializer(name, "bias", bias, bias_init, default)
 
 
-def check_peephole(name: str, peephole: Any, peephole_init: Initializer | None) -> Any:
+def check_peephole(
+    name: str, peephole: bool, peephole_init: Initializer | None
+) -> Initializer | None:
     """The initialiser of the peepholes, or None for none."""
     check_bool(name, "peephole", peephole)
     return check_initializer(name, "peephole", peephole, peephole_init, uniform_hidden)
 
 
-def check_kernels(name: str, **initializers: Any) -> None:
+def check_kernels(name: str, **initializers: Initializer) -> None:
     """Raise TypeError unless the initialisers of kernels can be called."""
     for argument, initializer in initializers.items():
         check_callable(name, argument, initializer, "an initialiser")

@@ -13,28 +13,31 @@ from jaxnn.internal.mesh import on_mesh, whole_rows
 from jaxnn.internal.symbolic_zeros import is_zero
 from jaxnn.types import Array, Params, State
 
+Terms = tuple[Array, ...]
+"""One array `(..., hidden)` for each gate."""
 
-def project_input(params: Params, x: Array) -> tuple[Array, ...]:
+
+def project_input(params: Params, x: Array) -> Terms:
     """x U, one array `(..., hidden)` for each gate."""
     return project_gates(x, params.input_kernel)
 
 
-def mix_hidden(params: Params, state: State) -> tuple[Array, ...]:
+def mix_hidden(params: Params, state: State) -> Terms:
     """h W, one array `(..., hidden)` for each gate."""
     return times_gates(state.hidden, params.recurrent_kernel)
 
 
 @functools.cache
-def mix_first(count: int) -> Callable[[Params, State], tuple[Array, ...]]:
+def mix_first(count: int) -> Callable[[Params, State], Terms]:
     """`mix_hidden` for the first gates alone: the others need these before their own product."""
     return functools.partial(_mix_first, count)
 
 
-def _mix_first(count: int, params: Params, state: State) -> tuple[Array, ...]:
+def _mix_first(count: int, params: Params, state: State) -> Terms:
     return times_gates(state.hidden, params.recurrent_kernel[:, :count])
 
 
-def times_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+def times_gates(x: Array, kernel: Array) -> Terms:
     """x · kernel, one array a gate: `(..., rows)` by `(rows, gates, hidden)`.
 
     One matmul of two matrices, then a split: on one device the fastest of the ways to say it, and
@@ -49,7 +52,7 @@ def times_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
     return cut(flat.reshape(*x.shape[:-1], gates * hidden), gates)
 
 
-def project_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
+def project_gates(x: Array, kernel: Array) -> Terms:
     """x · kernel for a whole sequence, one array a gate, as `times_gates` gives them.
 
     By one matmul a gate, whose results lie apart at once; a split would copy them. Its tangent, and
@@ -66,7 +69,7 @@ def _has_few_rows(x: Array, kernel: Array) -> bool:
 
 
 @jax.custom_jvp
-def _gate_by_gate(x: Array, kernel: Array) -> tuple[Array, ...]:
+def _gate_by_gate(x: Array, kernel: Array) -> Terms:
     rows, gates, hidden = kernel.shape
     flat = x.reshape(-1, rows)
     apart = [jnp.matmul(flat, kernel[:, gate]) for gate in range(gates)]
@@ -74,7 +77,9 @@ def _gate_by_gate(x: Array, kernel: Array) -> tuple[Array, ...]:
 
 
 @functools.partial(_gate_by_gate.defjvp, symbolic_zeros=True)
-def _gate_by_gate_jvp(primals: Any, tangents: Any) -> Any:
+def _gate_by_gate_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Any, Any]
+) -> tuple[Terms, Terms]:
     x, kernel = primals
     x_dot, kernel_dot = tangents
     terms = [] if is_zero(x_dot) else [times_gates(x_dot, kernel)]
@@ -84,14 +89,14 @@ def _gate_by_gate_jvp(primals: Any, tangents: Any) -> Any:
     return _gate_by_gate(x, kernel), tangent
 
 
-def project_both(left: Any, right: Any, x: Array) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+def project_both(left: Params, right: Params, x: Array) -> tuple[Terms, Terms]:
     """x U for two cells, their gates side by side in one matmul."""
     kernel = jnp.concatenate([left.input_kernel, right.input_kernel], axis=1)
     both, gates = times_gates(x, kernel), left.input_kernel.shape[1]
     return both[:gates], both[gates:]
 
 
-def plus_bias(gates: Iterable[Array], bias: Array | None) -> tuple[Array, ...]:
+def plus_bias(gates: Iterable[Array], bias: Array | None) -> Terms:
     """Each gate's sum, + b. It is added in the loop, where it costs no pass over all steps."""
     if bias is None:
         return tuple(gates)

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Var
 
 from jaxnn.derivative.jaxprs import (
+    Atom,
     acts_on_each,
     depending,
     inlined,
@@ -36,7 +37,7 @@ from jaxnn.derivative.jaxprs import (
 )
 from jaxnn.derivative.local import NotPointwiseError, Product, Row, Source, Walk
 from jaxnn.derivative.residuals import compute, fewest_residuals
-from jaxnn.types import State
+from jaxnn.types import Array, Params, PyTree, State
 
 
 class Loop(NamedTuple):
@@ -47,10 +48,10 @@ class Loop(NamedTuple):
     """
 
     name: str
-    mix: Callable[[Any, State], Any]
-    mix_all: Callable[[Any, State], Any]
-    combine: Callable[[Any, Any, Any, State], State]
-    output: Callable[[State], Any]
+    mix: Callable[[Params, State], PyTree]
+    mix_all: Callable[[Params, State], PyTree]
+    combine: Callable[[Params, PyTree, PyTree, State], State]
+    output: Callable[[State], PyTree]
 
 
 class Pointwise(NamedTuple):
@@ -71,12 +72,12 @@ class Pointwise(NamedTuple):
     products: list[Product]
     varies: list[bool]
     stored: list[int | None]
-    known: Callable[[Any], list[Any]]
-    step: Callable[[Any, Any, Any, Any], tuple[Any, list[Any], list[Any]]]
-    varying: Callable[[Any, Sequence[Any]], list[Any]]
-    constants: Callable[[Any], list[Any]]
+    known: Callable[[Params], list[Array]]
+    step: Callable[[Params, PyTree, PyTree, State], tuple[State, list[Array], list[Array]]]
+    varying: Callable[[Params, Sequence[Array]], list[Array]]
+    constants: Callable[[Params], list[Array]]
 
-    def coefficients(self, varying: Sequence[Any], constants: Sequence[Any]) -> Iterator[Any]:
+    def coefficients(self, varying: Sequence[Array], constants: Sequence[Array]) -> Iterator[Array]:
         """All of them, in the order of the rows."""
         kinds = iter(constants), iter(varying)
         return (next(kinds[varies]) for varies in self.varies)
@@ -102,13 +103,13 @@ class Recurrence(NamedTuple):
     outputs: list[bool]
     bilinear: bool
 
-    def read(self, state: State) -> list[Any]:
+    def read(self, state: State) -> list[Array]:
         """The leaves of a state that its output reads."""
         return list(itertools.compress(jax.tree.leaves(state), self.outputs))
 
 
 def analyse(
-    loop: Loop, params: tuple[Any, Any], projected: Any, state: State, masked_ndim: int = 0
+    loop: Loop, params: tuple[Params, Params], projected: PyTree, state: State, masked_ndim: int = 0
 ) -> Recurrence | str:
     """The Recurrence of a loop, or the reason why the rule may not take it.
 
@@ -181,19 +182,21 @@ def _take_apart(combine: ClosedJaxpr, stored: Sequence[bool], arguments: Any) ->
     residuals = fewest_residuals(jaxpr, inputs, varying, free)
     structure = jax.tree.structure(arguments[3])
 
-    def run(atoms: Sequence[Any], variables: Sequence[Var], values: Iterable[Any]) -> list[Any]:
+    def run(
+        atoms: Sequence[Atom], variables: Sequence[Var], values: Iterable[Array]
+    ) -> list[Array]:
         known = zip((*jaxpr.constvars, *variables), (*walked.consts, *values), strict=True)
         return compute(jaxpr, dict(known), atoms)
 
-    def step(*parts: Any) -> tuple[Any, list[Any], list[Any]]:
+    def step(*parts: PyTree) -> tuple[State, list[Array], list[Array]]:
         results = run([*new, *factors, *residuals], jaxpr.invars, jax.tree.leaves(parts))
         return structure.unflatten(results[:count]), results[count:first], results[first:]
 
-    def varying_of(params: Any, values: Sequence[Any]) -> list[Any]:
+    def varying_of(params: Params, values: Sequence[Array]) -> list[Array]:
         variables = [*jaxpr.invars[: counts[0]], *residuals]
         return run(varying, variables, [*jax.tree.leaves(params), *values])
 
-    def constants(params: Any) -> list[Any]:
+    def constants(params: Params) -> list[Array]:
         return run(others, jaxpr.invars[: counts[0]], jax.tree.leaves(params))
 
     return Pointwise(

@@ -8,7 +8,7 @@ needs no promise: never a wrong gradient.
 import functools
 import itertools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +17,10 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from jaxnn.internal.checks import is_traced
+from jaxnn.types import Array, PyTree, Shape
+
+Atom = Var | Literal
+"""What an equation reads."""
 
 
 def _names(text: str) -> frozenset[str]:
@@ -51,32 +55,35 @@ CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr"}
 """Primitives that run a jaxpr on their own operands, and the parameter that holds it."""
 
 
-def traced(function: Callable[..., Any], *arguments: Any) -> Any:
+def traced(function: Callable[..., PyTree], *arguments: PyTree) -> Any:
     """A function as jax traces it for the types of some arguments (arrays or types): once, so that
     the `jaxpr` of equal calls is one object. It has `out_info`, the types of the results."""
     return _jitted(function).trace(*arguments)
 
 
 @functools.lru_cache(maxsize=1024)
-def _jitted(function: Callable[..., Any]) -> Any:
+def _jitted(function: Callable[..., PyTree]) -> Any:
     return jax.jit(function)
 
 
-def inlined(closed: ClosedJaxpr, leaves: Sequence[Any]) -> ClosedJaxpr:
+def inlined(closed: ClosedJaxpr, leaves: Sequence[PyTree]) -> ClosedJaxpr:
     """A jaxpr with inner jits written out, for the types of `leaves`.
 
     An equation that stands there twice is computed once.
     """
 
-    def once(*values: Any) -> list[Any]:
+    def once(*values: Array) -> list[Array]:
         return _run_once({}, closed.jaxpr, closed.consts, values)
 
     return jax.make_jaxpr(once)(*leaves)
 
 
 def _run_once(
-    done: dict[Any, tuple[list[Any], Any]], jaxpr: Jaxpr, consts: Sequence[Any], values: Any
-) -> list[Any]:
+    done: dict[Hashable, tuple[list[Array], Sequence[Array]]],
+    jaxpr: Jaxpr,
+    consts: Sequence[Array],
+    values: Sequence[Array],
+) -> list[Array]:
     """The results of a jaxpr; those of equations that compute the same are taken from `done`."""
     env = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *values), strict=True))
     for eqn in jaxpr.eqns:
@@ -93,7 +100,7 @@ def _run_once(
     return read(env, jaxpr.outvars)
 
 
-def _signature(eqn: JaxprEqn, operands: Sequence[Any]) -> Any:
+def _signature(eqn: JaxprEqn, operands: Sequence[Array]) -> Hashable:
     """Equal for equations that compute the same, as far as can be seen."""
     values = tuple(
         (atom.aval, np.asarray(atom.val).tobytes()) if isinstance(atom, Literal) else id(value)
@@ -119,7 +126,7 @@ def why_not_closed(closed: ClosedJaxpr) -> str | None:
     return None
 
 
-def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
+def run_eqn(eqn: JaxprEqn, operands: Sequence[Array]) -> list[Array]:
     """The results of one equation, in the mesh that it was traced in."""
     params = eqn.primitive.get_bind_params(eqn.params)
     with eqn.ctx.manager:
@@ -127,12 +134,12 @@ def run_eqn(eqn: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
     return list(results) if eqn.primitive.multiple_results else [results]
 
 
-def read(env: dict[Var, Any], atoms: Iterable[Any]) -> list[Any]:
+def read(env: dict[Var, Array], atoms: Iterable[Atom]) -> list[Array]:
     """The values of variables and literals."""
     return [atom.val if isinstance(atom, Literal) else env[atom] for atom in atoms]
 
 
-def is_in(variables: Any, atom: Any) -> bool:
+def is_in(variables: Container[Var], atom: Atom) -> bool:
     """Whether an atom is one of the variables; a literal is none."""
     return not isinstance(atom, Literal) and atom in variables
 
@@ -227,8 +234,8 @@ def _has_pointwise_rule(eqn: JaxprEqn, marks: Sequence[bool]) -> bool:
     outlines = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
     places = [n for n, marked in enumerate(marks) if marked and is_floating(eqn.invars[n])]
 
-    def tangents(operands: list[Any], dots: list[Any]) -> list[Any]:
-        def along(chosen: list[Any]) -> list[Any]:
+    def tangents(operands: list[Array], dots: list[Array]) -> list[Array]:
+        def along(chosen: list[Array]) -> list[Array]:
             replaced = dict(zip(places, chosen, strict=True))
             return run_eqn(eqn, [replaced.get(n, value) for n, value in enumerate(operands)])
 
@@ -252,11 +259,11 @@ def is_product(eqn: JaxprEqn) -> bool:
     )
 
 
-def _shape(atom: Any) -> tuple[Any, ...]:
+def _shape(atom: Any) -> Shape:
     return atom.aval.shape
 
 
-def acts_on_each(function: Callable[..., Any], batch_ndim: int, tree: Any) -> bool:
+def acts_on_each(function: Callable[..., PyTree], batch_ndim: int, tree: PyTree) -> bool:
     """Whether a function is seen to take each entry of the leading dimensions by itself: mapped
     over them, it is the same program."""
     mapped = function

@@ -16,6 +16,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal, Var
 
 from jaxnn.derivative.jaxprs import (
     COMPARISONS,
+    Atom,
     depending,
     eqn_text,
     is_complex,
@@ -27,6 +28,7 @@ from jaxnn.derivative.jaxprs import (
     run_eqn,
 )
 from jaxnn.internal.mesh import on_mesh
+from jaxnn.types import Array, Params
 
 
 class Source(NamedTuple):
@@ -59,7 +61,7 @@ class Product(NamedTuple):
     weight: int
     params: dict[str, Any]
 
-    def of(self, left: Any, weight: Any) -> Any:
+    def of(self, left: Array, weight: Array) -> Array:
         """left · weight, as one matrix where no axis may be sharded (see `times_gates`)."""
         dot = functools.partial(jax.lax.dot_general_p.bind, **self.params)
         if on_mesh(left):
@@ -83,24 +85,24 @@ class Walk:
     is known.
     """
 
-    def __init__(self, jaxpr: Jaxpr, consts: Sequence[Any], counts: Sequence[int]) -> None:
+    def __init__(self, jaxpr: Jaxpr, consts: Sequence[Array], counts: Sequence[int]) -> None:
         ends = [sum(counts[:n]) for n in range(5)]
         groups = [jaxpr.invars[a:b] for a, b in itertools.pairwise(ends)]
         self.jaxpr, self.consts = jaxpr, consts
         self.params, self.projected, self.mixed, self.old = groups
         self.unknown = depending(jaxpr, jaxpr.invars[counts[0] :])
         atoms = [*jaxpr.outvars, *(atom for eqn in jaxpr.eqns for atom in eqn.invars)]
-        self.uses: Counter[Any] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
+        self.uses: Counter[Atom] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
         self.rows: list[Row] = []
-        self.coefficients: list[Any] = []
+        self.coefficients: list[Array] = []
         self.products: list[Product] = []
-        self.factors: list[Any] = []
+        self.factors: list[Array] = []
         self.entering: list[Var] = []
-        self.env: dict[Any, Any] = {}
-        self.forms: dict[Any, dict[Source, Any]] = {}
-        self.streams: dict[Any, Source] = {}
+        self.env: dict[Var, Array] = {}
+        self.forms: dict[Var, dict[Source, Array]] = {}
+        self.streams: dict[Atom, Source] = {}
 
-    def known(self, params: Any) -> list[Any]:
+    def known(self, params: Params) -> list[Array]:
         """The known variables that enter, from the parameters alone."""
         jaxpr, leaves = self.jaxpr, jax.tree.leaves(params)
         env = dict(zip((*jaxpr.constvars, *self.params), (*self.consts, *leaves), strict=True))
@@ -109,7 +111,7 @@ class Walk:
                 env |= zip(eqn.outvars, run_eqn(eqn, read(env, eqn.invars)), strict=True)
         return [env[var] for var in self.entering]
 
-    def step(self, *leaves: Any) -> list[Any]:
+    def step(self, *leaves: Array) -> list[Array]:
         """The new state, the factors and the coefficients; finds the rows on its way."""
         jaxpr = self.jaxpr
         self.env = dict(
@@ -137,7 +139,7 @@ class Walk:
         self.factors, self.coefficients = [], []
         return results
 
-    def _close(self, leaf: int, form: dict[Source, Any]) -> None:
+    def _close(self, leaf: int, form: dict[Source, Array]) -> None:
         """What a leaf of the new state depends on is known."""
         self.rows.append(Row(leaf, tuple(form)))
         self.coefficients.extend(form.values())
@@ -150,7 +152,7 @@ class Walk:
             if not source.old and not source.new:
                 self.streams[var] = source
 
-    def _form(self, atom: Any) -> dict[Source, Any]:
+    def _form(self, atom: Atom) -> dict[Source, Array]:
         """The form of an atom; what depends on the parameters alone enters as a source."""
         if isinstance(atom, Literal) or not is_floating(atom):
             return {}
@@ -159,7 +161,7 @@ class Walk:
             self.entering.append(atom)
         return self.forms.get(atom, {})
 
-    def _derive(self, eqn: JaxprEqn, states: dict[Any, int]) -> None:
+    def _derive(self, eqn: JaxprEqn, states: dict[Var, int]) -> None:
         """The forms of the results of an equation, from those of its operands."""
         if any(map(is_complex, [*eqn.outvars, *filter(self._is_unknown, eqn.invars)])):
             # Two numbers a place, of which no coefficient is known.
@@ -187,7 +189,7 @@ class Walk:
         for source in dict.fromkeys(source for form in forms for source in form):
             places = [n for n, form in enumerate(forms) if source in form]
 
-            def along(*chosen: Any, places: list[int] = places) -> list[Any]:
+            def along(*chosen: Array, places: list[int] = places) -> list[Array]:
                 replaced = dict(zip(places, chosen, strict=True))
                 return run_eqn(eqn, [replaced.get(n, value) for n, value in enumerate(values)])
 
@@ -200,7 +202,7 @@ class Walk:
                 if is_floating(var):
                     self.forms.setdefault(var, {})[source] = slope
 
-    def _is_unknown(self, atom: Any) -> bool:
+    def _is_unknown(self, atom: Atom) -> bool:
         return is_in(self.unknown, atom)
 
     def _multiply(self, eqn: JaxprEqn) -> None:
@@ -215,7 +217,7 @@ class Walk:
         self.products.append(Product(source.known[0], eqn.params))
         self.factors.append(self.env[left])
 
-    def _joins(self, eqn: JaxprEqn, states: dict[Any, int]) -> bool:
+    def _joins(self, eqn: JaxprEqn, states: dict[Var, int]) -> bool:
         """Whether it is the sum of two streams that nothing else reads."""
         return (
             eqn.primitive.name in ("add", "add_any")

@@ -14,13 +14,14 @@ from typing import Any
 
 from jax.extend.core import Jaxpr, Literal, Var
 
-from jaxnn.derivative.jaxprs import depending, is_in, read, run_eqn
+from jaxnn.derivative.jaxprs import Atom, depending, is_in, read, run_eqn
+from jaxnn.types import Array
 
 _FROM, _TO = "from", "to"
 
 
 def fewest_residuals(
-    jaxpr: Jaxpr, inputs: Sequence[Var], outputs: Iterable[Any], stored: Iterable[Var]
+    jaxpr: Jaxpr, inputs: Sequence[Var], outputs: Iterable[Atom], stored: Iterable[Var]
 ) -> list[Var]:
     """The variables to keep, in the order in which they come up.
 
@@ -83,7 +84,7 @@ def _path(room: dict[Any, dict[Any, float]]) -> list[tuple[Any, Any]]:
     return edges
 
 
-def compute(jaxpr: Jaxpr, known: dict[Var, Any], outputs: Sequence[Any]) -> list[Any]:
+def compute(jaxpr: Jaxpr, known: dict[Var, Array], outputs: Sequence[Atom]) -> list[Array]:
     """The values of some variables of a jaxpr, from those of others, by the equations they need."""
     env, equations = dict(known), []
     needed = {atom for atom in outputs if not isinstance(atom, Literal)} - env.keys()

@@ -50,7 +50,6 @@ their δ as one and the matmuls after it read it without a copy.
 import functools
 import itertools
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,19 +70,19 @@ from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import are_zeros, dense, is_zero, jvp_along
 from jaxnn.scans.boundaries import Boundaries
 from jaxnn.scans.sequential import Step, scan
-from jaxnn.types import Array, ArrayLike, State
+from jaxnn.types import Array, ArrayLike, Params, PyTree, State
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def run_loop(
     loop: Loop,
     reverse: bool,
-    params: tuple[Any, Any],
-    projected: Any,
+    params: tuple[Params, Params],
+    projected: PyTree,
     state: State,
     start: State,
     at: Boundaries,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """The final state and the outputs of a loop whose derivative is the rule's, where it may take
     it, and else that of the plain scan. Those at masked steps mean nothing."""
     return pinned(
@@ -92,11 +91,11 @@ def run_loop(
     )
 
 
-def step_of(loop: Loop, params: tuple[Any, Any]) -> Step:
+def step_of(loop: Loop, params: tuple[Params, Params]) -> Step:
     """`state, y = step(state, projected)`: one step of a loop."""
     for_mix, for_combine = params
 
-    def step(state: State, projected: Any) -> tuple[State, Any]:
+    def step(state: State, projected: PyTree) -> tuple[State, PyTree]:
         state = loop.combine(for_combine, projected, loop.mix(for_mix, state), state)
         return state, loop.output(state)
 
@@ -106,12 +105,12 @@ def step_of(loop: Loop, params: tuple[Any, Any]) -> Step:
 def _plain(
     loop: Loop,
     reverse: bool,
-    params: tuple[Any, Any],
-    projected: Any,
+    params: tuple[Params, Params],
+    projected: PyTree,
     state: State,
     start: State,
     at: Boundaries,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     step = step_of(loop, params)
     final, (_, ys) = scan(loop.name, step, projected, state, start, at, reverse)
     return final, ys
@@ -119,8 +118,8 @@ def _plain(
 
 @functools.partial(run_loop.defjvp, symbolic_zeros=True)
 def _run_loop_jvp(
-    loop: Loop, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
-) -> tuple[Any, Any]:
+    loop: Loop, reverse: bool, primals: tuple[PyTree, ...], tangents: tuple[PyTree, ...]
+) -> tuple[PyTree, PyTree]:
     recurrence = why_or_how(loop, *primals)
     if isinstance(recurrence, str):
         result, dots = jvp_along(functools.partial(_plain, loop, reverse), primals, tangents)
@@ -129,7 +128,7 @@ def _run_loop_jvp(
     _, projected, state, *_ = primals
     time = jax.tree.leaves(projected)[0].shape[0]
 
-    def outputs(leaves: list[Array]) -> Any:
+    def outputs(leaves: list[Array]) -> PyTree:
         return jax.vmap(loop.output)(restore(recurrence.outputs, leaves, state, time))
 
     ys, ys_dot = jax.jvp(outputs, (leaves,), (leaves_dot,))
@@ -137,7 +136,12 @@ def _run_loop_jvp(
 
 
 def why_or_how(
-    loop: Loop, params: tuple[Any, Any], projected: Any, state: State, start: State, at: Boundaries
+    loop: Loop,
+    params: tuple[Params, Params],
+    projected: PyTree,
+    state: State,
+    start: State,
+    at: Boundaries,
 ) -> Recurrence | str:
     """What the rule knows of a loop that is given these, or the reason why it may not take it."""
     del start
@@ -146,8 +150,8 @@ def why_or_how(
 
 
 def _derivative(
-    recurrence: Recurrence, reverse: bool, primals: tuple[Any, ...], tangents: tuple[Any, ...]
-) -> tuple[Any, Any]:
+    recurrence: Recurrence, reverse: bool, primals: tuple[PyTree, ...], tangents: tuple[PyTree, ...]
+) -> tuple[PyTree, PyTree]:
     """The final state, and over time the leaves that the output reads; and their tangents."""
     (for_mix, for_combine), _, state, start, at = primals
     _, _, state_dot, start_dot, _ = tangents
@@ -177,18 +181,18 @@ def _with_residuals(
     recurrence: Recurrence,
     reverse: bool,
     late: bool,
-    params: tuple[Any, Any],
-    projected: Any,
+    params: tuple[Params, Params],
+    projected: PyTree,
     state: State,
     start: State,
     at: Boundaries,
-) -> tuple[State, tuple[list[Any], tuple[list[Array], list[Array]]]]:
+) -> tuple[State, tuple[list[Array | None], tuple[list[Array], list[Array]]]]:
     """The final state, and over time the states that are stored, the left factors of products, and
     the residuals."""
     for_mix, for_combine = params
     pointwise = recurrence.pointwise
 
-    def step(state: State, projected: Any) -> tuple[State, tuple[list[Array], list[Array]]]:
+    def step(state: State, projected: PyTree) -> tuple[State, tuple[list[Array], list[Array]]]:
         mixed = recurrence.loop.mix(for_mix, state)
         new, factors, residuals = pointwise.step(for_combine, projected, mixed, state)
         # At a masked step the state is the old one: what it would have been is stored apart.
@@ -206,9 +210,9 @@ def _with_residuals_jvp(
     recurrence: Recurrence,
     reverse: bool,
     late: bool,
-    primals: tuple[Any, ...],
-    tangents: tuple[Any, ...],
-) -> tuple[Any, Any]:
+    primals: tuple[PyTree, ...],
+    tangents: tuple[PyTree, ...],
+) -> tuple[PyTree, PyTree]:
     """A second derivative is that of `lax.scan`."""
     plain = functools.partial(_with_residuals.fun, recurrence, reverse, False)
     result, dots = jvp_along(plain, primals, tangents)
@@ -217,8 +221,8 @@ def _with_residuals_jvp(
 
 def _streams(
     recurrence: Recurrence,
-    primals: tuple[Any, ...],
-    tangents: tuple[Any, ...],
+    primals: tuple[PyTree, ...],
+    tangents: tuple[PyTree, ...],
     mixed_dots: list[Array],
     factors: list[Array],
 ) -> Streams:

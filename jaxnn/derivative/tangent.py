@@ -28,7 +28,7 @@ from jaxnn.internal.mesh import outline_of_step, over_time
 from jaxnn.internal.symbolic_zeros import are_zeros, dense, is_zero
 from jaxnn.scans.boundaries import Boundaries, previous
 from jaxnn.scans.sequential import one_step, scan, scan_late, takes_late_outputs
-from jaxnn.types import Array, State
+from jaxnn.types import Array, Params, PyTree, State
 
 
 class Streams(NamedTuple):
@@ -45,8 +45,8 @@ class Given(NamedTuple):
     residuals of each step, the coefficients that do not vary, what the parameters alone tell, the
     boundaries."""
 
-    for_mix: Any
-    for_combine: Any
+    for_mix: Params
+    for_combine: Params
     residuals: list[Array]
     constants: list[Array]
     known: list[Array]
@@ -73,11 +73,11 @@ def run_tangent(
     outlines = dots._replace(streams=outline_of_step(dots.streams))
     outlines = jax.tree.map(jax.typeof, outlines)
 
-    def run(residuals: list[Any], operands: list[Any]) -> list[Any]:
+    def run(residuals: list[Array], operands: list[Array]) -> list[Array]:
         given, dots = given_structure.unflatten(residuals), dots_structure.unflatten(operands)
         return jax.tree.leaves(_run(recurrence, reverse, given, dots))
 
-    def transposed(residuals: list[Any], cotangents: list[Any]) -> list[Any]:
+    def transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         given, bars = given_structure.unflatten(residuals), results_structure.unflatten(cotangents)
         return jax.tree.leaves(_run_back(recurrence, reverse, given, outlines, *bars))
 
@@ -108,7 +108,7 @@ def _run_back(
     """The cotangents of the streams, of the first state and of the start, from the last step on."""
     resets = given.at.before is not None or given.at.after is not None
 
-    def body(bars: tuple[State, State], now: Any) -> tuple[tuple[State, State], Streams]:
+    def body(bars: tuple[State, State], now: PyTree) -> tuple[tuple[State, State], Streams]:
         (state_bar, start_bar), (outputs_bar, residuals, at) = bars, now
         step = functools.partial(_step, recurrence, given)
 
@@ -180,9 +180,9 @@ def _new_dot(
 def dots_of_weights(
     recurrence: Recurrence,
     reverse: bool,
-    weights: Any,
-    weights_dot: Any,
-    states: list[Any],
+    weights: Params,
+    weights_dot: Params,
+    states: list[Array | None],
     state: State,
     start: State,
     at: Boundaries,
@@ -202,19 +202,19 @@ def dots_of_weights(
     dots, dots_structure = jax.tree.flatten(dense(weights_dot))
     outlines = list(map(jax.typeof, dots))
 
-    def run(residuals: list[Any], dots: list[Any], when: Array | None = None) -> list[Any]:
+    def run(residuals: list[Array], dots: list[Array], when: Array | None = None) -> list[Array]:
         weights, states, state, start, at = residuals_structure.unflatten(residuals)
         before = _before(states, state, start, at, reverse, when)
         along = dots_structure.unflatten(dots)
         if recurrence.bilinear:
             return jax.tree.leaves(recurrence.loop.mix_all(along, before))
 
-        def mix(weights: Any) -> Any:
+        def mix(weights: Params) -> PyTree:
             return recurrence.loop.mix_all(weights, before)
 
         return jax.tree.leaves(jax.jvp(mix, (weights,), (along,))[1])
 
-    def transposed(residuals: list[Any], cotangents: list[Any]) -> list[Any]:
+    def transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         function = functools.partial(run, residuals, when=cotangents[0])
         (found,) = jax.linear_transpose(function, outlines)(cotangents)
         return found
@@ -226,14 +226,19 @@ def dots_of_weights(
     return apply_linear(run, transposed, residuals, dots, _over_time(mixed, time))
 
 
-def _over_time(tree: Any, time: Any) -> list[Any]:
+def _over_time(tree: PyTree, time: int) -> list[jax.ShapeDtypeStruct]:
     """The types of the leaves of a tree at so many steps."""
     leaves = jax.tree.leaves(tree)
     return [jax.ShapeDtypeStruct((time, *leaf.shape), leaf.dtype) for leaf in leaves]
 
 
 def _before(
-    states: list[Any], state: State, start: State, at: Boundaries, reverse: bool, when: Array | None
+    states: list[Array | None],
+    state: State,
+    start: State,
+    at: Boundaries,
+    reverse: bool,
+    when: Array | None,
 ) -> State:
     """The states that the steps began from, whole; an array that `mix` does not read is zeros."""
     stored = [leaf is not None for leaf in states]
@@ -242,7 +247,7 @@ def _before(
     return restore(stored, shifted, state, shifted[0].shape[0])
 
 
-def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: Any) -> State:
+def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: int) -> State:
     """States over time from some of their leaves; nobody reads the others: zeros."""
     found = iter(leaves)
     full = [
@@ -252,6 +257,6 @@ def restore(which: Sequence[bool], leaves: Iterable[Array], like: State, time: A
     return jax.tree.structure(like).unflatten(full)
 
 
-def only(which: Sequence[bool], tree: Any) -> list[Any]:
+def only(which: Sequence[bool], tree: PyTree) -> list[Any]:
     """The leaves of a tree, with None for the others."""
     return [leaf if yes else None for leaf, yes in zip(jax.tree.leaves(tree), which, strict=True)]

@@ -1,12 +1,12 @@
 """How a model runs over a sequence, and why not in another way."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from jaxnn.internal.checks import is_array, shape_text
 from jaxnn.recurrence.methods import Choice, listening
-from jaxnn.types import ArrayLike, Cell, SequenceLayer
+from jaxnn.types import Array, Cell, PyTree, SequenceLayer, Shaped
 
 
 class Explanation(NamedTuple):
@@ -22,9 +22,9 @@ class Explanation(NamedTuple):
 
 def explain(
     model: Cell | SequenceLayer,
-    xs: Any,
-    mask: ArrayLike | None = None,
-    reset: ArrayLike | None = None,
+    xs: Shaped,
+    mask: Shaped | None = None,
+    reset: Shaped | None = None,
 ) -> Explanation:
     """By which method each recurrence of a model runs over a sequence, and why the others refuse.
 
@@ -55,7 +55,7 @@ def explain(
         if value is not None and not is_array(value):
             raise TypeError(f"explain: {name} must be an array or a shape, got {shape_text(value)}")
 
-    def run(xs: Any, mask: Any, reset: Any) -> Any:
+    def run(xs: Array, mask: Array | None, reset: Array | None) -> PyTree:
         params = model.init(jax.random.key(0))
         return model.unroll(params, xs, mask=mask, reset=reset)
 

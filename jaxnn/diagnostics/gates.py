@@ -1,18 +1,18 @@
 """The values of a cell's gates, to look at."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jaxnn.internal.checks import naming
 from jaxnn.recurrence.arguments import check_step
 from jaxnn.recurrence.cell import check_cell, description_of
 from jaxnn.recurrence.split import Split, before_combine
-from jaxnn.types import Cell
+from jaxnn.types import ArrayLike, Cell, PyTree
 
 P = TypeVar("P")
 S = TypeVar("S")
 
 
-def gates(cell: Cell[P, S], params: P, state: S, x: Any) -> Any:
+def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     """The values of a cell's gates at a step.
 
     Args:

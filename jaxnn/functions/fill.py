@@ -1,18 +1,17 @@
 """Filling a parameter: an initialiser is called, and what it gives is checked."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.internal.calls import Call
 from jaxnn.internal.checks import is_array, shape_text, state_dtype
 from jaxnn.internal.options import check_callable
 from jaxnn.internal.users import MISTAKES
-from jaxnn.types import Array, Initializer, Key
-
-Shape = tuple[int, ...]
+from jaxnn.types import Array, Initializer, Key, Shape
 
 
 class GateInitializer(NamedTuple):
@@ -29,10 +28,10 @@ class GateInitializer(NamedTuple):
     arguments: tuple[Any, ...]
     fill: Callable[..., Array]
 
-    def __call__(self, key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike = jnp.float32) -> Array:
         return self.fill(*self.arguments, key, shape, dtype)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return Call(self.make, self.arguments, {}), ()
 
     def __repr__(self) -> str:
@@ -40,7 +39,7 @@ class GateInitializer(NamedTuple):
         return f"{self.make.__name__}({given})"
 
 
-def fill(where: str, initializer: Initializer, key: Key, shape: Shape, dtype: Any) -> Array:
+def fill(where: str, initializer: Initializer, key: Key, shape: Shape, dtype: DTypeLike) -> Array:
     """A parameter without gates; `where` says whose it is, as 'dense(2, 3): kernel_init'.
 
     It is filled in float32 at the least, since not every initialiser has a 16-bit form: QR has not.
@@ -65,7 +64,9 @@ def fill_each_gate(*arguments: Any) -> Array:
     return gate_by_gate("per_gate: the initializer", initializers, key, shape, dtype)
 
 
-def gate_by_gate(where: str, initializers: Any, key: Key, shape: Shape, dtype: Any) -> Array:
+def gate_by_gate(
+    where: str, initializers: Sequence[Initializer], key: Key, shape: Shape, dtype: DTypeLike
+) -> Array:
     """A parameter `(..., gates, hidden)` by one initialiser, or by as many as there are gates.
 
     Each is given a key of its own and the shape of one gate, and works in float32 at the least.
@@ -89,28 +90,30 @@ def gate_by_gate(where: str, initializers: Any, key: Key, shape: Shape, dtype: A
     return jnp.stack(filled, axis=-2).astype(dtype)
 
 
-def is_per_gate(initializer: Any) -> bool:
+def is_per_gate(initializer: Initializer) -> TypeGuard[GateInitializer]:
     """Whether it is one that `per_gate` made."""
     return isinstance(initializer, GateInitializer) and initializer.fill is fill_each_gate
 
 
-def without_gates(initializer: Any) -> Any:
+def without_gates(initializer: Initializer) -> Initializer:
     """What fills a single gate: the inside of a `per_gate` of one, anything else as it is."""
     while is_per_gate(initializer) and len(initializer.arguments) == 1:
         (initializer,) = initializer.arguments
     return initializer
 
 
-def fill_whole(where: str, initializer: Any, key: Key, shape: Shape, dtype: Any) -> Array:
+def fill_whole(
+    where: str, initializer: Initializer, key: Key, shape: Shape, dtype: DTypeLike
+) -> Array:
     """A parameter by an initialiser that is given its whole shape, and its dtype."""
     return _called(where, initializer, key, shape, dtype, "")
 
 
-def _call(initializer: Initializer, key: Key, shape: Shape, dtype: Any) -> Array:
+def _call(initializer: Initializer, key: Key, shape: Shape, dtype: DTypeLike) -> Array:
     return initializer(key, shape, dtype)
 
 
-def one_by_one(initializer: Initializer, key: Key, shape: Shape, dtype: Any) -> Array:
+def one_by_one(initializer: Initializer, key: Key, shape: Shape, dtype: DTypeLike) -> Array:
     """What an initialiser gives, under `vmap` one after the other.
 
     Batched QRs share the CPU's threads, and with as many of them under way as there are threads
@@ -119,7 +122,7 @@ def one_by_one(initializer: Initializer, key: Key, shape: Shape, dtype: Any) -> 
     return jax.custom_batching.sequential_vmap(lambda k: initializer(k, shape, dtype))(key)
 
 
-def _has_qr(initializer: Any) -> bool:
+def _has_qr(initializer: Initializer) -> bool:
     """Whether it is one of jax's own that decompose a matrix; jax makes a new one at each call."""
     return getattr(initializer, "__qualname__", "") in (
         "orthogonal.<locals>.init",
@@ -127,7 +130,9 @@ def _has_qr(initializer: Any) -> bool:
     )
 
 
-def _called(where: str, initializer: Any, key: Key, shape: Shape, dtype: Any, of: str) -> Array:
+def _called(
+    where: str, initializer: Initializer, key: Key, shape: Shape, dtype: DTypeLike, of: str
+) -> Array:
     owner, _, argument = where.partition(": ")
     check_callable(owner, argument, initializer, "an initialiser, (key, shape, dtype) -> array")
     want = f"{jnp.dtype(dtype)}[{', '.join(map(str, shape))}]"

@@ -6,15 +6,14 @@ that knows nothing of gates, such as those of `jax.nn.initializers`, is handed t
 the cell calls it for each gate, with the shape `(rows, hidden)` or `(hidden,)`.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.functions.fill import GateInitializer, fill_each_gate, one_by_one, without_gates
 from jaxnn.internal.factory import factory
 from jaxnn.internal.options import check_callable, check_number
-from jaxnn.types import Array, Initializer, Key
+from jaxnn.types import Array, Initializer, Key, Shape
 
 _jax_orthogonal = jax.nn.initializers.orthogonal()
 _jax_glorot = jax.nn.initializers.glorot_uniform()
@@ -58,11 +57,11 @@ def per_gate(*initializers: Initializer) -> Initializer:
     return GateInitializer(per_gate, initializers, fill_each_gate)
 
 
-def _orthogonal(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
+def _orthogonal(key: Key, shape: Shape, dtype: DTypeLike) -> Array:
     return one_by_one(_jax_orthogonal, key, shape, dtype)
 
 
-def _glorot(key: Key, shape: tuple[int, ...], dtype: Any) -> Array:
+def _glorot(key: Key, shape: Shape, dtype: DTypeLike) -> Array:
     return _jax_glorot(key, shape, dtype)
 
 
@@ -73,7 +72,7 @@ glorot: Initializer = per_gate(_glorot)
 """Each gate's kernel is uniform in ±√(6 / (rows + hidden)) (Glorot & Bengio 2010)."""
 
 
-def uniform_hidden(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+def uniform_hidden(key: Key, shape: Shape, dtype: DTypeLike = jnp.float32) -> Array:
     """Uniform in ±1/√hidden, where hidden is the last dimension: what torch fills its cells with.
 
     >>> import jax
@@ -113,7 +112,7 @@ def forget_bias(gates: tuple[str, ...], value: float = 1.0) -> Initializer:
 
 
 def _fill_forget_bias(
-    gates: tuple[str, ...], value: float, key: Key, shape: tuple[int, ...], dtype: Any
+    gates: tuple[str, ...], value: float, key: Key, shape: Shape, dtype: DTypeLike
 ) -> Array:
     del key
     _check_bias("forget_bias", gates, shape)
@@ -158,7 +157,7 @@ def chrono(gates: tuple[str, ...], longest: float) -> Initializer:
 
 
 def _fill_chrono(
-    gates: tuple[str, ...], longest: float, key: Key, shape: tuple[int, ...], dtype: Any
+    gates: tuple[str, ...], longest: float, key: Key, shape: Shape, dtype: DTypeLike
 ) -> Array:
     _check_bias("chrono", gates, shape)
     times = jax.random.uniform(key, shape[1:], jnp.float32, 1.0, longest - 1.0)
@@ -167,14 +166,14 @@ def _fill_chrono(
     return jnp.stack([rows.get(gate, jnp.zeros(shape[1:], dtype)) for gate in gates])
 
 
-def _check_gates(name: str, gates: Any) -> None:
+def _check_gates(name: str, gates: object) -> None:
     if not isinstance(gates, tuple) or not all(isinstance(gate, str) for gate in gates):
         raise TypeError(
             f"{name}: gates must be a tuple of names, such as jaxnn.LSTM_GATES; got {gates!r}"
         )
 
 
-def _check_bias(name: str, gates: tuple[str, ...], shape: tuple[int, ...]) -> None:
+def _check_bias(name: str, gates: tuple[str, ...], shape: Shape) -> None:
     if len(shape) != 2:
         raise ValueError(f"{name}: it fills a bias (gates, hidden), not the shape {tuple(shape)}")
     if shape[0] != len(gates):

@@ -10,8 +10,6 @@ Targets of the shape of the predictions need two axes: `(N,)` may be N samples o
 `(N, 1)`, or one sample of N outputs, `(1, N)`, and the means of the two differ by the factor N.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,7 +17,7 @@ import optax
 
 from jaxnn.functions.sequences import check_values, clean, is_known
 from jaxnn.internal.checks import check_flags, state_dtype
-from jaxnn.types import Array, ArrayLike
+from jaxnn.types import Array, ArrayLike, Shaped
 
 SumAndWeight = tuple[Array, Array]
 
@@ -208,7 +206,7 @@ def _total(each: Array, mask: ArrayLike | None) -> SumAndWeight:
     return jnp.sum(each, dtype=dtype), jnp.sum(mask, dtype=dtype)
 
 
-def _check_outputs(name: str, argument: str, x: Any, last: str) -> None:
+def _check_outputs(name: str, argument: str, x: Shaped, last: str) -> None:
     """Predictions are floating, and have a last axis that is not empty."""
     check_values(name, argument, x)
     if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -228,7 +226,13 @@ def _check_outputs(name: str, argument: str, x: Any, last: str) -> None:
         )
 
 
-def _pair(name: str, names: tuple[str, str], predictions: Any, targets: Any, mask: Any):
+def _pair(
+    name: str,
+    names: tuple[str, str],
+    predictions: ArrayLike,
+    targets: ArrayLike,
+    mask: ArrayLike | None,
+) -> tuple[Array, Array, ArrayLike | None]:
     """Predictions and targets of one shape and dtype, clean."""
     first, second = names
     _check_outputs(name, first, predictions, "outputs")
@@ -260,21 +264,30 @@ def _pair(name: str, names: tuple[str, str], predictions: Any, targets: Any, mas
     return *_clean(name, names, predictions, targets, mask), mask
 
 
-def _clean(name: str, names: tuple[str, str], predictions: Any, targets: Any, mask: Any):
+def _clean(
+    name: str,
+    names: tuple[str, str],
+    predictions: ArrayLike,
+    targets: ArrayLike,
+    mask: ArrayLike | None,
+) -> tuple[Array, Array]:
     """Both, with zeros where the mask, which covers the samples exactly, is false."""
     if mask is not None:
         _check_mask(name, mask, predictions, names[0])
     pairs = zip(names, (predictions, targets), strict=True)
-    return tuple(jnp.asarray(clean(name, x, mask, argument)) for argument, x in pairs)
+    first, second = (jnp.asarray(clean(name, x, mask, argument)) for argument, x in pairs)
+    return first, second
 
 
-def _check_mask(name: str, mask: Any, predictions: Any, argument: str) -> None:
+def _check_mask(name: str, mask: ArrayLike, predictions: ArrayLike, argument: str) -> None:
     """A mask covers the samples, all of their axes and no other."""
     check_values(name, "mask", mask)
     check_flags(name, "mask", mask, predictions.shape[:-1], f"the {argument}")
 
 
-def _classes(name: str, logits: Any, labels: Any, mask: ArrayLike | None):
+def _classes(
+    name: str, logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
+) -> tuple[Array, Array, ArrayLike | None]:
     _check_outputs(name, "logits", logits, "classes")
     check_values(name, "labels", labels)
     shape, got = tuple(logits.shape), tuple(labels.shape)
@@ -306,7 +319,9 @@ def _classes(name: str, logits: Any, labels: Any, mask: ArrayLike | None):
     return logits, labels, mask
 
 
-def _binary(name: str, logits: Any, labels: Any, mask: ArrayLike | None):
+def _binary(
+    name: str, logits: ArrayLike, labels: ArrayLike, mask: ArrayLike | None
+) -> tuple[Array, Array, ArrayLike | None]:
     check_values(name, "labels", labels)
     _check_outputs(name, "logits", logits, "outputs")
     given = labels
@@ -318,7 +333,9 @@ def _binary(name: str, logits: Any, labels: Any, mask: ArrayLike | None):
     return pair
 
 
-def _check_labels(name: str, labels: Any, mask: Any, largest: int, allowed: str) -> Any:
+def _check_labels(
+    name: str, labels: ArrayLike, mask: ArrayLike | None, largest: int, allowed: str
+) -> ArrayLike:
     """The labels; those of valid samples lie in 0…largest, where their values are known.
 
     Whole numbers of numpy's outside of that come back as −1, since 64 bits may not be what jax

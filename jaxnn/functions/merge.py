@@ -3,7 +3,6 @@
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 from jaxnn.internal.checks import check_array, is_array, shape_text
 from jaxnn.internal.options import check_option
 from jaxnn.internal.users import MISTAKES
-from jaxnn.types import Array
+from jaxnn.types import Array, Shape
 
 Merge = str | Callable[..., Array]
 MERGES = ("concat", "sum", "mean", "product")
@@ -23,7 +22,7 @@ def check_merge(name: str, merge: Merge) -> None:
         check_option(name, "merge", merge, MERGES, " or a function of the outputs")
 
 
-def merge_outputs(name: str, merge: Merge, outputs: list[Any]) -> Array:
+def merge_outputs(name: str, merge: Merge, outputs: list[Array]) -> Array:
     """One array from several, by concatenation of the last axis, sum, mean, product or a function.
 
     Raises:
@@ -51,7 +50,7 @@ def merge_outputs(name: str, merge: Merge, outputs: list[Any]) -> Array:
     return total / len(outputs) if merge == "mean" else total
 
 
-def _merged_by_function(name: str, merge: Callable[..., Array], outputs: list[Any]) -> Array:
+def _merged_by_function(name: str, merge: Callable[..., Array], outputs: list[Array]) -> Array:
     """What a function makes of the outputs: `(*leading, features)`, as they are."""
     called = getattr(merge, "__name__", repr(merge))
     given = ", ".join(shape_text(y) for y in outputs)
@@ -72,7 +71,7 @@ def _merged_by_function(name: str, merge: Callable[..., Array], outputs: list[An
     return y
 
 
-def _common(shapes: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+def _common(shapes: list[Shape]) -> Shape:
     """The first axes, as far as all have them."""
     same = itertools.takewhile(lambda sizes: len(set(sizes)) == 1, zip(*shapes, strict=False))
     return tuple(sizes[0] for sizes in same)

@@ -1,21 +1,20 @@
 """What is said of the parameters of a model: a table, which of them decay, how to shard them."""
 
-from typing import Any
-
 import jax
 import numpy as np
 from jax.sharding import PartitionSpec
+from jax.tree_util import KeyPath
 
 from jaxnn.internal.checks import is_array, leaves_by_path
-from jaxnn.types import Params
+from jaxnn.types import Params, PyTree, Shaped
 
 
-def path_text(path: Any) -> str:
+def path_text(path: KeyPath) -> str:
     """A tree path as 'layers.0.kernel'."""
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def array_leaves(name: str, params: Params) -> list[tuple[Any, Any]]:
+def array_leaves(name: str, params: Params) -> list[tuple[KeyPath, Shaped]]:
     """The leaves of a tree of arrays, with their paths; TypeError for anything else."""
     if params is None:
         raise TypeError(f"{name}: params must be a tree of arrays, as init gives them; got None")
@@ -68,7 +67,7 @@ def describe(params: Params) -> str:
     return "\n".join(lines)
 
 
-def decay_mask(params: Params) -> Any:
+def decay_mask(params: Params) -> PyTree:
     """True for kernels and False for everything else: what weight decay should act on.
 
     A kernel is a leaf whose last name on its path is `kernel` or ends in `_kernel`; biases,
@@ -99,12 +98,12 @@ def decay_mask(params: Params) -> Any:
     )
 
 
-def _is_name(key: Any) -> bool:
+def _is_name(key: object) -> bool:
     """Whether an entry of a path is a field of a NamedTuple or of a class, or a word."""
     return isinstance(getattr(key, "name", getattr(key, "key", None)), str)
 
 
-def hidden_partition_specs(params: Any, axis: str) -> Any:
+def hidden_partition_specs(params: Params, axis: str) -> PyTree:
     """How to lay the parameters of cells over devices along their hidden axis.
 
     The hidden axis is the last one of each parameter of a cell, and its gates stand apart from it,

@@ -7,6 +7,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 
 from jaxnn.internal.checks import (
     check_array,
@@ -19,10 +20,10 @@ from jaxnn.internal.checks import (
     state_dtype,
 )
 from jaxnn.internal.options import LARGEST
-from jaxnn.types import Array, ArrayLike
+from jaxnn.types import Array, ArrayLike, PyTree, Tree
 
 
-def lengths_to_mask(lengths: Any, time: int) -> Array:
+def lengths_to_mask(lengths: npt.ArrayLike, time: int) -> Array:
     """A mask that is true for the first `lengths` steps of each sequence.
 
     Args:
@@ -52,7 +53,7 @@ def lengths_to_mask(lengths: Any, time: int) -> Array:
     return steps.reshape(-1, *(1,) * lengths.ndim) < jnp.expand_dims(lengths, 0)
 
 
-def _check_time(time: Any) -> Any:
+def _check_time(time: int) -> Any:
     """The number of steps, which may be symbolic."""
     if jax.export.is_symbolic_dim(time):
         return time
@@ -72,7 +73,7 @@ def _check_time(time: Any) -> Any:
     return steps
 
 
-def _known_lengths(lengths: Any, time: Any) -> Any:
+def _known_lengths(lengths: npt.ArrayLike, time: int) -> ArrayLike:
     """Lengths that are integers, in 0…time where that can be told."""
     try:
         values = lengths if isinstance(lengths, jax.Array) else np.asarray(lengths)
@@ -94,18 +95,18 @@ def _known_lengths(lengths: Any, time: Any) -> Any:
     return values
 
 
-def is_known(x: Any) -> bool:
+def is_known(x: object) -> bool:
     """Whether the values of x can be looked at: not under `jit`, nor in other processes."""
     known = not is_traced(x) and not isinstance(x, jax.ShapeDtypeStruct)
     return known and getattr(x, "is_fully_addressable", True)
 
 
-def expand_to(flags: ArrayLike, x: Any) -> Array:
+def expand_to(flags: ArrayLike, x: ArrayLike) -> Array:
     """`flags` with trailing dimensions of size 1, up to the rank of x."""
     return jnp.expand_dims(flags, tuple(range(flags.ndim, x.ndim)))
 
 
-def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any:
+def clean(name: str, x: ArrayLike, mask: ArrayLike | None, argument: str = "x") -> Any:
     """x with zeros where the mask is false: what stands there, NaN included, goes no further.
 
     It must happen before the first arithmetic on x, since NaN · 0 in a gradient is NaN.
@@ -118,7 +119,7 @@ def clean(name: str, x: Any, mask: ArrayLike | None, argument: str = "x") -> Any
     return zero_masked(x, mask)
 
 
-def zero_masked(x: Any, mask: ArrayLike | None) -> Any:
+def zero_masked(x: ArrayLike, mask: ArrayLike | None) -> Any:
     """`clean`, of what is checked; x in the dtype that jax keeps: without x64, 32 of numpy's 64
     bits."""
     if not isinstance(x, jax.Array) and dtype_in_jax(x) != x.dtype:
@@ -127,7 +128,7 @@ def zero_masked(x: Any, mask: ArrayLike | None) -> Any:
     return x if mask is None else jnp.where(expand_to(mask, x), x, jnp.zeros((), x.dtype))
 
 
-def check_values(name: str, argument: str, x: Any) -> None:
+def check_values(name: str, argument: str, x: PyTree) -> None:
     """Raise TypeError unless x is an array that has values, or will have."""
     check_array(name, argument, x)
     if isinstance(x, jax.ShapeDtypeStruct):
@@ -136,7 +137,7 @@ def check_values(name: str, argument: str, x: Any) -> None:
         )
 
 
-def check_valid_fit(name: str, argument: str, x: Any, mask: Any) -> None:
+def check_valid_fit(name: str, argument: str, x: ArrayLike, mask: ArrayLike | None) -> None:
     """`check_fits` at the valid steps: what stands at masked ones goes nowhere."""
     if (
         not isinstance(x, (np.ndarray, np.generic))
@@ -230,7 +231,7 @@ def masked_last(xs: ArrayLike, mask: ArrayLike | None = None) -> Array:
     return jnp.sum(picked, axis=0, dtype=xs.dtype)
 
 
-def _valid(name: str, xs: Any, mask: ArrayLike | None) -> tuple[Array, ArrayLike]:
+def _valid(name: str, xs: ArrayLike, mask: ArrayLike | None) -> tuple[Array, ArrayLike]:
     """xs, clean, and a mask in any case."""
     check_array(name, "xs", xs)
     if not jnp.issubdtype(xs.dtype, np.number) and xs.dtype != jnp.bool_:
@@ -245,7 +246,7 @@ def _valid(name: str, xs: Any, mask: ArrayLike | None) -> tuple[Array, ArrayLike
     return jnp.asarray(clean(name, xs, mask, "xs")), mask
 
 
-def time_major(x: Any) -> Any:
+def time_major(x: Tree) -> Tree:
     """From batch-major, as other libraries have it, to time-major: `(batch, time, ...)` becomes
     `(time, batch, ...)`. Twice is back again.
 

@@ -49,7 +49,7 @@ class Windows(NamedTuple):
         pairs = zip(self.sizes, self.dilations, strict=True)
         return tuple(dilation * (size - 1) + 1 for size, dilation in pairs)
 
-    def pads(self, lengths: Sequence[Any]) -> list[tuple[Any, Any]]:
+    def pads(self, lengths: Sequence[int]) -> list[tuple[int, int]]:
         """The pair (low, high) for each spatial axis of these lengths."""
         if not isinstance(self.padding, str):
             return list(self.padding)
@@ -67,15 +67,15 @@ class Sliding(NamedTuple):
     init: Callable[[Key], Params]
     apply: Callable[..., Array]
     windows: Windows
-    rest: tuple[Any, ...] = ()
+    rest: tuple[object, ...] = ()
 
 
 def check_windows(
     name: str,
-    window: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any = 1,
+    window: tuple[int, ...],
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes = 1,
     words: tuple[str, ...] = ("valid", "same", "causal"),
     argument: str = "window",
 ) -> Windows:
@@ -101,7 +101,7 @@ def check_windows(
     return Windows(name, sizes, strides, dilations, _pairs(name, padding, len(sizes)))
 
 
-def _each(name: str, argument: str, value: Any, count: int) -> tuple[int, ...]:
+def _each(name: str, argument: str, value: Sizes, count: int) -> tuple[int, ...]:
     if not isinstance(value, tuple):
         return (check_size(name, argument, value),) * count
     if len(value) != count:
@@ -123,7 +123,7 @@ def _pairs(name: str, padding: Any, count: int) -> tuple[tuple[int, int], ...]:
     )
 
 
-def check_image(windows: Windows, x: Any, features: int | None = None) -> None:
+def check_image(windows: Windows, x: ArrayLike, features: int | None = None) -> None:
     """Raise ValueError unless x has the axes and the features of the layer."""
     name, count = windows.name, len(windows.sizes)
     check_array(name, "x", x)
@@ -135,7 +135,9 @@ def check_image(windows: Windows, x: Any, features: int | None = None) -> None:
         check_features(name, "x", x, features)
 
 
-def check_channels_last(name: str, argument: str, x: Any, features: int, spatial: int) -> None:
+def check_channels_last(
+    name: str, argument: str, x: ArrayLike, features: int, spatial: int
+) -> None:
     """Raise ValueError where x has so many features before its spatial axes, and not behind."""
     if x.shape[-1] != features and x.shape[-1 - spatial] == features:
         raise ValueError(
@@ -145,7 +147,7 @@ def check_channels_last(name: str, argument: str, x: Any, features: int, spatial
         )
 
 
-def check_fit(windows: Windows, x: Any) -> list[tuple[Any, Any]]:
+def check_fit(windows: Windows, x: ArrayLike) -> list[tuple[int, int]]:
     """The pads; ValueError where x is too small for one window."""
     lengths = [x.shape[axis] for axis in windows.axes(x.ndim)]
     pads = windows.pads(lengths)
@@ -159,7 +161,7 @@ def check_fit(windows: Windows, x: Any) -> list[tuple[Any, Any]]:
     return pads
 
 
-def _times(lengths: Sequence[Any]) -> str:
+def _times(lengths: Sequence[int]) -> str:
     return " × ".join(map(str, lengths))
 
 
@@ -169,13 +171,13 @@ def _layout(windows: Windows) -> str:
     return f"({', '.join([*leading, 'features'])})"
 
 
-def clean_image(windows: Windows, x: Any, mask: ArrayLike | None) -> Any:
+def clean_image(windows: Windows, x: ArrayLike, mask: ArrayLike | None) -> ArrayLike:
     """x with zeros at masked steps; a mask covers the batch, and time where the window leads."""
     check_mask(windows.name, mask, x, windows.event_ndim())
     return clean(windows.name, x, mask)
 
 
-def check_event(name: str, event_ndim: int, x: Any) -> None:
+def check_event(name: str, event_ndim: int, x: ArrayLike) -> None:
     """Raise ValueError where x has fewer dimensions."""
     check_array(name, "x", x)
     if x.ndim < event_ndim:

@@ -1,7 +1,5 @@
 """Arrays in equal parts along their last axis, and numbers that are known late."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
@@ -37,7 +35,7 @@ def late_zero(of: jax.Array) -> jax.Array:
 
 
 @late_zero.def_vmap
-def _(size: int, batched: Any, of: jax.Array) -> tuple[jax.Array, bool]:
+def _(size: int, batched: list[bool], of: jax.Array) -> tuple[jax.Array, bool]:
     """One for the whole batch: a place for each would be a gather."""
     del size, batched
     return late_zero(of[0]), False

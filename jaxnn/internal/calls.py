@@ -8,34 +8,36 @@ from typing import Any, NamedTuple
 import jax
 
 _MODULES = ("jax.nn", "jax.numpy", "jax.lax", "jax.nn.initializers", "jax.scipy.special")
-_made: dict[Any, Callable[..., Any]] = {}
+_made: dict["_Initializer", object] = {}
 """Initialisers of jax's by how they are made, so that one process has one of each."""
 
 
 class Call(NamedTuple):
     """A factory, and the arguments that are not as by default; calling it gives the same again."""
 
-    factory: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    factory: Callable[..., object]
+    args: tuple[object, ...]
+    kwargs: dict[str, object]
 
-    def __call__(self) -> Any:
+    def __call__(self) -> object:
         return self.factory(*self.args, **self.kwargs)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restored, (self.factory, tuple(map(_packed, self.args)), packed(self.kwargs))
 
 
-def _restored(factory: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def _restored(
+    factory: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> Call:
     return Call(factory, tuple(map(_unpacked, args)), unpacked(kwargs))
 
 
-def packed(arguments: dict[str, Any]) -> dict[str, Any]:
+def packed(arguments: dict[str, object]) -> dict[str, object]:
     """Arguments that pickle takes, functions of jax's among them."""
     return {name: _packed(value) for name, value in arguments.items()}
 
 
-def unpacked(arguments: dict[str, Any]) -> dict[str, Any]:
+def unpacked(arguments: dict[str, object]) -> dict[str, object]:
     """The arguments that were packed."""
     return {name: _unpacked(value) for name, value in arguments.items()}
 
@@ -51,16 +53,16 @@ class _Initializer(NamedTuple):
     """An initialiser of jax's, which is a function inside of another: what made it."""
 
     name: str
-    arguments: tuple[tuple[str, Any], ...]
+    arguments: tuple[tuple[str, object], ...]
 
 
-def same_initializer(value: Any) -> Any:
+def same_initializer(value: object) -> object:
     """One object for all initialisers of jax's that are made alike, any other value as it is."""
     made = _initializer(value) if callable(value) else None
     return value if made is None else _made.setdefault(made, value)
 
 
-def _packed(value: Any) -> Any:
+def _packed(value: object) -> object:
     """A value that pickle takes, for a function of jax's; any other value as it is."""
     if not callable(value) or isinstance(value, tuple):
         return value
@@ -71,7 +73,7 @@ def _packed(value: Any) -> Any:
     return _initializer(value) or value
 
 
-def _initializer(function: Any) -> _Initializer | None:
+def _initializer(function: Callable[..., object]) -> _Initializer | None:
     """How an initialiser was made, if a factory of `jax.nn.initializers` keeps its arguments."""
     maker = getattr(function, "__qualname__", "").partition(".<locals>.")[0]
     factory: Any = getattr(jax.nn.initializers, maker, None)
@@ -90,7 +92,7 @@ def _initializer(function: Any) -> _Initializer | None:
     return made
 
 
-def _unpacked(value: Any) -> Any:
+def _unpacked(value: object) -> object:
     if isinstance(value, _Named):
         return getattr(importlib.import_module(value.module), value.name)
     if isinstance(value, _Initializer):

@@ -7,15 +7,17 @@ sizes for equality only, so symbolic sizes (`jax.export.symbolic_shape`) pass th
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.tree_util import KeyPath
+from jax.typing import DTypeLike
 
-from jaxnn.types import Key, State
+from jaxnn.types import Key, PyTree, Shape, Shaped, State
 
 
 def shape_text(x: Any) -> str:
@@ -25,7 +27,7 @@ def shape_text(x: Any) -> str:
     return f"{x.dtype}[{', '.join(map(str, x.shape))}]"
 
 
-def is_array(x: Any) -> bool:
+def is_array(x: object) -> bool:
     """Whether x is an array that jax takes: numpy's, jax's, a tracer, a ShapeDtypeStruct."""
     if isinstance(x, (jax.Array, jax.ShapeDtypeStruct)):
         return True
@@ -38,17 +40,17 @@ def is_numeric(dtype: np.dtype) -> bool:
     return jnp.issubdtype(dtype, jnp.number) or dtype == np.bool_
 
 
-def is_key(x: Any) -> bool:
+def is_key(x: Shaped | np.generic) -> bool:
     """Whether an array holds keys of `jax.random.key`."""
     return jnp.issubdtype(x.dtype, jax.dtypes.extended)
 
 
-def dtype_in_jax(x: Any) -> Any:
+def dtype_in_jax(x: Shaped | np.generic) -> jnp.dtype:
     """The dtype that jax has for an array: without x64, numpy's float64 counts as float32."""
     return x.dtype if is_key(x) else jax.dtypes.canonicalize_dtype(x.dtype)
 
 
-def is_traced(x: Any) -> bool:
+def is_traced(x: object) -> TypeGuard[Tracer]:
     """Whether the values of x are unknown, as under jit."""
     return isinstance(x, Tracer)
 
@@ -64,7 +66,7 @@ def naming(name: str) -> Iterator[None]:
         raise type(error)(f"{name}: {error}") from error
 
 
-def check_array(name: str, argument: str, x: Any) -> None:
+def check_array(name: str, argument: str, x: PyTree) -> None:
     """Raise TypeError unless x is an array of numpy's or jax's, of numbers or flags."""
     if is_array(x) and is_key(x):
         raise TypeError(f"{name}: {argument} must be an array of numbers, got keys, {x.dtype}")
@@ -75,14 +77,14 @@ def check_array(name: str, argument: str, x: Any) -> None:
         )
 
 
-def state_dtype(dtype: Any) -> jnp.dtype:
+def state_dtype(dtype: DTypeLike) -> jnp.dtype:
     """The dtype of a state under arithmetic in `dtype`: float32 for the 16-bit ones."""
     dtype = jnp.dtype(dtype)
     # Not jnp.promote_types, which raises under strict dtype promotion.
     return dtype if dtype.itemsize >= 4 else jnp.dtype(jnp.float32)
 
 
-def check_dtype_of(name: str, argument: str, x: Any, dtype: Any) -> None:
+def check_dtype_of(name: str, argument: str, x: Shaped, dtype: jnp.dtype) -> None:
     """Raise TypeError unless x is an array of the dtype (as jax sees it: without x64, numpy's
     float64 counts as float32)."""
     check_array(name, argument, x)
@@ -97,13 +99,13 @@ def check_dtype_of(name: str, argument: str, x: Any, dtype: Any) -> None:
         )
 
 
-def check_floating(name: str, x: Any) -> None:
+def check_floating(name: str, x: Shaped) -> None:
     """Raise TypeError unless x is floating."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
         raise TypeError(f"{name}: x must be floating, got {x.dtype}: cast it with x.astype(float)")
 
 
-def check_features(name: str, argument: str, x: Any, size: Any) -> None:
+def check_features(name: str, argument: str, x: Shaped, size: int) -> None:
     """Raise ValueError unless the last dimension of x is `size`."""
     if x.ndim and x.shape[-1] == size:
         return
@@ -119,7 +121,7 @@ def check_features(name: str, argument: str, x: Any, size: Any) -> None:
 
 
 def check_flags(
-    name: str, argument: str, flags: Any, shape: tuple[Any, ...], of: str, more: str = ""
+    name: str, argument: str, flags: Shaped, shape: Shape, of: str, more: str = ""
 ) -> None:
     """Raise unless `flags`, a mask or a reset, is boolean and has the given shape.
 
@@ -155,7 +157,7 @@ def check_flags(
     )
 
 
-def check_batch_shape(name: str, batch_shape: Any) -> None:
+def check_batch_shape(name: str, batch_shape: object) -> None:
     """Raise unless batch_shape is a tuple of sizes, which may be symbolic."""
     if not isinstance(batch_shape, tuple) or not all(map(_is_size, batch_shape)):
         raise TypeError(
@@ -202,7 +204,7 @@ def split_key(name: str, key: Key | None, parts: int) -> list[Key | None]:
     return [None] * parts if key is None else list(jax.random.split(key, parts))
 
 
-def check_tuple(name: str, argument: str, value: Any, length: int) -> None:
+def check_tuple(name: str, argument: str, value: object, length: int) -> None:
     """Raise unless value is a tuple with one entry for each part."""
     if not isinstance(value, tuple) or hasattr(value, "_fields"):
         raise TypeError(
@@ -237,7 +239,7 @@ def check_state(name: str, argument: str, state: State, expected: State, hint: s
             raise TypeError(f"{name}: {where} must be {want.dtype}, got {got_dtype}{hint}")
 
 
-def outline_text(tree: Any) -> str:
+def outline_text(tree: PyTree) -> str:
     """The names of a tree without its values: 'LSTMState(hidden, cell)'."""
     if hasattr(tree, "_fields"):
         return f"{type(tree).__name__}({', '.join(tree._fields)})"
@@ -248,7 +250,7 @@ def outline_text(tree: Any) -> str:
     return shape_text(tree)
 
 
-def type_text(tree: Any) -> str:
+def type_text(tree: PyTree) -> str:
     """The type of a tree and where it is from: 'jaxnn.cells.lstm.LSTMState'.
 
     Types of one name and equal fields are told apart so; a tree of several, by its parts.
@@ -260,7 +262,7 @@ def type_text(tree: Any) -> str:
     return f"{kind.__module__}.{kind.__qualname__}" + (f" of {parts}" if parts else "")
 
 
-def leaves_by_path(name: str, argument: str, tree: Any) -> list[tuple[Any, Any]]:
+def leaves_by_path(name: str, argument: str, tree: PyTree) -> list[tuple[KeyPath, PyTree]]:
     """The leaves of a tree and their paths; TypeError where jax cannot order them."""
     try:
         return jax.tree_util.tree_leaves_with_path(tree)
@@ -268,7 +270,7 @@ def leaves_by_path(name: str, argument: str, tree: Any) -> list[tuple[Any, Any]]
         raise TypeError(f"{name}: {argument} must be a tree of arrays: {error}") from None
 
 
-def check_arguments(name: str, numbers: str = "", **arguments: Any) -> None:
+def check_arguments(name: str, numbers: str = "", **arguments: PyTree) -> None:
     """Raise unless every leaf is an array that jit takes, with values that it keeps.
 
     It stands before the jit, which would refuse what it does not know in words of its own. The
@@ -286,7 +288,7 @@ def check_arguments(name: str, numbers: str = "", **arguments: Any) -> None:
             check_fits(name, where, leaf)
 
 
-def check_fits(name: str, argument: str, x: Any) -> None:
+def check_fits(name: str, argument: str, x: object) -> None:
     """Raise ValueError where numpy's 64 bits hold what the 32 that jax makes of them do not.
 
     Without x64 jax takes float64 for float32 and int64 for int32, everywhere. A number that would
@@ -326,8 +328,8 @@ def fits(array: Any) -> bool:
 
 def check_mask(
     name: str,
-    mask: Any,
-    x: Any,
+    mask: Shaped | None,
+    x: Shaped,
     event_ndim: int | None,
     argument: str = "x",
     hint: str = "",

@@ -5,9 +5,10 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.internal.calls import same_initializer
 from jaxnn.internal.parts import MODELS, Parts, parts_of_call
@@ -97,7 +98,7 @@ def _kinds(value: object) -> object:
     return type(value), *inside
 
 
-def _dtype(name: str, argument: str, value: Any) -> jnp.dtype:
+def _dtype(name: str, argument: str, value: DTypeLike) -> jnp.dtype:
     try:
         return jnp.dtype(value)
     except TypeError:

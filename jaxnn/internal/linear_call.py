@@ -16,9 +16,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from jaxnn.internal.mesh import varying_axes
-from jaxnn.internal.symbolic_zeros import jvp_along
+from jaxnn.internal.symbolic_zeros import Tangent, jvp_along
+from jaxnn.types import Array, Shaped
 
-Flat = Callable[[list[Any], list[Any]], list[Any]]
+Flat = Callable[[list[Array], list[Array]], list[Array]]
 """From residuals and linear operands to results."""
 
 
@@ -30,8 +31,8 @@ class Linear(NamedTuple):
     plain: Flat
     run_transposed: Flat
     plain_transposed: Flat
-    operands: tuple[Any, ...]
-    results: tuple[Any, ...]
+    operands: tuple[core.ShapedArray, ...]
+    results: tuple[core.ShapedArray, ...]
 
     def transposed(self) -> "Linear":
         return Linear(
@@ -43,17 +44,17 @@ class Linear(NamedTuple):
             self.operands,
         )
 
-    def bind(self, residuals: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
+    def bind(self, residuals: Sequence[Array], operands: Sequence[Array]) -> list[Array]:
         return linear_p.bind(*residuals, *operands, linear=self)
 
 
 def apply_linear(
     run: Flat,
     transposed: Flat,
-    residuals: Sequence[Any],
-    operands: Sequence[Any],
-    results: Sequence[Any],
-) -> list[Any]:
+    residuals: Sequence[Array],
+    operands: Sequence[Array],
+    results: Sequence[Shaped],
+) -> list[Array]:
     """`run(residuals, operands)`, linear in the operands; no function may close over a tracer.
 
     A function is traced where it is compiled, and not before: of a gradient that is the transpose
@@ -67,7 +68,7 @@ def apply_linear(
     """
     outlines = [jax.typeof(leaf) for leaf in operands]
 
-    def plain_transposed(residuals: list[Any], cotangents: list[Any]) -> list[Any]:
+    def plain_transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         (found,) = jax.linear_transpose(lambda x: run(residuals, x), outlines)(cotangents)
         return found
 
@@ -77,11 +78,11 @@ def apply_linear(
 
 def _bind(
     functions: tuple[Flat, Flat, Flat, Flat],
-    residuals: Sequence[Any],
-    operands: Sequence[Any],
-    results: Sequence[Any],
-) -> list[Any]:
-    kinds = [core.ShapedArray(leaf.shape, leaf.dtype) for leaf in results]
+    residuals: Sequence[Array],
+    operands: Sequence[Array],
+    results: Sequence[Shaped],
+) -> list[Array]:
+    kinds: list[Any] = [core.ShapedArray(leaf.shape, leaf.dtype) for leaf in results]
     if varying_axes((residuals, operands)):
         # How they vary from device to device, only tracing tells.
         kinds = jax.make_jaxpr(functions[0])([*residuals], [*operands]).out_avals
@@ -94,7 +95,7 @@ linear_p.multiple_results = True
 
 
 @linear_p.def_impl
-def _impl(*leaves: Any, linear: Linear) -> list[Any]:
+def _impl(*leaves: Array, linear: Linear) -> list[Array]:
     count = len(leaves) - len(linear.operands)
     return _jitted(linear.run)([*leaves[:count]], [*leaves[count:]])
 
@@ -106,21 +107,25 @@ def _jitted(function: Flat) -> Any:
 
 
 @linear_p.def_abstract_eval
-def _abstract(*leaves: Any, linear: Linear) -> list[Any]:
+def _abstract(*leaves: core.ShapedArray, linear: Linear) -> list[core.ShapedArray]:
     return list(linear.results)
 
 
-def _jvp(primals: list[Any], tangents: list[Any], *, linear: Linear) -> tuple[list[Any], list[Any]]:
+def _jvp(
+    primals: list[Array], tangents: list[Tangent], *, linear: Linear
+) -> tuple[list[Array], list[Array]]:
     count = len(primals) - len(linear.operands)
 
-    def plain(*leaves: Any) -> list[Any]:
+    def plain(*leaves: Array) -> list[Array]:
         return linear.plain([*leaves[:count]], [*leaves[count:]])
 
     _, dots = jvp_along(plain, primals, tangents)
     return linear_p.bind(*primals, linear=linear), dots
 
 
-def _transpose(cotangents: list[Any], *leaves: Any, linear: Linear) -> list[Any]:
+def _transpose(
+    cotangents: list[Array | ad.Zero], *leaves: Any, linear: Linear
+) -> list[Array | None]:
     count = len(leaves) - len(linear.operands)
     dense = [ad.instantiate_zeros(cotangent) for cotangent in cotangents]
     found = linear.transposed().bind(leaves[:count], dense)
@@ -128,7 +133,9 @@ def _transpose(cotangents: list[Any], *leaves: Any, linear: Linear) -> list[Any]
     return [None] * count + [ct if yes else None for ct, yes in zip(found, asked, strict=True)]
 
 
-def _batch(leaves: list[Any], axes: list[Any], *, linear: Linear) -> tuple[list[Any], list[int]]:
+def _batch(
+    leaves: list[Array], axes: list[int | None], *, linear: Linear
+) -> tuple[list[Array], list[int]]:
     count = len(leaves) - len(linear.operands)
     pairs = list(zip(leaves, axes, strict=True))
     (size, *_) = (leaf.shape[axis] for leaf, axis in pairs if axis is not None)

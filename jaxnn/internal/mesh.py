@@ -1,42 +1,43 @@
 """What an array's type says of the mesh that it lies on."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.sharding import AxisType, PartitionSpec
 
+from jaxnn.types import Array, ArrayLike, PyTree, Tree
 
-def varying_axes(tree: Any) -> frozenset[str]:
+
+def varying_axes(tree: PyTree) -> frozenset[str]:
     """The axes of a `shard_map` along which some leaf differs from device to device."""
     return frozenset().union(*map(_axes_of_type, map(jax.typeof, jax.tree.leaves(tree))))
 
 
-def _axes_of_type(kind: Any) -> frozenset[str]:
+def _axes_of_type(kind: ShapedArray) -> frozenset[str]:
     return kind.manual_axis_type.varying
 
 
-def zeros_of_type(kind: Any) -> jax.Array:
+def zeros_of_type(kind: ShapedArray) -> jax.Array:
     """Zeros of the shape and dtype of a type, varying and sharded as it is."""
     zeros = vary(jnp.zeros(kind.shape, kind.dtype), _axes_of_type(kind))
     return laid_out_as(zeros, kind) if _is_explicit_type(kind) else zeros
 
 
-def vary(tree: Any, axes: frozenset[str]) -> Any:
+def vary(tree: Tree, axes: frozenset[str]) -> Tree:
     """The same leaves, of a type that says that they may differ along the axes too.
 
     A scan wants its first state of the type of its last: zeros are the same on each device, and
     what a network makes of its own part of a batch is not.
     """
 
-    def cast(leaf: Any) -> Any:
+    def cast(leaf: Array) -> Array:
         missing = tuple(sorted(axes - varying_axes(leaf)))
         return jax.lax.pcast(leaf, missing, to="varying") if missing else leaf
 
     return jax.tree.map(cast, tree)
 
 
-def on_mesh(x: Any) -> bool:
+def on_mesh(x: ArrayLike) -> bool:
     """Whether the compiler, or the type, may lay x over many devices.
 
     Then its axes stay apart: merging one that is sharded with another would gather it. Inside a
@@ -54,21 +55,21 @@ def whole_rows(x: jax.Array) -> jax.Array:
     return jax.sharding.reshard(x, sharding.update(spec=PartitionSpec(*sharding.spec[:-1], None)))
 
 
-def is_explicit(x: Any) -> bool:
+def is_explicit(x: Array) -> bool:
     """Whether the type of x says how it is sharded."""
     return _is_explicit_type(jax.typeof(x))
 
 
-def _is_explicit_type(kind: Any) -> bool:
+def _is_explicit_type(kind: ShapedArray) -> bool:
     return AxisType.Explicit in kind.sharding.mesh.axis_types
 
 
-def laid_out_as(tree: Any, like: Any) -> Any:
+def laid_out_as(tree: Tree, like: PyTree) -> Tree:
     """A tree with the shardings of another one of equal shapes."""
     return jax.tree.map(lambda leaf, kind: jax.sharding.reshard(leaf, kind.sharding), tree, like)
 
 
-def outline_of_step(tree: Any) -> Any:
+def outline_of_step(tree: Tree) -> Tree:
     """The types of one time step of arrays over time, also where there is none."""
 
     def one(leaf: jax.Array) -> jax.Array:
@@ -80,7 +81,7 @@ def outline_of_step(tree: Any) -> Any:
     return jax.eval_shape(lambda tree: jax.tree.map(one, tree), tree)
 
 
-def over_time(x: jax.Array, time: Any, like: jax.Array) -> jax.Array:
+def over_time(x: jax.Array, time: int, like: jax.Array) -> jax.Array:
     """x, as wide as `like` at each of so many time steps, and sharded as it is."""
     wide = jnp.broadcast_to(x, (time, *like.shape))
     if not is_explicit(like):

@@ -3,12 +3,13 @@
 import inspect
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxnn.internal.checks import state_dtype
 from jaxnn.types import Initializer
@@ -17,7 +18,7 @@ LARGEST = 2**31 - 1
 """The largest size that an axis can have."""
 
 
-def check_size(name: str, argument: str, value: Any) -> int:
+def check_size(name: str, argument: str, value: SupportsIndex) -> int:
     """A positive integer, as an int; ValueError or TypeError otherwise."""
     try:
         if isinstance(value, bool):
@@ -32,19 +33,21 @@ def check_size(name: str, argument: str, value: Any) -> int:
     return size
 
 
-def check_bool(name: str, argument: str, value: Any) -> None:
+def check_bool(name: str, argument: str, value: object) -> None:
     """Raise TypeError unless value is True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{name}: {argument} must be True or False, got {value!r}")
 
 
-def check_callable(name: str, argument: str, value: Any, what: str = "a function") -> None:
+def check_callable(name: str, argument: str, value: object, what: str = "a function") -> None:
     """Raise TypeError unless value can be called."""
     if not callable(value) or isinstance(value, type):
         raise TypeError(f"{name}: {argument} must be {what}, got {value!r}")
 
 
-def check_takes(name: str, argument: str, function: Any, arguments: tuple[str, ...]) -> None:
+def check_takes(
+    name: str, argument: str, function: Callable[..., object], arguments: tuple[str, ...]
+) -> None:
     """Raise TypeError where a user's function is seen not to take so many arguments."""
     try:
         signature = inspect.signature(function)
@@ -58,7 +61,7 @@ def check_takes(name: str, argument: str, function: Any, arguments: tuple[str, .
 
 
 def check_initializer(
-    name: str, argument: str, wanted: bool, given: Any, default: Initializer
+    name: str, argument: str, wanted: bool, given: Initializer | None, default: Initializer
 ) -> Initializer | None:
     """The initialiser of a parameter, None where it is not wanted.
 
@@ -74,7 +77,7 @@ def check_initializer(
     return given
 
 
-def check_number(name: str, argument: str, value: Any, above: float | None = None) -> float:
+def check_number(name: str, argument: str, value: object, above: float | None = None) -> float:
     """A finite number, above a bound if one is given, as a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
@@ -84,7 +87,7 @@ def check_number(name: str, argument: str, value: Any, above: float | None = Non
     return float(value)
 
 
-def check_fraction(name: str, argument: str, value: Any) -> None:
+def check_fraction(name: str, argument: str, value: object) -> None:
     """Raise unless value is a number in [0, 1)."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name}: {argument} must be a number, got {value!r}")
@@ -93,7 +96,7 @@ def check_fraction(name: str, argument: str, value: Any) -> None:
 
 
 def check_option(
-    name: str, argument: str, value: Any, options: Sequence[Any], more: str = ""
+    name: str, argument: str, value: object, options: Sequence[object], more: str = ""
 ) -> None:
     """Raise ValueError unless value is one of the options."""
     if not any(type(value) is type(option) and value == option for option in options):
@@ -101,7 +104,9 @@ def check_option(
         raise ValueError(f"{name}: {argument} must be one of {listed}{more}; got {value!r}")
 
 
-def check_dtypes(name: str, dtype: Any, param_dtype: Any) -> tuple[jnp.dtype, jnp.dtype]:
+def check_dtypes(
+    name: str, dtype: DTypeLike, param_dtype: DTypeLike | None
+) -> tuple[jnp.dtype, jnp.dtype]:
     """The dtype of the arithmetic and the one of the parameters.
 
     Parameters of 16-bit arithmetic are kept in float32 unless `param_dtype` says otherwise.
@@ -114,7 +119,7 @@ def check_dtypes(name: str, dtype: Any, param_dtype: Any) -> tuple[jnp.dtype, jn
     return dtype, _check_dtype(name, "param_dtype", param_dtype)
 
 
-def _check_dtype(name: str, argument: str, dtype: Any) -> jnp.dtype:
+def _check_dtype(name: str, argument: str, dtype: DTypeLike) -> jnp.dtype:
     dtype = jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise TypeError(f"{name}: {argument} must be a floating dtype, got {dtype}")

@@ -6,9 +6,9 @@ be read as its own, and an ensemble whose `vmap` was forgotten be multiplied as 
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.internal.checks import (
@@ -20,7 +20,7 @@ from jaxnn.internal.checks import (
     shape_text,
     type_text,
 )
-from jaxnn.types import Key, Params, appears_as
+from jaxnn.types import Key, Params, PyTree, Shaped, appears_as
 
 
 def check_params(
@@ -76,12 +76,12 @@ _WIDE = np.float64(0)
 
 
 @functools.lru_cache(maxsize=4096)
-def _expected(init: Callable[..., Params], widest: Any) -> Params:
+def _expected(init: Callable[..., Params], widest: jnp.dtype) -> Params:
     del widest  # with x64 or without, a user's init may give other dtypes
     return jax.eval_shape(init, jax.eval_shape(lambda: jax.random.key(0)))
 
 
-def _fits(leaf: Any, like: Any, dtypes: bool) -> bool:
+def _fits(leaf: PyTree, like: Shaped, dtypes: bool) -> bool:
     if not is_array(leaf):
         # A user's own parameters may be plain numbers.
         return not dtypes and like.shape == () and isinstance(leaf, (bool, int, float, complex))
@@ -89,7 +89,7 @@ def _fits(leaf: Any, like: Any, dtypes: bool) -> bool:
     return same and tuple(leaf.shape) == like.shape
 
 
-def _difference(name: str, params: Any, expected: Any, dtypes: bool) -> Exception:
+def _difference(name: str, params: Params, expected: Params, dtypes: bool) -> Exception:
     """The error that tells which leaves differ, and what they may come from."""
     kind = type(params) is not type(expected) or (
         isinstance(expected, dict) and params.keys() != expected.keys()
@@ -127,17 +127,17 @@ def _difference(name: str, params: Any, expected: Any, dtypes: bool) -> Exceptio
     return error(f"{name}: {listed}, as init gives them{_stacked(got, want)}")
 
 
-def _text(leaf: Any) -> str:
+def _text(leaf: object) -> str:
     return "None" if leaf is None else shape_text(leaf)
 
 
-def _leaves(tree: Any) -> dict[str, Any]:
+def _leaves(tree: PyTree) -> dict[str, PyTree]:
     """The leaves by path, with None as a leaf."""
     pairs = jax.tree_util.tree_leaves_with_path(tree, is_leaf=lambda leaf: leaf is None)
     return {jax.tree_util.keystr(path): leaf for path, leaf in pairs}
 
 
-def _stacked(got: dict[str, Any], want: dict[str, Any]) -> str:
+def _stacked(got: dict[str, PyTree], want: dict[str, PyTree]) -> str:
     """Say so where each leaf has one leading axis more, of one length."""
     pairs = [(got[path], like) for path, like in want.items() if like is not None]
     lengths = {
@@ -156,7 +156,7 @@ _LINEN = frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho", "ir", "iz", 
 """What linen's cells call their gates, less two that others use too."""
 
 
-def _layout(params: Any) -> str:
+def _layout(params: Params) -> str:
     """Say so where params look like those of another library."""
     if hasattr(params, "weight_ih") and hasattr(params, "weight_hh"):
         library = "a module of equinox or torch"
@@ -180,6 +180,6 @@ def _layout(params: Any) -> str:
     )
 
 
-def _names(tree: dict[Any, Any]) -> list[str]:
+def _names(tree: dict[object, object]) -> list[str]:
     inner = [name for value in tree.values() if isinstance(value, dict) for name in _names(value)]
     return [*map(str, tree), *inner]

@@ -55,7 +55,7 @@ class Parts(NamedTuple):
     def __repr__(self) -> str:
         return f"Parts({self})"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restored, (self.kind, packed(self.options), self.parts, self.factory)
 
     def _given(self) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _restored(
     return Parts(kind, unpacked(options), parts, factory)
 
 
-def _same(value: Any, default: Any) -> bool:
+def _same(value: object, default: Any) -> bool:
     if isinstance(value, np.dtype) and default is not None:
         return value == jnp.dtype(default)
     return value is default or (type(value) is type(default) and value == default)

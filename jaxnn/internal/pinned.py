@@ -6,15 +6,18 @@ of JAX. So the function and its rule both end here, and their results are batche
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from jaxnn.internal.symbolic_zeros import Tangent
+from jaxnn.types import Array, PyTree, Tree
 
-def pinned(results: Any, inputs: Any) -> Any:
+
+def pinned(results: Tree, inputs: PyTree) -> Tree:
     """The results as they are; under `vmap`, batched along their first axis if some input is.
 
     Args:
@@ -32,24 +35,24 @@ pinned_p.multiple_results = True
 
 
 @pinned_p.def_impl
-def _impl(*operands: Any, count: int) -> list[Any]:
+def _impl(*operands: Array, count: int) -> list[Array]:
     return list(operands[:count])
 
 
 @pinned_p.def_abstract_eval
-def _abstract(*operands: Any, count: int) -> list[Any]:
+def _abstract(*operands: ShapedArray, count: int) -> list[ShapedArray]:
     return list(operands[:count])
 
 
 def _jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, count: int
-) -> tuple[list[Any], list[Any]]:
+    primals: Sequence[Array], tangents: Sequence[Tangent], *, count: int
+) -> tuple[list[Array], list[Tangent]]:
     return pinned_p.bind(*primals, count=count), list(tangents[:count])
 
 
 def _batch(
-    operands: Sequence[Any], axes: Sequence[int | None], *, count: int
-) -> tuple[list[Any], list[int]]:
+    operands: Sequence[Array], axes: Sequence[int | None], *, count: int
+) -> tuple[list[Array], list[int]]:
     pairs = list(zip(operands, axes, strict=True))
     size = next(leaf.shape[axis] for leaf, axis in pairs if axis is not None)
     first = [

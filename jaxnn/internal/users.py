@@ -1,17 +1,20 @@
 """Calls of functions that a user wrote: an error in one says whose function it was."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 
 from jaxnn.internal.checks import is_array, outline_text, shape_text
+from jaxnn.types import Array, PyTree, Shape
+
+R = TypeVar("R")
 
 MISTAKES = (TypeError, ValueError, LookupError, AttributeError, NameError, AssertionError)
 """What Python and jax raise for a function that was not written for what it is given."""
 
 
-def call_user(name: str, argument: str, function: Callable[..., Any], *values: Any) -> Any:
+def call_user(name: str, argument: str, function: Callable[..., R], *values: object) -> R:
     """`function(*values)`.
 
     Args:
@@ -36,7 +39,7 @@ def call_user(name: str, argument: str, function: Callable[..., Any], *values: A
         raise
 
 
-def give_arrays(name: str, argument: str, function: Callable[..., Any], *values: Any) -> Any:
+def give_arrays(name: str, argument: str, function: Callable[..., R], *values: object) -> R:
     """`call_user`, of a function that gives an array or a tree of them."""
     result = call_user(name, argument, function, *values)
     if result is None:
@@ -45,7 +48,7 @@ def give_arrays(name: str, argument: str, function: Callable[..., Any], *values:
     return result
 
 
-def map_user(name: str, argument: str, function: Callable[..., Any], x: Any) -> Any:
+def map_user(name: str, argument: str, function: Callable[[Array], Array], x: Array) -> Array:
     """A user's function of an array, entry by entry: what it gives has the shape and dtype of x."""
     y = call_user(name, argument, function, x)
     if not is_array(y) or y.shape != x.shape or y.dtype != x.dtype:
@@ -57,7 +60,7 @@ def map_user(name: str, argument: str, function: Callable[..., Any], x: Any) -> 
 
 
 def check_leading(
-    name: str, argument: str, result: Any, leading: tuple[Any, ...], of: str = "the batch"
+    name: str, argument: str, result: PyTree, leading: Shape, of: str = "the batch"
 ) -> None:
     """Raise unless what a user's function gave are arrays that begin with some dimensions."""
     leading = tuple(leading)
@@ -71,5 +74,5 @@ def check_leading(
             )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return shape_text(value) if is_array(value) else outline_text(value)

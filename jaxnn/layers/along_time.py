@@ -1,7 +1,7 @@
 """A convolution or pooling along the leading time axis."""
 
 import functools
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jaxnn.functions.windows import Sliding
 from jaxnn.internal.checks import check_tuple
@@ -10,7 +10,16 @@ from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.layer import apply_layer
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.unroll import sequence_unroll_by
-from jaxnn.types import Layer, LayerApply, Params, SequenceLayer, State, facts_of, with_facts
+from jaxnn.types import (
+    Layer,
+    LayerApply,
+    Params,
+    PyTree,
+    SequenceLayer,
+    State,
+    facts_of,
+    with_facts,
+)
 
 P = TypeVar("P")
 
@@ -63,7 +72,7 @@ def along_time(layer: Layer[P]) -> SequenceLayer[P, tuple[()]]:
 
 def run_slide(
     name: str, slide: LayerApply, params: Params, arguments: Arguments
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """A whole sequence; there is no state."""
     for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:

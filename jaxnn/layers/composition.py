@@ -27,6 +27,7 @@ from jaxnn.types import (
     Key,
     Layer,
     Params,
+    PyTree,
     SequenceLayer,
     SequenceUnroll,
     State,
@@ -36,11 +37,11 @@ from jaxnn.types import (
     with_facts,
 )
 
-AnyLayer = Layer[Any] | SequenceLayer[Any, Any]
+AnyLayer = Layer[Params] | SequenceLayer[Params, State]
 
 
 @overload
-def serial(*layers: Layer[Any]) -> Layer[tuple[Any, ...]]:
+def serial(*layers: Layer[Params]) -> Layer[tuple[Params, ...]]:
     """Layers make a Layer."""
 
 
@@ -83,7 +84,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
 
 
 @overload
-def parallel(*layers: Layer[Any], merge: Merge = "concat") -> Layer[tuple[Any, ...]]:
+def parallel(*layers: Layer[Params], merge: Merge = "concat") -> Layer[tuple[Params, ...]]:
     """Layers make a Layer."""
 
 
@@ -155,10 +156,10 @@ def apply_layers(
     name: str,
     unroll: SequenceUnroll,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None = None,
     key: Key | None = None,
-) -> Any:
+) -> PyTree:
     """The output alone, from the initial states."""
     check_array(name, "x", x)
     check_key(name, key)
@@ -171,7 +172,7 @@ def run_serial(
     layers: tuple[AnyLayer, ...],
     params: Params,
     arguments: Arguments,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """Each layer on the output of the one before, with the states of those that have one."""
     check_flags_of(name, event_ndim, arguments)
     states, xs, mask, reset = [], arguments.xs, arguments.mask, arguments.reset
@@ -193,7 +194,7 @@ def run_parallel(
     merge: Merge,
     params: Params,
     arguments: Arguments,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """Every layer on the same input, with the states of those that have one."""
     check_flags_of(name, event_ndim, arguments)
     arguments = arguments._replace(xs=clean(name, arguments.xs, arguments.mask))
@@ -217,7 +218,7 @@ def _parts(
         yield layer, p, arguments._replace(state=state, key=key, start=start)
 
 
-def _run_part(layer: AnyLayer, params: Params, arguments: Arguments) -> tuple[State, Any]:
+def _run_part(layer: AnyLayer, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     if isinstance(layer, SequenceLayer):
         state, y = layer.unroll(params, *arguments[:4], *arguments[5:])
     else:
@@ -228,7 +229,7 @@ def _run_part(layer: AnyLayer, params: Params, arguments: Arguments) -> tuple[St
     return state, y if _pools(layer) else _same_steps(layer, y, arguments.mask)
 
 
-def event_ndim_of(parts: Sequence[Any]) -> int | None:
+def event_ndim_of(parts: Sequence[AnyLayer | Cell]) -> int | None:
     """How many trailing dimensions of its input a chain takes as one thing: None if not known.
 
     The first part that knows tells, but a layer that acts on the features alone, or entry by entry,
@@ -243,7 +244,7 @@ def event_ndim_of(parts: Sequence[Any]) -> int | None:
     return 1
 
 
-def _by_steps(layers: Sequence[Any]) -> bool:
+def _by_steps(layers: Sequence[AnyLayer]) -> bool:
     return all(facts_of(layer).each_step for layer in layers)
 
 
@@ -270,7 +271,7 @@ def _written_out(event_ndim: int | None, arguments: Arguments) -> Arguments:
     if event_ndim is None:
         return arguments
 
-    def wide(flags: Any) -> Any:
+    def wide(flags: ArrayLike | None) -> ArrayLike | None:
         if flags is None or flags.ndim >= arguments.xs.ndim - event_ndim:
             return flags
         leading = arguments.xs.shape[: arguments.xs.ndim - event_ndim]
@@ -283,7 +284,7 @@ def _pools(layer: AnyLayer) -> bool:
     return isinstance(layer, SequenceLayer) and layer.pools
 
 
-def _same_steps(layer: AnyLayer, y: Any, mask: ArrayLike | None) -> Any:
+def _same_steps(layer: AnyLayer, y: PyTree, mask: ArrayLike | None) -> PyTree:
     if mask is not None and tuple(y.shape[: mask.ndim]) != tuple(mask.shape):
         raise ValueError(
             f"{name_of(layer)}: it changes the number of steps, from {tuple(mask.shape)} to "
@@ -293,7 +294,7 @@ def _same_steps(layer: AnyLayer, y: Any, mask: ArrayLike | None) -> Any:
     return y
 
 
-def _check_layers(name: str, layers: tuple[Any, ...]) -> None:
+def _check_layers(name: str, layers: tuple[object, ...]) -> None:
     if not layers:
         raise ValueError(f"{name}: it needs at least one layer")
     for index, layer in enumerate(layers):

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
+from jax.typing import DTypeLike
 
 from jaxnn.functions.fill import fill
 from jaxnn.functions.windows import (
@@ -58,8 +59,8 @@ def conv(
     bias: bool = True,
     kernel_init: Initializer = lecun,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[ConvParams]:
     """y[n] = Σ_j x[s·n + d·j − low] W[j] + b, with zeros outside of x.
 
@@ -122,8 +123,8 @@ def conv_transpose(
     bias: bool = True,
     kernel_init: Initializer = lecun,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[ConvParams]:
     """y[s·n + d·j − low] += x[n] W[j], and + b: what `conv` does to gradients, to enlarge images.
 
@@ -189,7 +190,7 @@ def init_conv(
     shape: tuple[int, ...],
     kernel_init: Initializer,
     bias_init: Initializer | None,
-    dtype: Any,
+    dtype: jnp.dtype,
     key: Key,
 ) -> ConvParams:
     """The parameters of a convolution or of its transpose."""
@@ -203,9 +204,9 @@ def init_conv(
 def apply_conv(
     windows: Windows,
     groups: int,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: ConvParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -223,9 +224,9 @@ def apply_conv(
 def apply_conv_transpose(
     windows: Windows,
     groups: int,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: ConvParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -252,7 +253,7 @@ def apply_conv_transpose(
 def convolve(
     x: Array,
     kernel: Array,
-    pads: Sequence[tuple[Any, Any]],
+    pads: Sequence[tuple[int, int]],
     strides: Sequence[int] | None = None,
     dilations: Sequence[int] | None = None,
     spread: Sequence[int] | None = None,
@@ -277,7 +278,7 @@ def convolve(
 def _convolve(
     x: Array,
     kernel: Array,
-    pads: Sequence[tuple[Any, Any]],
+    pads: Sequence[tuple[int, int]],
     strides: Sequence[int] | None,
     dilations: Sequence[int] | None,
     spread: Sequence[int] | None,
@@ -300,9 +301,9 @@ def _convolve(
 def _checked(
     windows: Windows,
     groups: int,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: ConvParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
 ) -> Array:
     check_dtype_of(windows.name, "x", x, dtype)
@@ -310,7 +311,7 @@ def _checked(
     return jnp.asarray(clean_image(windows, x, mask))
 
 
-def _cuts(windows: Windows, lengths: list[Any]) -> list[tuple[int, int]]:
+def _cuts(windows: Windows, lengths: list[int]) -> list[tuple[int, int]]:
     """What a transpose cuts off at both ends; where its stride leaves a gap, it adds zeros."""
     spans = windows.spans()
     if windows.padding == "valid":
@@ -329,7 +330,7 @@ def _cuts(windows: Windows, lengths: list[Any]) -> list[tuple[int, int]]:
     return list(windows.padding)
 
 
-def _shifted(y: Array, params: ConvParams, dtype: Any) -> Array:
+def _shifted(y: Array, params: ConvParams, dtype: jnp.dtype) -> Array:
     if params.bias is None:
         return y
     return y + jnp.broadcast_to(params.bias.astype(dtype), y.shape)

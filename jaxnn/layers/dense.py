@@ -3,10 +3,11 @@
 import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
@@ -21,13 +22,13 @@ from jaxnn.internal.options import (
 )
 from jaxnn.internal.users import map_user
 from jaxnn.layers.layer import make_layer
-from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, Shape, exportable
 
 _lecun_normal = jax.nn.initializers.lecun_normal()
 zeros: Initializer = jax.nn.initializers.zeros
 
 
-def lecun(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+def lecun(key: Key, shape: Shape, dtype: DTypeLike = jnp.float32) -> Array:
     """Normal with the variance 1/fan-in, cut at two standard deviations (LeCun et al. 1998).
 
     A function by a name of its own, so that a layer which is filled by it can be pickled.
@@ -50,8 +51,8 @@ def dense(
     bias: bool | str = True,
     kernel_init: Initializer = lecun,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[DenseParams]:
     """y = x W + b: a layer of neurons before their activation.
 
@@ -95,7 +96,7 @@ def init_dense(
     bias_shape: tuple[int, ...] | None,
     kernel_init: Initializer,
     bias_init: Initializer | None,
-    dtype: Any,
+    dtype: jnp.dtype,
     key: Key,
 ) -> DenseParams:
     """The parameters of a dense layer."""
@@ -108,9 +109,9 @@ def init_dense(
 
 def apply_dense(
     name: str,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: DenseParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -132,8 +133,8 @@ def mlp(
     bias: bool | str = True,
     kernel_init: Initializer = lecun,
     bias_init: Initializer | None = None,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[tuple[DenseParams, ...]]:
     """A multi-layer perceptron: layers of neurons, each with weights, bias and activation.
 
@@ -190,20 +191,20 @@ def apply_mlp(
     layers: tuple[Layer, ...],
     activations: tuple[Callable[[Array], Array] | None, ...],
     params: tuple[DenseParams, ...],
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
     """The forward pass."""
     del key
-    x = clean(name, x, mask)
+    y = clean(name, x, mask)
     for layer, p, activation in zip(layers, params, activations, strict=True):
-        x = layer.apply(p, x)
-        x = x if activation is None else activation(x)
-    return x
+        y = layer.apply(p, y)
+        y = y if activation is None else activation(y)
+    return y
 
 
-def _bias_shape(name: str, bias: Any, output_size: int) -> tuple[int, ...] | None:
+def _bias_shape(name: str, bias: bool | str, output_size: int) -> tuple[int, ...] | None:
     if not isinstance(bias, (bool, str)):
         raise TypeError(f"{name}: bias must be True, False or 'shared', got {bias!r}")
     check_option(name, "bias", bias, (True, False, "shared"))

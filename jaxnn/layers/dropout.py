@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,8 @@ from jaxnn.internal.options import check_callable, check_fraction
 from jaxnn.internal.users import call_user, check_leading
 from jaxnn.layers.layer import make_layer, no_params
 from jaxnn.types import Array, ArrayLike, Key, Layer, Params
+
+X = TypeVar("X", bound=ArrayLike)
 
 
 @factory
@@ -48,7 +50,7 @@ def apply_dropout(
     name: str,
     rate: float,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -58,7 +60,7 @@ def apply_dropout(
     return drop(rate, clean(name, x, mask), key)
 
 
-def drop(rate: float, x: Array, key: Key | None) -> Array:
+def drop(rate: float, x: X, key: Key | None) -> X | Array:
     """x with a share of `rate` of its numbers dropped; as it is, where there is no key."""
     if key is None or rate == 0:
         return x
@@ -93,14 +95,13 @@ def apply_activation(
     name: str,
     function: Callable[[Array], Array],
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
     """function(x)."""
     del params, key
-    x = clean(name, x, mask)
-    y = function(x)
+    y = function(clean(name, x, mask))
     check_array(name, "what function gives", y)
     check_leading(name, "function", y, () if mask is None else tuple(mask.shape), "the steps")
     return y

@@ -1,11 +1,12 @@
 """A vector for each token."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from jaxnn.functions.fill import fill
 from jaxnn.functions.sequences import clean
@@ -13,12 +14,12 @@ from jaxnn.internal.checks import is_traced
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_dtypes, check_size
 from jaxnn.layers.layer import make_layer
-from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, exportable
+from jaxnn.types import Array, ArrayLike, Initializer, Key, Layer, Shape, exportable
 
 _jax_normal = jax.nn.initializers.normal(1.0)
 
 
-def normal(key: Key, shape: Any, dtype: Any = jnp.float32) -> Array:
+def normal(key: Key, shape: Shape, dtype: DTypeLike = jnp.float32) -> Array:
     """Normal with standard deviation 1, by a name of its own, so that it can be pickled."""
     return _jax_normal(key, shape, dtype)
 
@@ -35,8 +36,8 @@ def embedding(
     vocabulary_size: int,
     output_size: int,
     table_init: Initializer = normal,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[EmbeddingParams]:
     """A learned vector for each token of a vocabulary.
 
@@ -74,7 +75,7 @@ def embedding(
 
 
 def init_embedding(
-    name: str, shape: tuple[int, int], table_init: Initializer, dtype: Any, key: Key
+    name: str, shape: tuple[int, int], table_init: Initializer, dtype: jnp.dtype, key: Key
 ) -> EmbeddingParams:
     """The table."""
     return EmbeddingParams(fill(f"{name}: table_init", table_init, key, shape, dtype))
@@ -82,9 +83,9 @@ def init_embedding(
 
 def apply_embedding(
     name: str,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: EmbeddingParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:

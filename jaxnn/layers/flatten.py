@@ -2,7 +2,6 @@
 
 import functools
 import math
-from typing import Any
 
 import jax.numpy as jnp
 
@@ -53,7 +52,7 @@ def apply_global_average_pool(
     name: str,
     event_ndim: int,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -97,7 +96,7 @@ def apply_flatten(
     name: str,
     event_ndim: int,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -108,6 +107,6 @@ def apply_flatten(
     return x.reshape(*batch, math.prod(event))
 
 
-def _checked_event(name: str, event_ndim: int, x: Any, mask: ArrayLike | None) -> Array:
+def _checked_event(name: str, event_ndim: int, x: ArrayLike, mask: ArrayLike | None) -> Array:
     check_event(name, event_ndim, x)
     return jnp.asarray(clean(name, x, mask))

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 from jaxnn.functions.sequences import check_valid_fit
 from jaxnn.functions.windows import ALONG_TIME, Sliding
@@ -14,16 +13,16 @@ from jaxnn.internal.checks import (
     naming,
 )
 from jaxnn.internal.parameters import check_params, init_checked
-from jaxnn.types import ArrayLike, Key, Layer, Params, appears_as, with_facts
+from jaxnn.types import Array, ArrayLike, Key, Layer, Params, appears_as, with_facts
 
 
 def make_layer(
     name: str,
     init: Callable[[Key], Params],
-    apply: Callable[..., Any],
+    apply: Callable[..., Array],
     event_ndim: int | None = None,
     hint: str = "",
-    description: Any = None,
+    description: object = None,
 ) -> Layer:
     """A Layer that acts on each step by itself.
 
@@ -57,12 +56,12 @@ def apply_layer(
     init: Callable[[Key], Params],
     event_ndim: int | None,
     hint: str,
-    apply: Callable[..., Any],
+    apply: Callable[..., Array],
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None = None,
     key: Key | None = None,
-) -> Any:
+) -> Array:
     """`apply`, once all that it is given fits."""
     check_key(name, key)
     if init is no_params:

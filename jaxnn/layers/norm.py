@@ -1,10 +1,11 @@
 """Normalisation that is pure: over the features of one sample, with no batch statistics."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxnn.functions.sequences import clean
 from jaxnn.functions.windows import check_event
@@ -25,7 +26,10 @@ class NormParams(NamedTuple):
 
 @factory
 def layer_norm(
-    size: int, epsilon: float = 1e-5, dtype: Any = jnp.float32, param_dtype: Any = None
+    size: int,
+    epsilon: float = 1e-5,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[NormParams]:
     """y = (x − mean) / √(variance + ε) · scale + bias, over the last axis.
 
@@ -58,7 +62,7 @@ def layer_norm(
     return make_layer(name, init, functools.partial(apply_layer_norm, name, epsilon, dtype), 1)
 
 
-def init_norm(size: int, dtype: Any, key: Key) -> NormParams:
+def init_norm(size: int, dtype: jnp.dtype, key: Key) -> NormParams:
     """Scale one, bias zero."""
     del key
     return NormParams(jnp.ones(size, dtype), jnp.zeros(size, dtype))
@@ -67,9 +71,9 @@ def init_norm(size: int, dtype: Any, key: Key) -> NormParams:
 def apply_layer_norm(
     name: str,
     epsilon: float,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: NormParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -87,8 +91,8 @@ def group_norm(
     groups: int,
     event_ndim: int,
     epsilon: float = 1e-5,
-    dtype: Any = jnp.float32,
-    param_dtype: Any = None,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike | None = None,
 ) -> Layer[NormParams]:
     """y = (x − mean) / √(variance + ε) · scale + bias, over each group of features of an image.
 
@@ -139,9 +143,9 @@ def apply_group_norm(
     groups: int,
     event_ndim: int,
     epsilon: float,
-    dtype: Any,
+    dtype: jnp.dtype,
     params: NormParams,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:

@@ -1,7 +1,6 @@
 """Pooling over windows: layers without parameters."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +91,13 @@ def average_pool(
     return _pool("average_pool", apply_average_pool, window, stride, padding)
 
 
-def _pool(kind: str, apply: Callable[..., Array], window: Any, stride: Any, padding: Any) -> Layer:
+def _pool(
+    kind: str,
+    apply: Callable[..., Array],
+    window: tuple[int, ...],
+    stride: Sizes | None,
+    padding: Padding,
+) -> Layer:
     windows = check_windows(kind, window, window if stride is None else stride, padding)
     if not isinstance(windows.padding, str):
         for pair, size in zip(windows.padding, windows.sizes, strict=True):
@@ -109,7 +114,7 @@ def _pool(kind: str, apply: Callable[..., Array], window: Any, stride: Any, padd
 def apply_max_pool(
     windows: Windows,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -128,7 +133,7 @@ def apply_max_pool(
 def apply_average_pool(
     windows: Windows,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None,
     key: Key | None,
 ) -> Array:
@@ -141,13 +146,15 @@ def apply_average_pool(
     return check_steps(windows, y, mask)
 
 
-def _checked(windows: Windows, x: Any, mask: ArrayLike | None) -> Array:
+def _checked(windows: Windows, x: ArrayLike, mask: ArrayLike | None) -> Array:
     check_image(windows, x)
     check_floating(windows.name, x)
     return jnp.asarray(clean_image(windows, x, mask))
 
 
-def _reduce(windows: Windows, x: Array, first: float, join: Callable[..., Any]) -> Array:
+def _reduce(
+    windows: Windows, x: Array, first: float, join: Callable[[Array, Array], Array]
+) -> Array:
     sizes, strides, pads = [1] * x.ndim, [1] * x.ndim, [(0, 0)] * x.ndim
     every = zip(windows.sizes, windows.strides, check_fit(windows, x), strict=True)
     for axis, (size, stride, pair) in zip(windows.axes(x.ndim), every, strict=True):

@@ -30,13 +30,13 @@ from jaxnn.recurrence.split import (
     parameters,
     prepare,
 )
-from jaxnn.types import ArrayLike, InitialState, Key, Params, State
+from jaxnn.types import ArrayLike, InitialState, Key, Params, PyTree, State
 
 
 class Arguments(NamedTuple):
     """The arguments of `unroll` after the parameters, in their order."""
 
-    xs: Any
+    xs: ArrayLike
     state: State | None = None
     mask: ArrayLike | None = None
     reset: ArrayLike | None = None
@@ -109,7 +109,7 @@ def begun(name: str, description: Description, params: Params, arguments: Argume
     return arguments._replace(xs=xs, state=vary(state, axes), start=vary(start, axes))
 
 
-def batch_of(description: Description, xs: Any) -> tuple[int, ...]:
+def batch_of(description: Description, xs: ArrayLike) -> tuple[int, ...]:
     """The batch shape of a sequence."""
     return tuple(xs.shape[1 : xs.ndim - description.event_ndim])
 
@@ -123,7 +123,7 @@ def check_params_of(name: str, description: Description, params: Params) -> None
 
 
 def check_step(
-    name: str, description: Description, params: Params, state: State, x: Any, key: Key | None
+    name: str, description: Description, params: Params, state: State, x: ArrayLike, key: Key | None
 ) -> tuple[int, ...]:
     """The batch shape of x, once all fits for one step."""
     check_key(name, key)
@@ -148,8 +148,12 @@ def check_step(
 
 
 def checked_step(
-    cell: Stepwise, batch: tuple[int, ...], params: Params, state: State, at: tuple[Any, Key | None]
-) -> tuple[State, Any]:
+    cell: Stepwise,
+    batch: tuple[int, ...],
+    params: Params,
+    state: State,
+    at: tuple[ArrayLike, Key | None],
+) -> tuple[State, PyTree]:
     """The step of a cell that is known by it only."""
     result = cell.step(params, state, *at)
     if not isinstance(result, tuple) or len(result) != 2:
@@ -161,13 +165,13 @@ def checked_step(
 
 
 def _check_functions(
-    name: str, split: Split, params: Params, x: Any, state: State, batch: tuple[int, ...]
+    name: str, split: Split, params: Params, x: ArrayLike, state: State, batch: tuple[int, ...]
 ) -> None:
     """Raise unless a user's functions keep the batch: what does not would be spread over it."""
     if split.dtype is not None:
         return
 
-    def results(params: Params, x: Any, state: State) -> Any:
+    def results(params: Params, x: ArrayLike, state: State) -> PyTree:
         for_mix, _ = parameters(split, params)
         found = prepare(split, params, x), mixed_by(split, for_mix, state), output_by(split, state)
         for function, result in zip(("project", "mix", "output"), found, strict=True):
@@ -201,7 +205,7 @@ def _is_single(start: State, single: State) -> bool:
     return shapes == [leaf.shape for leaf in jax.tree.leaves(single)]
 
 
-def _batch_hint(state: State, expected: State, xs: Any) -> str:
+def _batch_hint(state: State, expected: State, xs: ArrayLike) -> str:
     """Say so where the batch of a state is the first axis of xs."""
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
     first = [(got.shape[:1], want.shape[:1]) for got, want in pairs if is_array(got)]

@@ -16,11 +16,14 @@ from jaxnn.recurrence.arguments import check_params_of, check_step, checked_step
 from jaxnn.recurrence.split import Description, Split, Stepwise, hidden, prepare, step_of
 from jaxnn.recurrence.unroll import unroll_of
 from jaxnn.types import (
+    Array,
+    ArrayLike,
     Cell,
     CellApply,
     InitialState,
     Key,
     Params,
+    PyTree,
     SequenceLayer,
     State,
     appears_as,
@@ -30,6 +33,8 @@ from jaxnn.types import (
 
 P = TypeVar("P")
 S = TypeVar("S")
+U = TypeVar("U")
+V = TypeVar("V")
 
 
 def cell_of(description: Description, init: Callable[[Key], Params]) -> Cell:
@@ -51,7 +56,7 @@ def description_of(cell: Cell) -> Description | None:
     return found if isinstance(found, (Split, Stepwise)) else None
 
 
-def check_cell(name: str, argument: str, cell: Any) -> None:
+def check_cell(name: str, argument: str, cell: object) -> None:
     """Raise TypeError unless cell is a Cell."""
     if not isinstance(cell, Cell):
         hint = f"; {cell} is a Layer already" if isinstance(cell, SequenceLayer) else ""
@@ -73,8 +78,8 @@ def _first_state(
 
 @appears_as("apply")
 def _apply(
-    description: Description, params: Params, state: State, x: Any, key: Key | None = None
-) -> tuple[State, Any]:
+    description: Description, params: Params, state: State, x: ArrayLike, key: Key | None = None
+) -> tuple[State, PyTree]:
     """One time step."""
     batch = check_step(f"{description.name}.apply", description, params, state, x, key)
     if isinstance(description, Stepwise):
@@ -86,7 +91,7 @@ def _apply(
 @hides("init", "initial_state")
 def cell(
     init: Callable[[Key], P],
-    apply: Callable[..., tuple[S, Any]],
+    apply: Callable[..., tuple[S, PyTree]],
     initial_state: Callable[..., S],
     event_ndim: int = 1,
 ) -> Cell[P, S]:
@@ -131,11 +136,11 @@ def cell(
 @hides("init", "project", "mix", "initial_state")
 def split_cell(
     init: Callable[[Key], P],
-    project: Callable[[P, Any], Any],
-    mix: Callable[[P, S], Any],
-    combine: Callable[[P, Any, Any, S], S],
+    project: Callable[[P, Array], U],
+    mix: Callable[[P, S], V],
+    combine: Callable[[P, U, V, S], S],
     initial_state: Callable[..., S],
-    output: Callable[[S], Any] = hidden,
+    output: Callable[[S], PyTree] = hidden,
     event_ndim: int = 1,
 ) -> Cell[P, S]:
     """A cell of your own, from the three functions that the fast path needs.
@@ -193,7 +198,7 @@ def _params(name: str, init: Callable[[Key], Params], key: Key) -> Params:
     return params
 
 
-def _check_functions(name: str, **functions: Any) -> None:
+def _check_functions(name: str, **functions: object) -> None:
     for argument, function in functions.items():
         check_callable(name, argument, function)
 
@@ -206,10 +211,10 @@ def _initial_state(
 
 def _combine(
     name: str,
-    combine: Callable[[Params, Any, Any, State], State],
+    combine: Callable[[Params, PyTree, PyTree, State], State],
     params: Params,
-    projected: Any,
-    mixed: Any,
+    projected: PyTree,
+    mixed: PyTree,
     state: State,
 ) -> State:
     """The new state, like the old one."""
@@ -218,14 +223,14 @@ def _combine(
     return new
 
 
-def check_event_ndim(name: str, event_ndim: Any) -> int:
+def check_event_ndim(name: str, event_ndim: int) -> int:
     """0 or a positive integer, as an int."""
     if event_ndim == 0 and not isinstance(event_ndim, bool):
         return 0
     return check_size(name, "event_ndim", event_ndim)
 
 
-def _with_key(apply: Callable[..., tuple[State, Any]]) -> CellApply:
+def _with_key(apply: Callable[..., tuple[State, PyTree]]) -> CellApply:
     """`apply` with a fourth argument, the key, which one of three arguments does not get."""
     signature = inspect.signature(apply)
     for arguments in (4, 3):
@@ -241,11 +246,11 @@ def _with_key(apply: Callable[..., tuple[State, Any]]) -> CellApply:
 
 
 def _without_key(
-    apply: Callable[..., tuple[State, Any]],
+    apply: Callable[..., tuple[State, PyTree]],
     params: Params,
     state: State,
-    x: Any,
+    x: ArrayLike,
     key: Key | None = None,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     del key
     return apply(params, state, x)

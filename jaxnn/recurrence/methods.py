@@ -32,7 +32,7 @@ from jaxnn.recurrence.split import (
 )
 from jaxnn.scans.boundaries import Boundaries
 from jaxnn.scans.sequential import laid_out, scan
-from jaxnn.types import Params, State
+from jaxnn.types import ArrayLike, Params, PyTree, State
 
 LARGE, BLOCK = 2**24, 2**22
 """In bytes: what is projected in blocks, and what a block may take."""
@@ -49,7 +49,7 @@ class Method(NamedTuple):
 
     name: str
     refuses: Callable[[Description, Params, Arguments], str | None]
-    run: Callable[[Description, Params, Arguments, Boundaries], tuple[State, Any]]
+    run: Callable[[Description, Params, Arguments, Boundaries], tuple[State, PyTree]]
     refuses_derivative: Callable[[Description, Params, Arguments, Boundaries], str | None]
 
 
@@ -125,8 +125,8 @@ def _explained(
 
 
 def run_projected(
-    split: Split, params: Params, projected: Any, arguments: Arguments, at: Boundaries
-) -> tuple[State, Any]:
+    split: Split, params: Params, projected: PyTree, arguments: Arguments, at: Boundaries
+) -> tuple[State, PyTree]:
     """The fast method, once the input of all steps is projected."""
     step, both = step_of(split, params), parameters(split, params)
     state, start = laid_out(step, projected, arguments.state, arguments.start)
@@ -135,7 +135,7 @@ def run_projected(
 
 def _run_fast(
     split: Any, params: Params, arguments: Arguments, at: Boundaries
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     projected = prepare_all(split, params, arguments.xs)
     return run_projected(split, params, projected, arguments, at)
 
@@ -146,7 +146,7 @@ def _refuses_fast(description: Description, params: Params, arguments: Arguments
     if description.closed:
         return None
 
-    def step(params: Params, state: State, projected: Any) -> Any:
+    def step(params: Params, state: State, projected: PyTree) -> tuple[State, PyTree]:
         return step_of(description, params)(state, projected)
 
     projected = outline_of_projected(description, params, arguments.xs)
@@ -162,7 +162,7 @@ def _refuses_rule(split: Any, params: Params, arguments: Arguments, at: Boundari
 
 def _run_sequential(
     description: Description, params: Params, arguments: Arguments, at: Boundaries
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     xs, key = arguments.xs, arguments.key
     if isinstance(description, Split):
         step, inputs = step_of(description, params), prepare_all(description, params, xs)
@@ -182,7 +182,7 @@ def _refuses_blocks(description: Description, params: Params, arguments: Argumen
     return steps if isinstance(steps, str) else None
 
 
-def steps_of_a_block(split: Split, params: Params, xs: Any) -> Any:
+def steps_of_a_block(split: Split, params: Params, xs: ArrayLike) -> Any:
     """How many; or the reason why a sequence is to run in one piece."""
     if not all(isinstance(size, int) for size in xs.shape):
         return "the number of steps or sequences is not known"
@@ -198,21 +198,23 @@ def steps_of_a_block(split: Split, params: Params, xs: Any) -> Any:
 
 def _run_blocks(
     split: Any, params: Params, arguments: Arguments, at: Boundaries
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     steps = steps_of_a_block(split, params, arguments.xs)
 
-    def run(params: Params, xs: Any, state: State, start: State, at: Boundaries) -> Any:
+    def run(
+        params: Params, xs: ArrayLike, state: State, start: State, at: Boundaries
+    ) -> tuple[State, PyTree]:
         return _run_fast(split, params, arguments._replace(xs=xs, state=state, start=start), at)
 
     given = params, arguments.xs, arguments.state, arguments.start, at
     return run_blocks(run, arguments.reverse, steps, *given)
 
 
-def _nothing(*_: Any) -> None:
+def _nothing(*_: object) -> None:
     """No reason at all."""
 
 
-def _no_derivative(*_: Any) -> str:
+def _no_derivative(*_: object) -> str:
     return "a derivative keeps the projected input of all steps anyway"
 
 

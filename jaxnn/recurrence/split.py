@@ -21,7 +21,17 @@ from jaxnn.functions.windows import check_channels_last
 from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.scans.sequential import Step
-from jaxnn.types import Array, CellApply, InitialState, Params, State
+from jaxnn.types import (
+    Array,
+    ArrayLike,
+    CellApply,
+    InitialState,
+    Params,
+    PyTree,
+    Shape,
+    State,
+    Tree,
+)
 
 
 class Split(NamedTuple):
@@ -40,20 +50,20 @@ class Split(NamedTuple):
     """
 
     name: str
-    project: Callable[[Params, Any], Any]
-    mix: Callable[[Params, State], Any]
-    combine: Callable[[Params, Any, Any, State], State]
+    project: Callable[[Params, Any], PyTree]
+    mix: Callable[[Params, State], PyTree]
+    combine: Callable[[Params, PyTree, PyTree, State], State]
     initial_state: InitialState
-    output: Callable[[State], Any]
+    output: Callable[[State], PyTree]
     event_ndim: int = 1
-    dtype: Any = None
-    input_size: Callable[[Params], Any] | None = None
-    project_both: Callable[[Params, Params, Any], tuple[Any, Any]] | None = None
+    dtype: jnp.dtype | None = None
+    input_size: Callable[[Params], int] | None = None
+    project_both: Callable[[Params, Params, Any], tuple[PyTree, PyTree]] | None = None
     spatial_shape: tuple[int, ...] = ()
     any_rank: bool = False
     closed: bool = False
     init: Any = None
-    gates: Callable[..., Any] | None = None
+    gates: Callable[..., PyTree] | None = None
 
 
 class Stepwise(NamedTuple):
@@ -85,17 +95,19 @@ def same_functions(one: Split, other: Split) -> bool:
     return one._replace(init=None, name="") == other._replace(init=None, name="")
 
 
-def over_steps(split: Split, function: Callable[..., Any], axes: tuple[int | None, ...]) -> Any:
+def over_steps(
+    split: Split, function: Callable[..., PyTree], axes: tuple[int | None, ...]
+) -> Callable[..., PyTree]:
     """`project` or `mix` for all steps at once; `axes` marks with 0 what has a time axis."""
     return function if split.any_rank else jax.vmap(function, axes)
 
 
-def prepare(split: Split, params: Params, x: Any) -> Any:
+def prepare(split: Split, params: Params, x: ArrayLike) -> PyTree:
     """`project` for one step, in the dtype of the state."""
     return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
 
 
-def outline_of_projected(split: Split, params: Params, xs: Any) -> Any:
+def outline_of_projected(split: Split, params: Params, xs: ArrayLike) -> PyTree:
     """The types of what `prepare` gives for one step of xs."""
     return _prepare(split).eval_shape(params, outline_of_step(xs))
 
@@ -119,12 +131,12 @@ def step_of(split: Split, params: Params) -> Step:
     return rule.step_of(loop_of(split), parameters(split, params))
 
 
-def prepare_all(split: Split, params: Params, xs: Any) -> Any:
+def prepare_all(split: Split, params: Params, xs: ArrayLike) -> PyTree:
     """`prepare` for all steps at once."""
     return over_steps(split, functools.partial(prepare, split), (None, 0))(params, xs)
 
 
-def prepare_both(split: Split, left: Params, right: Params, xs: Any) -> tuple[Any, Any]:
+def prepare_both(split: Split, left: Params, right: Params, xs: ArrayLike) -> tuple[PyTree, PyTree]:
     """`prepare_all` for two cells of one split that read the same input."""
     if split.project_both is None or jax.tree.map(_outline, left) != jax.tree.map(_outline, right):
         return prepare_all(split, left, xs), prepare_all(split, right, xs)
@@ -137,24 +149,26 @@ def parameters(split: Split, params: Params) -> tuple[Params, Params]:
     return _cast(params, split.dtype), _cast(params, _state_dtype(split))
 
 
-def mixed_by(split: Split, params: Params, state: State) -> Any:
+def mixed_by(split: Split, params: Params, state: State) -> PyTree:
     """`mix` of parameters that are cast already; from a state to arrays of the state's dtype."""
     return _cast(split.mix(params, _cast(state, split.dtype)), _state_dtype(split))
 
 
-def output_by(split: Split, state: State) -> Any:
+def output_by(split: Split, state: State) -> PyTree:
     """The output for a state."""
     y = split.output(state)
     return y if split.output is whole_state else _cast(y, split.dtype)
 
 
-def before_combine(split: Split, params: Params, state: State, x: Any) -> tuple[Any, Any, Any]:
+def before_combine(
+    split: Split, params: Params, state: State, x: ArrayLike
+) -> tuple[Params, PyTree, PyTree]:
     """The parameters, projected and mixed as `combine` gets them, for a look at the gates."""
     for_mix, for_combine = parameters(split, params)
     return for_combine, prepare(split, params, x), mixed_by(split, for_mix, state)
 
 
-def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
+def check_x(split: Split, params: Params, x: ArrayLike, argument: str) -> None:
     """Raise unless x has the dtype and the features that the split takes."""
     size = None if split.input_size is None else split.input_size(params)
     if split.dtype is not None:
@@ -171,15 +185,15 @@ def check_x(split: Split, params: Params, x: Any, argument: str) -> None:
         )
 
 
-def _outline(leaf: Any) -> tuple[Any, Any]:
+def _outline(leaf: ArrayLike) -> tuple[Shape, jnp.dtype]:
     return leaf.shape, leaf.dtype
 
 
-def _state_dtype(split: Split) -> Any:
+def _state_dtype(split: Split) -> jnp.dtype | None:
     return None if split.dtype is None else state_dtype(split.dtype)
 
 
-def _cast(tree: Any, dtype: Any) -> Any:
+def _cast(tree: Tree, dtype: jnp.dtype | None) -> Tree:
     """The floating leaves of a tree in `dtype`; None leaves the tree as it is."""
     if dtype is None:
         return tree

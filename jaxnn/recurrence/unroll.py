@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +12,9 @@ from jaxnn.recurrence.arguments import Arguments, begun, check_given, checked
 from jaxnn.recurrence.methods import choose, is_listening
 from jaxnn.recurrence.split import Description, Split, Stepwise
 from jaxnn.scans.boundaries import boundaries, where
-from jaxnn.types import ArrayLike, Key, Params, SequenceUnroll, State, Unroll, appears_as
+from jaxnn.types import ArrayLike, Key, Params, PyTree, SequenceUnroll, State, Unroll, appears_as
 
-Runner = Callable[..., tuple[State, Any]]
+Runner = Callable[..., tuple[State, PyTree]]
 """`state, ys = runner(*known, params, arguments)`, where `known` was known when the cell was built,
 and names it first."""
 
@@ -25,12 +24,12 @@ def unroll_of(description: Description) -> Unroll:
     return unroll_by(run_description, description)
 
 
-def unroll_by(runner: Runner, *known: Any) -> Unroll:
+def unroll_by(runner: Runner, *known: object) -> Unroll:
     """The `unroll` of a Cell; jitted inside, so that an eager call compiles once."""
     return functools.partial(_unroll, runner, known)
 
 
-def sequence_unroll_by(runner: Runner, *known: Any) -> SequenceUnroll:
+def sequence_unroll_by(runner: Runner, *known: object) -> SequenceUnroll:
     """The `unroll` of a SequenceLayer: the same, without `reverse`."""
     return functools.partial(_unroll_sequence, runner, known)
 
@@ -38,16 +37,16 @@ def sequence_unroll_by(runner: Runner, *known: Any) -> SequenceUnroll:
 @appears_as("unroll")
 def _unroll(
     runner: Runner,
-    known: tuple[Any, ...],
+    known: tuple[object, ...],
     params: Params,
-    xs: Any,
+    xs: ArrayLike,
     state: State | None = None,
     mask: ArrayLike | None = None,
     reset: ArrayLike | None = None,
     reverse: bool = False,
     key: Key | None = None,
     start: State | None = None,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     name = f"{getattr(known[0], 'name', known[0])}.unroll"
     if is_traced(reverse):
         raise TypeError(
@@ -61,22 +60,22 @@ def _unroll(
 @appears_as("unroll")
 def _unroll_sequence(
     runner: Runner,
-    known: tuple[Any, ...],
+    known: tuple[object, ...],
     params: Params,
-    xs: Any,
+    xs: ArrayLike,
     state: State | None = None,
     mask: ArrayLike | None = None,
     reset: ArrayLike | None = None,
     key: Key | None = None,
     start: State | None = None,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     name = f"{getattr(known[0], 'name', known[0])}.unroll"
     return _run(name, runner, known, params, Arguments(xs, state, mask, reset, False, key, start))
 
 
 def _run(
-    name: str, runner: Runner, known: tuple[Any, ...], params: Params, arguments: Arguments
-) -> tuple[State, Any]:
+    name: str, runner: Runner, known: tuple[object, ...], params: Params, arguments: Arguments
+) -> tuple[State, PyTree]:
     with naming(name):
         if isinstance(known[0], (Split, Stepwise)):
             checked(name, known[0], params, arguments)
@@ -88,16 +87,16 @@ def _run(
 
 def _run_now(
     runner: Runner,
-    known: tuple[Any, ...],
+    known: tuple[object, ...],
     params: Params,
-    xs: Any,
+    xs: ArrayLike,
     state: State | None,
     mask: ArrayLike | None,
     reset: ArrayLike | None,
     reverse: bool,
     key: Key | None,
     start: State | None,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     arguments = Arguments(xs, state, mask, reset, reverse, key, start)
     return runner(*known, params, arguments)
 
@@ -107,7 +106,7 @@ _jitted = jax.jit(_run_now, static_argnames=("runner", "known", "reverse"))
 
 def run_description(
     description: Description, params: Params, arguments: Arguments
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """A whole sequence, of checked arguments, by the method that takes it."""
     arguments = begun(f"{description.name}.unroll", description, params, arguments)
     at = boundaries(arguments.mask, arguments.reset, arguments.reverse)
@@ -116,6 +115,6 @@ def run_description(
     return state, zero_outputs(ys, arguments.mask)
 
 
-def zero_outputs(ys: Any, mask: ArrayLike | None) -> Any:
+def zero_outputs(ys: PyTree, mask: ArrayLike | None) -> PyTree:
     """The outputs with zeros at masked steps."""
     return ys if mask is None else where(mask, ys, jax.tree.map(jnp.zeros_like, ys))

@@ -1,6 +1,6 @@
 """What breaks the chain of states: masks, resets and direction, made in one place."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxnn.functions.sequences import expand_to
 from jaxnn.internal.arrays import late_zero
 from jaxnn.internal.mesh import is_explicit, laid_out_as, vary, varying_axes
-from jaxnn.types import ArrayLike, State
+from jaxnn.types import Array, ArrayLike, PyTree, State, Tree
 
 
 class Boundaries(NamedTuple):
@@ -37,7 +37,12 @@ def boundaries(mask: ArrayLike | None, reset: ArrayLike | None, reverse: bool) -
 
 
 def previous(
-    states: State, state: State, start: State, at: Boundaries, reverse: bool, when: Any = None
+    states: State,
+    state: State,
+    start: State,
+    at: Boundaries,
+    reverse: bool,
+    when: Array | None = None,
 ) -> State:
     """The states that the steps of such a scan began from, given those after each step.
 
@@ -47,7 +52,7 @@ def previous(
     if at.after is not None:
         states = where(at.after, start, states)
 
-    def shift(first: Any, rest: Any) -> Any:
+    def shift(first: Array, rest: Array) -> Array:
         whole = jnp.concatenate([rest, first[None]] if reverse else [first[None], rest])
         if when is None:
             return whole[1:] if reverse else whole[:-1]
@@ -59,10 +64,10 @@ def previous(
     return states if at.before is None else where(at.before, start, states)
 
 
-def where(flags: ArrayLike, chosen: Any, otherwise: Any) -> Any:
+def where(flags: ArrayLike, chosen: PyTree, otherwise: Tree) -> Tree:
     """The tree `chosen` where the flags, `(*batch,)`, are true, the tree `otherwise` elsewhere."""
 
-    def choose(a: Any, b: Any) -> Any:
+    def choose(a: Array, b: Array) -> Array:
         which = expand_to(flags, b)
         if is_explicit(b):
             which = laid_out_as(jnp.broadcast_to(which, b.shape), jax.typeof(b))

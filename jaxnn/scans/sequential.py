@@ -14,7 +14,6 @@ of its own.
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,22 +30,22 @@ from jaxnn.internal.mesh import (
     varying_axes,
 )
 from jaxnn.scans.boundaries import Boundaries, where
-from jaxnn.types import State
+from jaxnn.types import PyTree, Shaped, State
 
-Step = Callable[[State, Any], tuple[State, Any]]
+Step = Callable[[State, PyTree], tuple[State, PyTree]]
 
 
 def scan(
     name: str,
     step: Step,
-    inputs: Any,
+    inputs: PyTree,
     state: State,
     start: State,
     at: Boundaries,
     reverse: bool,
-    read: Callable[[State], Any] = lambda state: (),
+    read: Callable[[State], PyTree] = lambda state: (),
     late: bool = False,
-) -> tuple[State, tuple[Any, Any]]:
+) -> tuple[State, tuple[PyTree, PyTree]]:
     """Run `state, y = step(state, input)` along the leading axis of inputs.
 
     Args:
@@ -66,7 +65,7 @@ def scan(
       means nothing.
     """
 
-    def body(state: State, now: tuple[Any, Boundaries]) -> tuple[State, Any]:
+    def body(state: State, now: tuple[PyTree, Boundaries]) -> tuple[State, PyTree]:
         return one_step(name, step, state, start, *now, read)
 
     run = scan_late if late and takes_late_outputs((inputs, at)) else jax.lax.scan
@@ -78,10 +77,10 @@ def one_step(
     step: Step,
     state: State,
     start: State,
-    value: Any,
+    value: PyTree,
     at: Boundaries,
-    read: Callable[[State], Any],
-) -> tuple[State, tuple[Any, Any]]:
+    read: Callable[[State], PyTree],
+) -> tuple[State, tuple[PyTree, PyTree]]:
     """A step of `scan`: the state after it, and `(read, y)`."""
     valid, before, after = at
     new, y = step(state if before is None else where(before, start, state), value)
@@ -92,7 +91,7 @@ def one_step(
     return new if after is None else where(after, start, new), (read(new), y)
 
 
-def laid_out(step: Step, inputs: Any, state: State, start: State) -> tuple[State, State]:
+def laid_out(step: Step, inputs: PyTree, state: State, start: State) -> tuple[State, State]:
     """The first states, sharded as a step shards them, where types say how."""
     if not any(map(is_explicit, jax.tree.leaves((state, inputs)))):
         return state, start
@@ -100,7 +99,7 @@ def laid_out(step: Step, inputs: Any, state: State, start: State) -> tuple[State
     return laid_out_as(state, after), laid_out_as(start, after)
 
 
-def takes_late_outputs(inputs: Any) -> bool:
+def takes_late_outputs(inputs: PyTree) -> bool:
     """Whether `scan_late` takes such inputs: there is a first step, and it is all on one device."""
     leaves = jax.tree.leaves(inputs)
     sizes = [size for leaf in leaves for size in leaf.shape]
@@ -109,8 +108,11 @@ def takes_late_outputs(inputs: Any) -> bool:
 
 
 def scan_late(
-    body: Callable[[Any, Any], tuple[Any, Any]], carry: Any, inputs: Any, reverse: bool
-) -> tuple[Any, Any]:
+    body: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+    carry: PyTree,
+    inputs: PyTree,
+    reverse: bool,
+) -> tuple[PyTree, PyTree]:
     """What `jax.lax.scan(body, carry, inputs, reverse=reverse)` gives; some input is floating."""
     leaves = jax.tree.leaves(inputs)
     steps = leaves[0].shape[0]
@@ -119,7 +121,7 @@ def scan_late(
     axes = varying_axes((carry, inputs))
     floating = next(leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact))
 
-    def step(_: Any, now: tuple[Any, ...]) -> tuple[Any, ...]:
+    def step(_: object, now: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
         at, by, carry, arrays = now
         values = carry, jax.tree.map(functools.partial(_read, at), inputs)
         carry, row = structure.unflatten(jaxpr_as_fun(traced)(*jax.tree.leaves(values)))
@@ -135,14 +137,14 @@ def scan_late(
     return carry, arrays
 
 
-def _unwritten(of: jax.Array, steps: int, row: Any) -> jax.Array:
+def _unwritten(of: jax.Array, steps: int, row: Shaped) -> jax.Array:
     """An array of so many rows, of any content, that is made when `of` is there."""
     return jnp.broadcast_to(entry(of).astype(row.dtype), (steps, *row.shape))
 
 
-def _read(at: Any, array: jax.Array) -> jax.Array:
+def _read(at: jax.Array, array: jax.Array) -> jax.Array:
     return jax.lax.dynamic_index_in_dim(array, at, keepdims=False, allow_negative_indices=False)
 
 
-def _write(at: Any, array: jax.Array, row: jax.Array) -> jax.Array:
+def _write(at: jax.Array, array: jax.Array, row: jax.Array) -> jax.Array:
     return jax.lax.dynamic_update_index_in_dim(array, row, at, 0, allow_negative_indices=False)

@@ -5,7 +5,7 @@ and wᵢ its weight. The mean of the gᵢ, which `optax.MultiSteps` takes, is an
 batches are unequal.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import optax
 
 from jaxnn.internal.checks import state_dtype
 from jaxnn.training.reduction import divisor
-from jaxnn.types import Array, Params
+from jaxnn.types import Array, ArrayLike, Params, PyTree
 
 
 class Accumulated(NamedTuple):
@@ -32,7 +32,7 @@ class Accumulated(NamedTuple):
 def nothing_yet(params: Params) -> Accumulated:
     """Zeros."""
 
-    def zeros(leaf: Any) -> Array:
+    def zeros(leaf: ArrayLike) -> Array:
         return jnp.zeros(jnp.shape(leaf), state_dtype(jnp.result_type(leaf)))
 
     zero = jnp.zeros(())  # the widest that there is
@@ -66,7 +66,7 @@ def mean_of(sums: Accumulated, params: Params) -> tuple[Array, Params]:
     return sums.total / divisor(sums.weight), jax.tree.map(divided, sums.gradients, params)
 
 
-def refuse_others(name: str, opt_state: Any) -> None:
+def refuse_others(name: str, opt_state: PyTree) -> None:
     """Raise ValueError where an optimiser accumulates by itself, as far as its state shows."""
     kinds = {optax.MultiStepsState: "MultiSteps", optax.ApplyEvery: "apply_every"}
     for node in jax.tree.leaves(opt_state, is_leaf=lambda node: type(node) in kinds):
@@ -83,7 +83,7 @@ def not_by_weight(name: str, optimizer: str) -> ValueError:
     )
 
 
-def check_accumulated(accumulated: Any, accumulate: int) -> None:
+def check_accumulated(accumulated: PyTree, accumulate: int) -> None:
     """Raise ValueError where a train_state was made for another kind of step."""
     if isinstance(accumulated, Accumulated) == (accumulate > 1):
         return

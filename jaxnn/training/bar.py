@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from jaxnn.internal.checks import is_array
+from jaxnn.types import Array
 
 
 class Bar:
@@ -31,7 +32,7 @@ class Bar:
             self._show(refresh=False)
             self._bar.update()
 
-    def evaluation(self, value: Any) -> None:
+    def evaluation(self, value: object) -> None:
         """What an evaluation gave, where it is a number."""
         if is_number(value):
             self._texts[1] = f", evaluation {float(value):.4f}"
@@ -42,7 +43,7 @@ class Bar:
             self._bar.set_postfix_str("".join(self._texts), refresh=refresh)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float | Array]:
     """Whether a bar can show it."""
     return isinstance(value, (int, float)) or (is_array(value) and value.shape == ())
 

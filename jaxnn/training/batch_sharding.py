@@ -1,6 +1,6 @@
 """What of a batch goes to which device: known, or an error, and never guessed."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 
 from jaxnn.internal.checks import check_array, shape_text
 from jaxnn.training.batches import Batch
-from jaxnn.types import State
+from jaxnn.types import ArrayLike, PyTree, State
 
 
 class Plan(NamedTuple):
@@ -24,7 +24,7 @@ class Plan(NamedTuple):
     filled: bool = False
 
 
-def planned(mesh: Mesh, batch: Any, batch_axis: Any, state: State) -> tuple[Any, Plan]:
+def planned(mesh: Mesh, batch: PyTree, batch_axis: PyTree, state: State) -> tuple[PyTree, Plan]:
     """The batch, filled up where it does not divide, and how it is split.
 
     Raises:
@@ -55,14 +55,14 @@ def planned(mesh: Mesh, batch: Any, batch_axis: Any, state: State) -> tuple[Any,
     return _filled(batch, axes, -size % mesh.size), plan._replace(filled=True)
 
 
-def _axes(batch: Any, batch_axis: Any) -> list[int | None]:
+def _axes(batch: PyTree, batch_axis: PyTree) -> list[int | None]:
     """The batch axis of each leaf."""
     if batch_axis is None:
         batch_axis = _axes_of_batch(batch)
     return _expanded("batch_axis", batch_axis, batch)
 
 
-def check_batch_axis(batch_axis: Any) -> None:
+def check_batch_axis(batch_axis: PyTree) -> None:
     """Raise unless it is a tree of axes, counted from the front, and of None."""
     for axis in jax.tree.leaves(batch_axis):
         if isinstance(axis, bool) or not isinstance(axis, int):
@@ -71,7 +71,7 @@ def check_batch_axis(batch_axis: Any) -> None:
             raise ValueError(f"train_step: batch_axis must be of axes from 0 on, got {axis}")
 
 
-def _axes_of_batch(batch: Any) -> Batch:
+def _axes_of_batch(batch: PyTree) -> Batch:
     """Those of a `Batch`; with targets of several dimensions they are not guessed."""
     if not isinstance(batch, Batch):
         raise ValueError(
@@ -88,11 +88,11 @@ def _axes_of_batch(batch: Any) -> Batch:
     return Batch._make((1, 0, 1, 0, 0))
 
 
-def _expanded(name: str, prefix: Any, tree: Any) -> list[Any]:
+def _expanded(name: str, prefix: PyTree, tree: PyTree) -> list[PyTree]:
     """For each leaf of the tree what stands above it in the prefix, where None is a value too."""
-    values: list[Any] = []
+    values: list[PyTree] = []
 
-    def add(value: Any, part: Any) -> None:
+    def add(value: PyTree, part: PyTree) -> None:
         values.extend([value] * len(jax.tree.leaves(part)))
 
     try:
@@ -105,7 +105,7 @@ def _expanded(name: str, prefix: Any, tree: Any) -> list[Any]:
     return values
 
 
-def _size(batch: Any, axes: list[int | None]) -> int:
+def _size(batch: PyTree, axes: list[int | None]) -> int:
     """How many samples: every leaf has as many."""
     sizes = {}
     leaves = jax.tree_util.tree_leaves_with_path(batch)
@@ -136,7 +136,7 @@ def _filled(batch: Batch, axes: list[int | None], more: int) -> Batch:
     blank = Batch._make((0, 0, False, False, -1))
     leaves, structure = jax.tree.flatten(batch)
 
-    def longer(leaf: Any, axis: int | None, value: Any) -> Any:
+    def longer(leaf: ArrayLike, axis: int | None, value: float) -> ArrayLike:
         if axis is None:
             return leaf
         numbers = jnp if isinstance(leaf, jax.Array) else np

@@ -2,16 +2,17 @@
 
 import operator
 from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsIndex
 
 import jax
 import numpy as np
+import numpy.typing as npt
 
 from jaxnn.internal.checks import is_numeric, shape_text
 from jaxnn.internal.options import check_bool, check_size
 from jaxnn.training.checks import check_leaf, check_memory
 
-Arrays = Sequence[Any] | np.ndarray | jax.Array
+Arrays = Sequence[npt.ArrayLike] | np.ndarray | jax.Array
 
 
 class Batch(NamedTuple):
@@ -185,7 +186,7 @@ def _ragged(name: str, what: str, values: Arrays) -> tuple[list[np.ndarray], np.
     return arrays, np.array([len(array) for array in arrays])
 
 
-def _check_many(name: str, argument: str, values: Any) -> None:
+def _check_many(name: str, argument: str, values: object) -> None:
     """Raise TypeError unless values have a length and an order."""
     ordered = hasattr(values, "__len__") and hasattr(values, "__getitem__")
     scalar = getattr(values, "ndim", 1) == 0
@@ -195,7 +196,7 @@ def _check_many(name: str, argument: str, values: Any) -> None:
         raise TypeError(f"{name}: {argument} must be a list of arrays, or one, got {got}{hint}")
 
 
-def _arrays(name: str, what: str, values: Any) -> list[np.ndarray]:
+def _arrays(name: str, what: str, values: Arrays) -> list[np.ndarray]:
     """Each as numpy's, of numbers or flags that jax can hold."""
     _check_many(name, f"{what}s", values)
     if isinstance(values, np.ndarray) and is_numeric(values.dtype):
@@ -219,7 +220,7 @@ def _arrays(name: str, what: str, values: Any) -> list[np.ndarray]:
     return arrays
 
 
-def _time(time: Any) -> int:
+def _time(time: SupportsIndex) -> int:
     try:
         if isinstance(time, bool):
             raise TypeError
@@ -231,7 +232,7 @@ def _time(time: Any) -> int:
     return steps
 
 
-def _seed(seed: Any) -> Any:
+def _seed(seed: int | tuple[int, ...]) -> int | tuple[int, ...]:
     parts = seed if isinstance(seed, tuple) and seed else (seed,)
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (int, np.integer)):

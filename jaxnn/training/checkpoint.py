@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 from typing import Any, TypeVar
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from jaxnn.functions.params import path_text
 from jaxnn.internal.checks import is_array, is_numeric, is_traced, leaves_by_path, shape_text
 from jaxnn.training.atomic import remove_leftovers, write
+from jaxnn.types import ArrayLike, PyTree, Shaped
 
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ KINDS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 bfloat16 float16
 """The dtypes that safetensors gives back as numpy arrays, beside complex64."""
 
 
-def save(path: str | os.PathLike[str], tree: Any) -> None:
+def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     """Write a pytree of arrays to a safetensors file.
 
     The file holds each leaf under its tree path ("cell.input_kernel"), and nothing that runs when
@@ -108,7 +110,7 @@ def load(path: str | os.PathLike[str], like: T) -> T:
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def _read(safetensors: Any, file: str) -> dict[str, np.ndarray]:
+def _read(safetensors: ModuleType, file: str) -> dict[str, np.ndarray]:
     """The arrays of a file, as they were saved."""
     with _told_by("load"), open(file, "rb"):
         pass  # safe_open names a missing folder or file less well
@@ -141,7 +143,7 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _differences(name: str, array: np.ndarray, like: Any) -> list[str]:
+def _differences(name: str, array: np.ndarray, like: Shaped) -> list[str]:
     want = jax.eval_shape(_data, like) if _is_key(like) else like
     dtype = jax.dtypes.canonicalize_dtype(want.dtype).newbyteorder("=")
     found = []
@@ -154,11 +156,11 @@ def _differences(name: str, array: np.ndarray, like: Any) -> list[str]:
     return found
 
 
-def _named_leaves(name: str, tree: Any) -> dict[str, Any]:
+def _named_leaves(name: str, tree: PyTree) -> dict[str, Shaped]:
     leaves = leaves_by_path(name, "like" if name == "load" else "tree", tree)
     if not leaves:
         raise ValueError(f"{name}: the tree holds no arrays")
-    named: dict[str, Any] = {}
+    named: dict[str, Shaped] = {}
     for path, leaf in leaves:
         text = path_text(path) or "value"
         if not is_array(leaf) or not (_is_key(leaf) or is_numeric(leaf.dtype)):
@@ -174,7 +176,7 @@ def _named_leaves(name: str, tree: Any) -> dict[str, Any]:
     return named
 
 
-def _on_host(name: str, leaf: Any) -> np.ndarray:
+def _on_host(name: str, leaf: Shaped) -> np.ndarray:
     """The values of a leaf, in a dtype that can be read again."""
     if is_traced(leaf) or isinstance(leaf, jax.ShapeDtypeStruct):
         kind = "a tracer: save outside of jit" if is_traced(leaf) else "a ShapeDtypeStruct"
@@ -191,28 +193,28 @@ def _on_host(name: str, leaf: Any) -> np.ndarray:
     return array
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: Shaped) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _data(leaf: Any) -> Any:
+def _data(leaf: ArrayLike) -> ArrayLike:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _restore(array: np.ndarray, like: Any) -> jax.Array:
+def _restore(array: np.ndarray, like: Shaped) -> jax.Array:
     # A copy, since the array is a view of the file's bytes, and a train step donates it.
     value = jnp.array(array, copy=True)
     return jax.random.wrap_key_data(value, impl=_key_impl(like)) if _is_key(like) else value
 
 
-def _key_impl(like: Any) -> Any:
+def _key_impl(like: Shaped) -> Any:
     """Of a key or its ShapeDtypeStruct, which `key_impl` takes only as a tracer."""
     found: list[Any] = []
     jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), like)
     return found[0]
 
 
-def _path(name: str, path: Any) -> str:
+def _path(name: str, path: object) -> str:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(f"{name}: path must be a str or a pathlib.Path, got {type(path).__name__}")
@@ -236,7 +238,7 @@ def _prefixed(name: str, error: OSError) -> OSError:
     return ours
 
 
-def _safetensors(name: str) -> Any:
+def _safetensors(name: str) -> ModuleType:
     try:
         import safetensors.numpy
     except ImportError as error:

@@ -2,17 +2,17 @@
 
 import math
 import sys
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxnn.internal.checks import check_fits, fits, is_numeric
+from jaxnn.types import PyTree
 
 NUMBERS = (bool, int, float, complex)
 
 
-def check_tree(name: str, argument: str, tree: Any) -> None:
+def check_tree(name: str, argument: str, tree: PyTree) -> None:
     """Raise unless every leaf is an array or a number whose values jax can hold.
 
     Without x64, jax makes float32 of numpy's float64, and int32 of its int64. That is as everywhere
@@ -28,7 +28,7 @@ def check_tree(name: str, argument: str, tree: Any) -> None:
         check_leaf(name, argument + jax.tree_util.keystr(path), leaf)
 
 
-def check_leaf(name: str, argument: str, leaf: Any) -> None:
+def check_leaf(name: str, argument: str, leaf: PyTree) -> None:
     """`check_tree` for one leaf."""
     if _is_good(leaf):
         return
@@ -42,11 +42,11 @@ def check_leaf(name: str, argument: str, leaf: Any) -> None:
     raise ValueError(f"{name}: {argument} is an integer beyond 64 bits, which jax does not hold")
 
 
-def _kind(leaf: Any) -> str:
+def _kind(leaf: PyTree) -> str:
     return type(leaf).__name__ + (f" of {leaf.dtype}" if hasattr(leaf, "dtype") else "")
 
 
-def _is_good(leaf: Any) -> bool:
+def _is_good(leaf: PyTree) -> bool:
     if isinstance(leaf, jax.Array):
         return True
     if isinstance(leaf, NUMBERS):
@@ -56,7 +56,7 @@ def _is_good(leaf: Any) -> bool:
     return fits(leaf)
 
 
-def _is_host_array(leaf: Any) -> bool:
+def _is_host_array(leaf: PyTree) -> bool:
     return isinstance(leaf, (np.ndarray, np.generic)) and is_numeric(leaf.dtype)
 
 

@@ -1,16 +1,16 @@
 """Chunks of long sequences, for truncated BPTT; plain numpy, on the host."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 import numpy as np
 
 from jaxnn.internal.options import check_size
 from jaxnn.training.checks import check_memory, check_tree
+from jaxnn.types import ArrayLike, PyTree
 
 
-def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
+def chunks(tree: PyTree, length: int) -> Iterator[tuple[PyTree, np.ndarray]]:
     """Cut time-major arrays into chunks for truncated BPTT.
 
     Carry the final state of a chunk into the next one (as the `state` of a `train_step`'s loss):
@@ -71,8 +71,8 @@ def chunks(tree: Any, length: int) -> Iterator[tuple[Any, np.ndarray]]:
     )
 
 
-def _chunk(tree: Any, at: int, steps: int, length: int, batch: int) -> tuple[Any, np.ndarray]:
-    def cut(leaf: Any) -> np.ndarray:
+def _chunk(tree: PyTree, at: int, steps: int, length: int, batch: int) -> tuple[PyTree, np.ndarray]:
+    def cut(leaf: ArrayLike) -> np.ndarray:
         leaf = np.asarray(leaf[at : at + steps])
         return np.pad(leaf, [(0, length - steps), *[(0, 0)] * (leaf.ndim - 1)])
 

@@ -2,16 +2,15 @@
 
 import functools
 import os
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from jaxnn.internal.checks import is_traced
 from jaxnn.internal.options import check_size
-from jaxnn.types import Array
+from jaxnn.types import Array, Tree
 
 MOST = 4096
 """CPU devices: JAX would make a thread for each of any number, and not come back."""
@@ -67,7 +66,7 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def check_mesh(mesh: Any) -> None:
+def check_mesh(mesh: object) -> None:
     """Raise TypeError unless mesh is None or a Mesh."""
     if mesh is not None and not isinstance(mesh, Mesh):
         raise TypeError(
@@ -81,7 +80,7 @@ def share_spec(mesh: Mesh, axis: int | None) -> PartitionSpec:
     return PartitionSpec() if axis is None else PartitionSpec(*[None] * axis, mesh.axis_names)
 
 
-def placed(mesh: Mesh, tree: Any, axes: tuple[int | None, ...] | int | None) -> Any:
+def placed(mesh: Mesh, tree: Tree, axes: tuple[int | None, ...] | int | None) -> Tree:
     """The tree with each leaf on its devices: split along its axis, or on all of them."""
     leaves, structure = jax.tree.flatten(tree)
     axes = axes if isinstance(axes, tuple) else (axes,) * len(leaves)
@@ -100,7 +99,7 @@ def placed(mesh: Mesh, tree: Any, axes: tuple[int | None, ...] | int | None) -> 
     )
 
 
-def go_on(mesh: Mesh | None, like: Any) -> Array:
+def go_on(mesh: Mesh | None, like: Array) -> Array:
     """True, where a step leaves its own flags: on the mesh, or committed where `like` is."""
     if mesh is not None:
         return _true(_sharding(mesh, None))
@@ -109,7 +108,7 @@ def go_on(mesh: Mesh | None, like: Any) -> Array:
 
 
 @functools.cache
-def _true(sharding: Any) -> Array:
+def _true(sharding: Sharding | None) -> Array:
     """Placed once, since every step takes it."""
     with jax.ensure_compile_time_eval():
         return jnp.array(True) if sharding is None else jax.device_put(np.array(True), sharding)
@@ -120,7 +119,7 @@ def _sharding(mesh: Mesh, axis: int | None) -> NamedSharding:
     return NamedSharding(mesh, share_spec(mesh, axis))
 
 
-def _is_placed(leaf: Any, sharding: NamedSharding) -> bool:
+def _is_placed(leaf: object, sharding: NamedSharding) -> bool:
     if not isinstance(leaf, jax.Array) or is_traced(leaf):
         return False
     # On a mesh of one device a plain array would be equivalent too, but be another program.

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Any
+from types import FrameType
 
 
 class Interrupts:
@@ -23,7 +23,7 @@ class Interrupts:
         finally:
             self._may_raise = False
 
-    def note(self, number: int, frame: Any) -> None:
+    def note(self, number: int, frame: FrameType | None) -> None:
         """The handler; from the third on it raises anywhere, so that nothing hangs for ever."""
         del number, frame
         self.count += 1

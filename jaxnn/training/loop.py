@@ -16,7 +16,7 @@ from jaxnn.training.batches import Batch
 from jaxnn.training.interrupt import Interrupts, interrupts
 from jaxnn.training.state import Metrics, TrainState, copy_of
 from jaxnn.training.step import Step
-from jaxnn.types import Params
+from jaxnn.types import Array, Params, PyTree
 
 BEHIND = 4
 """How many steps the metrics are read late at the most."""
@@ -58,11 +58,11 @@ class Fit(NamedTuple):
 
 
 def fit(
-    step: Callable[[TrainState, Any], tuple[TrainState, Metrics]],
+    step: Callable[[TrainState, PyTree], tuple[TrainState, Metrics]],
     train_state: TrainState,
-    batches: Iterable[Any],
+    batches: Iterable[PyTree],
     steps: int | None = None,
-    evaluate: Callable[[TrainState], Any] | None = None,
+    evaluate: Callable[[TrainState], object] | None = None,
     evaluate_every: int = 100,
     progress: bool | None = None,
     best: Literal["min", "max"] | None = None,
@@ -151,9 +151,9 @@ class _Training:
 
     def __init__(
         self,
-        step: Callable[[TrainState, Any], tuple[TrainState, Metrics]],
+        step: Callable[[TrainState, PyTree], tuple[TrainState, Metrics]],
         train_state: TrainState,
-        evaluate: Callable[[TrainState], Any] | None,
+        evaluate: Callable[[TrainState], object] | None,
         best: str | None,
         bar: Bar,
         pressed: Interrupts,
@@ -163,11 +163,11 @@ class _Training:
         self._step, self._evaluate, self._bar, self._pressed = step, evaluate, bar, pressed
         self._sign = {"min": 1.0, "max": -1.0, None: 0.0}[best]
         self._best: Best | None = None
-        self._finite: Any = None
+        self._finite: Array | None = None
         self._unread: collections.deque[Metrics] = collections.deque()
         self._since = time.perf_counter()
 
-    def run(self, batches: Iterable[Any], steps: int | None, evaluate_every: int) -> None:
+    def run(self, batches: Iterable[PyTree], steps: int | None, evaluate_every: int) -> None:
         """Steps to the end, and evaluations but the last."""
         end, taken = object(), 0
         with self._pressed.may_raise():
@@ -192,7 +192,7 @@ class _Training:
         if not taken:
             raise ValueError("fit: batches must give at least one batch, got none")
 
-    def _take(self, batch: Any) -> None:
+    def _take(self, batch: PyTree) -> None:
         step = self._step
         if isinstance(step, Step):
             result = step.after(self.train_state, batch, self._finite)
@@ -280,12 +280,17 @@ class _Training:
         return Fit(self.train_state, self.history, self.stopped, self._best)
 
 
-def _is_metrics(value: Any) -> bool:
+def _is_metrics(value: object) -> bool:
     return all(hasattr(value, name) for name in ("loss", "finite", "gradient_norm"))
 
 
 def _check(
-    step: Any, train_state: Any, batches: Any, evaluate: Any, progress: Any, best: Any
+    step: Callable[..., object],
+    train_state: object,
+    batches: object,
+    evaluate: Callable[..., object] | None,
+    progress: object,
+    best: object,
 ) -> None:
     check_callable("fit", "step", step, "a train step, as jaxnn.training.train_step gives it")
     check_takes("fit", "step", step, ("train_state", "batch"))

@@ -5,7 +5,6 @@ steps give the mean of the whole batch where sums and weights are added before t
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxnn.internal.checks import state_dtype
 from jaxnn.training.batch_sharding import Plan
 from jaxnn.training.batches import Batch
-from jaxnn.types import Array, Params
+from jaxnn.types import Array, Params, PyTree, Shaped, State
 
 
 def divisor(weight: Array) -> Array:
@@ -24,8 +23,8 @@ def divisor(weight: Array) -> Array:
 
 
 def added_up(
-    names: Sequence[str], mean: Array, weight: Array, gradients: Params, aux: Any
-) -> tuple[Array, Array, Params, Any]:
+    names: Sequence[str], mean: Array, weight: Array, gradients: Params, aux: PyTree
+) -> tuple[Array, Array, Params, PyTree]:
     """The mean, weight, gradients and aux of the whole batch, from those of each device's share.
 
     All of it is one vector, so that the devices exchange once a step. Each device has divided by
@@ -49,7 +48,7 @@ def added_up(
     return total / whole, weight, jax.tree.map(divided, sums, gradients), aux
 
 
-def mean_of_shares(run: Callable[[Params], tuple[Any, ...]]) -> Callable[[Params], Array]:
+def mean_of_shares(run: Callable[[Params], tuple[PyTree, ...]]) -> Callable[[Params], Array]:
     """The mean as a function of params, differentiable; `run` gives it, the
     weight, its gradients and more.
 
@@ -62,7 +61,7 @@ def mean_of_shares(run: Callable[[Params], tuple[Any, ...]]) -> Callable[[Params
         return run(params)[0]
 
     @mean.defjvp
-    def _(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    def _(primals: tuple[Params], tangents: tuple[Params]) -> tuple[Array, Array]:
         value, _, gradients, *_ = run(primals[0])
         slopes = jax.tree.map(lambda g, t: jnp.sum(g * t).astype(value.dtype), gradients, *tangents)
         return value, jax.tree.reduce(jnp.add, slopes, jnp.zeros_like(value))
@@ -70,7 +69,7 @@ def mean_of_shares(run: Callable[[Params], tuple[Any, ...]]) -> Callable[[Params
     return mean
 
 
-def check_weight(weigh: Callable[..., Array], state: Any, batch: Any, plan: Plan) -> None:
+def check_weight(weigh: Callable[..., Array], state: State, batch: PyTree, plan: Plan) -> None:
     """Raise where the sum and weight of a loss cannot be added up over devices.
 
     It is read from the program of the weight: whether it depends on the values of the batch, or at
@@ -98,7 +97,7 @@ def check_weight(weigh: Callable[..., Array], state: Any, batch: Any, plan: Plan
     if reads:
         return
 
-    def whole(leaf: Any, axis: int | None) -> Any:
+    def whole(leaf: Shaped, axis: int | None) -> jax.ShapeDtypeStruct:
         shape = [plan.size if n == axis else size for n, size in enumerate(leaf.shape)]
         return jax.ShapeDtypeStruct(tuple(shape), leaf.dtype)
 
@@ -114,11 +113,11 @@ def check_weight(weigh: Callable[..., Array], state: Any, batch: Any, plan: Plan
         )
 
 
-def _outline(tree: Any) -> Any:
+def _outline(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
 
 
-def _origin(jaxpr: Jaxpr, results: Sequence[Any]) -> tuple[set[Var], list[str]]:
+def _origin(jaxpr: Jaxpr, results: Sequence[Var | Literal]) -> tuple[set[Var], list[str]]:
     """The inputs that some results of a program depend on, and the steps that lead to them."""
     needed = {atom for atom in results if not isinstance(atom, Literal)}
     steps = [str(atom.val) for atom in results if isinstance(atom, Literal)]

@@ -1,15 +1,14 @@
 """What a loss gives: sum, weight, state and further numbers, checked where it is traced."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
+from jax.tree_util import KeyPath
 
 from jaxnn.internal.checks import is_array, shape_text, state_dtype
-from jaxnn.types import Array, State
+from jaxnn.types import Array, PyTree, State
 
 
-def check_result(result: Any, state: State) -> tuple[Array, Array, State, Any]:
+def check_result(result: object, state: State) -> tuple[Array, Array, State, PyTree]:
     """Sum, weight, state and aux; the numbers in float32 at the least, where large weights are
     exact."""
     if not isinstance(result, tuple) or len(result) not in (3, 4):
@@ -35,10 +34,10 @@ def check_result(result: Any, state: State) -> tuple[Array, Array, State, Any]:
     return total.astype(dtype), jax.lax.stop_gradient(weight.astype(dtype)), after, aux
 
 
-def _aux(aux: Any, dtype: Any) -> Any:
+def _aux(aux: PyTree, dtype: jnp.dtype) -> PyTree:
     """Sums over samples, which are added up over devices as the loss is, hence as floats."""
 
-    def wide(path: Any, leaf: Any) -> Array:
+    def wide(path: KeyPath, leaf: PyTree) -> Array:
         where = f"aux{jax.tree_util.keystr(path)}"
         value = _scalar(where, _as_array(leaf), ": a sum over the samples (or steps) of the batch")
         if not _is_real(value):
@@ -51,11 +50,11 @@ def _aux(aux: Any, dtype: Any) -> Any:
     return jax.tree_util.tree_map_with_path(wide, aux)
 
 
-def _as_array(value: Any) -> Any:
+def _as_array(value: PyTree) -> PyTree:
     return jnp.asarray(value) if isinstance(value, (bool, int, float)) else value
 
 
-def _scalar(what: str, value: Any, hint: str = "") -> Array:
+def _scalar(what: str, value: PyTree, hint: str = "") -> Array:
     if not is_array(value) or value.shape:
         raise TypeError(
             f"train_step: the {what} that loss gives must be a scalar{hint}, got "
@@ -69,6 +68,6 @@ def _is_real(value: Array) -> bool:
     return any(jnp.issubdtype(value.dtype, kind) for kind in kinds)
 
 
-def _outline(tree: Any) -> str:
+def _outline(tree: PyTree) -> str:
     leaves, structure = jax.tree.flatten(tree)
     return f"{structure} of {', '.join(map(shape_text, leaves)) or 'nothing'}"

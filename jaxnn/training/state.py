@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from jaxnn.internal.checks import check_key
 from jaxnn.internal.options import check_size
 from jaxnn.training.accumulate import not_by_weight, nothing_yet, refuse_others
 from jaxnn.training.checks import check_tree
-from jaxnn.types import Array, Key, Params, State
+from jaxnn.types import Array, ArrayLike, Key, Params, PyTree, State, Tree
 
 
 class TrainState(NamedTuple):
@@ -25,11 +25,11 @@ class TrainState(NamedTuple):
     """
 
     params: Params
-    opt_state: Any
+    opt_state: PyTree
     state: State
     step: Array
     key: Key
-    accumulated: Any = ()
+    accumulated: PyTree = ()
 
 
 class Metrics(NamedTuple):
@@ -46,7 +46,7 @@ class Metrics(NamedTuple):
     gradient_norm: Array
     finite: Array
     updated: Array
-    aux: Any = ()
+    aux: PyTree = ()
 
 
 def train_state(
@@ -104,7 +104,7 @@ def train_state(
     return copy_of(TrainState(params, opt_state, state, step, key, accumulated))
 
 
-def check_optimizer(name: str, optimizer: Any) -> None:
+def check_optimizer(name: str, optimizer: object) -> None:
     """Raise unless it is an optax transformation, and ValueError where it is a `MultiSteps`."""
     parts = [getattr(optimizer, part, None) for part in ("init", "update")]
     if not all(map(callable, parts)) or isinstance(optimizer, type):
@@ -116,11 +116,11 @@ def check_optimizer(name: str, optimizer: Any) -> None:
         raise not_by_weight(name, "MultiSteps")
 
 
-def copy_of(tree: Any) -> Any:
+def copy_of(tree: Tree) -> Tree:
     """A copy of each array, without a weak type, which the second step would not have: one trace
     for all."""
 
-    def copy(leaf: Any) -> Array:
+    def copy(leaf: ArrayLike) -> Array:
         array = jnp.array(leaf, copy=True)
         return array.astype(array.dtype) if getattr(array, "weak_type", False) else array
 

@@ -3,7 +3,6 @@ fails."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,22 +25,26 @@ from jaxnn.training.devices import check_mesh, go_on, placed, share_spec
 from jaxnn.training.reduction import added_up, check_weight, divisor, mean_of_shares
 from jaxnn.training.result import check_result
 from jaxnn.training.state import Metrics, TrainState, check_optimizer, optax_rules
-from jaxnn.types import Array, Key, Params, State
+from jaxnn.types import Array, Key, Params, PyTree, State, Tree
 
-Loss = Callable[[Params, State, Any, Key], tuple[Any, ...]]
+Loss = Callable[[Params, State, PyTree, Key], tuple[PyTree, ...]]
 """`loss(params, state, batch, key) -> (sum, weight, state)`, or `(sum, weight, state, aux)`."""
 
 
 class Step:
     """What `train_step` gives: `step(train_state, batch) -> (train_state, metrics)`."""
 
-    def __init__(self, run: Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]) -> None:
+    def __init__(
+        self, run: Callable[[TrainState, PyTree, Array | None], tuple[TrainState, Metrics]]
+    ) -> None:
         self._run = run
 
-    def __call__(self, train_state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
+    def __call__(self, train_state: TrainState, batch: PyTree) -> tuple[TrainState, Metrics]:
         return self._run(train_state, batch, None)
 
-    def after(self, train_state: TrainState, batch: Any, finite: Any) -> tuple[TrainState, Metrics]:
+    def after(
+        self, train_state: TrainState, batch: PyTree, finite: Array | None
+    ) -> tuple[TrainState, Metrics]:
         """The step after one whose `metrics.finite` is given: none at all where it is false.
 
         So a loop need not wait for it: the train_state stays that of the step that was not finite,
@@ -54,7 +57,7 @@ def train_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     mesh: Mesh | None = None,
-    batch_axis: Any = None,
+    batch_axis: PyTree = None,
     accumulate: int = 1,
 ) -> Step:
     """A step of gradient descent on the mean loss, for a loss that gives sum and weight.
@@ -137,17 +140,17 @@ def train_step(
     names = () if mesh is None or mesh.size == 1 else mesh.axis_names
 
     def one_step(
-        current: TrainState, batch: Any, go: Array, plan: Plan | None
+        current: TrainState, batch: PyTree, go: Array, plan: Plan | None
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(current.key, current.step)
         if names:
             key = jax.random.fold_in(key, jax.lax.axis_index(names))
 
-        def mean(params: Params, state: State, batch: Any) -> tuple[Array, Any]:
+        def mean(params: Params, state: State, batch: PyTree) -> tuple[Array, PyTree]:
             total, weight, after, aux = check_result(loss(params, state, batch, key), state)
             return total / divisor(weight), (weight, after, aux)
 
-        def run(params: Params) -> tuple[Array, Array, Params, State, Any]:
+        def run(params: Params) -> tuple[Array, Array, Params, State, PyTree]:
             descend = jax.value_and_grad(mean, has_aux=True)
             (value, (weight, after, aux)), gradients = descend(params, current.state, batch)
             if names:
@@ -157,10 +160,12 @@ def train_step(
         def value_of(params: Params) -> Array:
             return mean(params, current.state, batch)[0]
 
-        def weigh(state: State, batch: Any) -> Array:
+        def weigh(state: State, batch: PyTree) -> Array:
             return mean(current.params, state, batch)[1][0]
 
-        def updated(value: Array, gradients: Params, value_fn: Any) -> tuple[Params, Any, Array]:
+        def updated(
+            value: Array, gradients: Params, value_fn: Callable[[Params], Array]
+        ) -> tuple[Params, PyTree, Array]:
             """New params and opt_state, and whether the update is finite."""
             with optax_rules():
                 updates, opt_state = update(
@@ -179,7 +184,7 @@ def train_step(
         value, weight, gradients, state, aux = run(current.params)
         norm = _norm(gradients)
         finite = jnp.isfinite(value) & jnp.isfinite(weight) & jnp.isfinite(norm) & go
-        accumulated: Any = ()
+        accumulated: PyTree = ()
         if accumulate == 1:
             again = mean_of_shares(run) if names else value_of
 
@@ -195,13 +200,13 @@ def train_step(
             good = finite & (weight > 0)
             sums = plus(current.accumulated, value, weight, gradients, go, good)
 
-            def take() -> tuple[Any, ...]:
+            def take() -> tuple[PyTree, ...]:
                 params, opt_state, fine = updated(*mean_of(sums, current.params), no_value_fn)
                 taken = fine & (sums.weight > 0)
                 new = _choose(taken, (params, opt_state), current[:2])
                 return *new, nothing_yet(current.params), fine, taken
 
-            def wait() -> tuple[Any, ...]:
+            def wait() -> tuple[PyTree, ...]:
                 return *current[:2], sums, jnp.array(True), jnp.array(False)
 
             due = go & (sums.batches >= accumulate)
@@ -215,7 +220,7 @@ def train_step(
 
     @functools.partial(jax.jit, donate_argnums=0, static_argnames="plan")
     def step(
-        current: TrainState, batch: Any, go: Array, plan: Plan | None = None
+        current: TrainState, batch: PyTree, go: Array, plan: Plan | None = None
     ) -> tuple[TrainState, Metrics]:
         refuse_others("train_step", current.opt_state)
         check_accumulated(current.accumulated, accumulate)
@@ -235,7 +240,7 @@ def train_step(
             check_vma=False,
         )(current, batch, go)
 
-    def checked(current: TrainState, batch: Any, go: Any) -> tuple[TrainState, Metrics]:
+    def checked(current: TrainState, batch: PyTree, go: Array | None) -> tuple[TrainState, Metrics]:
         _check_alive(current)
         if hasattr(batch, "__next__"):
             raise TypeError("train_step: batch must be one batch, got an iterator: use next(...)")
@@ -255,7 +260,7 @@ def train_step(
     return Step(checked)
 
 
-def _check_alive(current: Any) -> None:
+def _check_alive(current: object) -> None:
     if not isinstance(current, TrainState):
         raise TypeError(
             f"train_step: a step takes a TrainState, as train_state makes it, and a batch; got "
@@ -283,7 +288,7 @@ def _kinds() -> frozenset[type]:
         return frozenset({type(jnp.array(True)), type(jax.random.key(0))})
 
 
-def _norm(tree: Any) -> Array:
+def _norm(tree: PyTree) -> Array:
     """√Σ g², in float32 at the least, where 16-bit squares would overflow."""
     wide = jax.tree.map(lambda leaf: leaf.astype(state_dtype(leaf.dtype)), tree)
     with optax_rules():
@@ -294,10 +299,10 @@ def _in_dtypes_of(like: Params, params: Params) -> Params:
     return jax.tree.map(lambda leaf, new: jnp.asarray(new).astype(leaf.dtype), like, params)
 
 
-def _choose(good: Array, new: Any, old: Any) -> Any:
+def _choose(good: Array, new: Tree, old: PyTree) -> Tree:
     """In the dtypes of old: an optimiser's state must not change them from step to step."""
 
-    def choose(new: Any, old: Array) -> Array:
+    def choose(new: Array, old: Array) -> Array:
         new = new if new.dtype == old.dtype else new.astype(old.dtype)
         return jnp.where(good, new, old)
 

@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Generic, NamedTuple, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,7 @@ from jaxnn.types import (
     Cell,
     Key,
     Params,
+    PyTree,
     SequenceLayer,
     State,
     appears_as,
@@ -62,8 +63,10 @@ def bidirectional(
 
 @factory
 def bidirectional(
-    forward: Cell[Any, Any], backward: Cell[Any, Any] | None = None, merge: Merge = "concat"
-) -> SequenceLayer[Any, Any]:
+    forward: Cell[Params, State],
+    backward: Cell[Params, State] | None = None,
+    merge: Merge = "concat",
+) -> SequenceLayer[Params, State]:
     """One cell from the first step to the last, one from the last to the first, merged.
 
     It is a Layer over sequences and no Cell, since it needs the end before the start. Deep ones
@@ -159,7 +162,7 @@ def _run_pair(
     splits: tuple[Split, Split],
     params: BidirectionalParams,
     both: tuple[Arguments, Arguments],
-) -> list[tuple[State, Any]]:
+) -> list[tuple[State, PyTree]]:
     """Two splits of the same functions in both directions, their input projected once for both."""
     given, flags, methods = [], [], []
     for split, each, arguments in zip(splits, params, both, strict=True):
@@ -211,7 +214,7 @@ def as_layer(cell: Cell[P, S], reverse: bool = False) -> SequenceLayer[P, S]:
 
 def run_as_layer(
     name: str, cell: Cell, reverse: bool, params: Params, arguments: Arguments
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """The cell's `unroll` in one direction."""
     del name
     return cell.unroll(params, *arguments._replace(reverse=reverse))

@@ -1,7 +1,7 @@
 """Another first state: one that is learned; and a return to the first one by hand."""
 
 import functools
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 
@@ -16,6 +16,7 @@ from jaxnn.types import (
     ArrayLike,
     Cell,
     Key,
+    PyTree,
     State,
     appears_as,
     exportable,
@@ -87,9 +88,9 @@ def _apply_learned(
     cell: Cell,
     params: LearnedInitialStateParams,
     state: State,
-    x: Any,
+    x: ArrayLike,
     key: Key | None = None,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     _check_learned(name, cell, params)
     with naming(f"{name}.apply"):
         return cell.apply(params.cell, state, x, key)
@@ -106,7 +107,7 @@ def _initial_state_learned(
 
 def _run_learned(
     name: str, cell: Cell, params: LearnedInitialStateParams, arguments: Arguments
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     _check_learned(name, cell, params)
     start = params.start if arguments.start is None else arguments.start
     return cell.unroll(params.cell, *arguments._replace(start=start))

@@ -1,12 +1,12 @@
 """A cell whose output is its whole state."""
 
 import functools
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.recurrence.cell import cell_of, check_cell, check_event_ndim, description_of
 from jaxnn.recurrence.split import Split, Stepwise, whole_state
-from jaxnn.types import Cell, Key, Params, State, facts_of
+from jaxnn.types import ArrayLike, Cell, Key, Params, State, facts_of
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -47,7 +47,7 @@ def output_state(cell: Cell[P, S], event_ndim: int = 1) -> Cell[P, S]:
 
 
 def _emit(
-    cell: Cell, params: Params, state: State, x: Any, key: Key | None = None
+    cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
 ) -> tuple[State, State]:
     state, _ = cell.apply(params, state, x, key)
     return state, state

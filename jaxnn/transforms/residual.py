@@ -1,7 +1,7 @@
 """x + f(x), for a Layer and for a Cell."""
 
 import functools
-from typing import Any, TypeVar, overload
+from typing import TypeVar, overload
 
 import jax.numpy as jnp
 
@@ -18,6 +18,7 @@ from jaxnn.types import (
     Key,
     Layer,
     Params,
+    PyTree,
     SequenceLayer,
     State,
     appears_as,
@@ -91,7 +92,7 @@ def _apply_layer(
     name: str,
     inner: Layer | SequenceLayer,
     params: Params,
-    x: Any,
+    x: ArrayLike,
     mask: ArrayLike | None = None,
     key: Key | None = None,
 ) -> Array:
@@ -104,7 +105,7 @@ def _apply_layer(
 
 @appears_as("apply")
 def _apply_cell(
-    name: str, cell: Cell, params: Params, state: State, x: Any, key: Key | None = None
+    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
 ) -> tuple[State, Array]:
     with naming(f"{name}.apply"):
         state, y = cell.apply(params, state, x, key)
@@ -129,7 +130,7 @@ def _run(
     return state, _add(name, clean(name, arguments.xs, arguments.mask, "xs"), ys)
 
 
-def _add(name: str, x: Any, y: Any) -> Array:
+def _add(name: str, x: ArrayLike, y: PyTree) -> Array:
     check_array(name, "the output", y)
     if jnp.shape(x) != jnp.shape(y) or jnp.result_type(x) != jnp.result_type(y):
         error = ValueError if jnp.shape(x) != jnp.shape(y) else TypeError

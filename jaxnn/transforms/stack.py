@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +19,12 @@ from jaxnn.recurrence.unroll import unroll_by
 from jaxnn.scans.boundaries import where
 from jaxnn.transforms.residual import residual as with_residual
 from jaxnn.types import (
+    ArrayLike,
     Cell,
     Key,
     Layer,
     Params,
+    PyTree,
     SequenceLayer,
     State,
     appears_as,
@@ -32,11 +34,13 @@ from jaxnn.types import (
     with_facts,
 )
 
+R = TypeVar("R")
+
 
 @factory
 def stack(
-    *cells: Cell[Any, Any] | Layer[Any], dropout: float = 0.0, residual: bool = False
-) -> Cell[tuple[Any, ...], tuple[Any, ...]]:
+    *cells: Cell[Params, State] | Layer[Params], dropout: float = 0.0, residual: bool = False
+) -> Cell[tuple[Params, ...], tuple[State, ...]]:
     """Cells on top of each other, as one Cell: each takes what the one below it gives.
 
     A Layer among them is a cell with the empty state `()`, so `stack(dense, gru, dense)` is a whole
@@ -124,9 +128,9 @@ def apply_stack(
     cells: tuple[Cell, ...],
     params: Params,
     state: State,
-    x: Any,
+    x: ArrayLike,
     key: Key | None = None,
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """One time step, through all cells."""
     check_tuple(name, "params", params, len(cells))
     check_tuple(name, "state", state, len(cells))
@@ -141,7 +145,7 @@ def apply_stack(
 
 def run_stack(
     name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, arguments: Arguments
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     """A whole sequence, cell by cell."""
     check_flags_of(name, event_ndim, arguments)
     check_tuple(name, "params", params, len(cells))
@@ -159,7 +163,7 @@ def run_stack(
     return tuple(states), xs
 
 
-def _meet(cells: tuple[Cell, ...], index: int, run: Callable[[], Any]) -> Any:
+def _meet(cells: tuple[Cell, ...], index: int, run: Callable[[], R]) -> R:
     """Run a part; an error of its own says which part it is, and which one it stands on."""
     try:
         return run()
@@ -189,13 +193,13 @@ def _no_state(params: Params, batch_shape: tuple[int, ...] = ()) -> State:
 
 
 def _apply_layer(
-    layer: Layer, params: Params, state: State, x: Any, key: Key | None = None
-) -> tuple[State, Any]:
+    layer: Layer, params: Params, state: State, x: ArrayLike, key: Key | None = None
+) -> tuple[State, PyTree]:
     check_tuple(name_of(layer), "state", state, 0)
     return (), layer.apply(params, x, None, key)
 
 
-def _run_layer(layer: Layer, params: Params, arguments: Arguments) -> tuple[State, Any]:
+def _run_layer(layer: Layer, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     """All steps at once; masked steps give zeros."""
     name, mask = name_of(layer), arguments.mask
     ys = layer.apply(
@@ -224,15 +228,15 @@ def _drop_input(cell: Cell, rate: float) -> Cell:
 
 
 def _apply_dropped(
-    cell: Cell, rate: float, params: Params, state: State, x: Any, key: Key | None = None
-) -> tuple[State, Any]:
+    cell: Cell, rate: float, params: Params, state: State, x: ArrayLike, key: Key | None = None
+) -> tuple[State, PyTree]:
     drop_key, key = split_key(name_of(cell), key, 2)
     return cell.apply(params, state, drop(rate, x, drop_key), key)
 
 
 def _run_dropped(
     cell: Cell, rate: float, params: Params, arguments: Arguments
-) -> tuple[State, Any]:
+) -> tuple[State, PyTree]:
     drop_key, key = split_key(name_of(cell), arguments.key, 2)
     xs = drop(rate, clean(name_of(cell), arguments.xs, arguments.mask, "xs"), drop_key)
     return cell.unroll(params, *arguments._replace(xs=xs, key=key))
