@@ -1,7 +1,6 @@
 """What the equations of a gated cell are written with: products, a bias, a weight for each unit."""
 
 import functools
-import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -59,13 +58,8 @@ def project_gates(x: Array, kernel: Array) -> Terms:
     so its transpose, is that of the one matmul. Where x has fewer rows than the kernel, as in one
     step of a stream, cutting the kernel would cost more than cutting the result.
     """
-    together = on_mesh(x) or on_mesh(kernel) or _has_few_rows(x, kernel)
-    return (times_gates if together else _gate_by_gate)(x, kernel)
-
-
-def _has_few_rows(x: Array, kernel: Array) -> bool:
-    sizes = x.shape[:-1]
-    return all(isinstance(size, int) for size in sizes) and math.prod(sizes) < kernel.shape[0]
+    few = isinstance(x.size, int) and x.size < kernel.shape[0] ** 2
+    return (times_gates if few or on_mesh(x) or on_mesh(kernel) else _gate_by_gate)(x, kernel)
 
 
 @jax.custom_jvp
