@@ -12,7 +12,6 @@ from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 import jax
 import jax.export
 import numpy as np
-from jax.typing import DTypeLike
 
 F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T", bound=type)
@@ -44,14 +43,14 @@ Tree = TypeVar("Tree")
 class Initializer(Protocol):
     """What fills a parameter: every initialiser of `jax.nn.initializers` and of jaxnn is one."""
 
-    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, /) -> Array: ...
+    def __call__(self, key: Key, shape: Shape, dtype: Any, /) -> Array: ...
 
 
 class LayerApply(Protocol[P_contra]):
     """`y = apply(params, x, mask=None, key=None)`."""
 
     def __call__(
-        self, params: P_contra, x: ArrayLike, mask: ArrayLike | None = None, key: Key | None = None
+        self, params: P_contra, x: PyTree, mask: ArrayLike | None = None, key: Key | None = None
     ) -> Array: ...
 
 
@@ -59,7 +58,7 @@ class CellApply(Protocol[P_contra, S]):
     """`state, y = apply(params, state, x, key=None)`: one time step."""
 
     def __call__(
-        self, params: P_contra, state: S, x: ArrayLike, key: Key | None = None
+        self, params: P_contra, state: S, x: PyTree, key: Key | None = None
     ) -> tuple[S, PyTree]: ...
 
 
@@ -79,7 +78,7 @@ class Unroll(Protocol[P_contra, S]):
     def __call__(
         self,
         params: P_contra,
-        xs: ArrayLike,
+        xs: PyTree,
         state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,
@@ -95,7 +94,7 @@ class SequenceUnroll(Protocol[P_contra, S]):
     def __call__(
         self,
         params: P_contra,
-        xs: ArrayLike,
+        xs: PyTree,
         state: S | None = None,
         mask: ArrayLike | None = None,
         reset: ArrayLike | None = None,

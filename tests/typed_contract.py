@@ -47,8 +47,6 @@ def wrong() -> None:
     GRU.initial_state(params)  # pyright: ignore[reportArgumentType]
     DENSE.apply(params, XS)  # pyright: ignore[reportArgumentType]
     LSTM.unroll({"params": params}, XS)  # pyright: ignore[reportArgumentType]
-    LSTM.unroll(params, [[[1.0, 2.0, 3.0]]])  # pyright: ignore[reportArgumentType]
-    DENSE.apply(DENSE.init(KEY), 1.0)  # pyright: ignore[reportArgumentType]
     jaxnn.bidirectional(LSTM).apply(params, XS)  # pyright: ignore[reportArgumentType]
     jaxnn.learned_initial_state(LSTM).unroll(params, XS)  # pyright: ignore[reportArgumentType]
     jaxnn.as_layer(GRU).unroll(params, XS)  # pyright: ignore[reportArgumentType]
