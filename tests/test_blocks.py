@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from rows import assert_close, problem, with_gradients
+from test_rule import census
 
 import jaxnn
 from jaxnn.internal.pinned import pinned
@@ -84,7 +85,7 @@ def test_pinned_results_are_batched_in_front() -> None:
 
 
 def scans(function: Any, *arguments: Any) -> int:
-    return str(jax.make_jaxpr(function)(*arguments)).count(" scan[")
+    return len(census(function, *arguments).loops)
 
 
 def test_only_what_is_large_and_not_differentiated_runs_in_blocks() -> None:
