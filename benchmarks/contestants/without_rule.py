@@ -2,5 +2,6 @@
 
 from benchmarks.contestants.with_jaxnn import task as task
 from jaxnn.recurrence import methods
+from jaxnn.transforms import bidirectional
 
-methods.METHODS = methods.IN_ONE_PIECE = (methods.SEQUENTIAL,)
+methods.METHODS = bidirectional.IN_ONE_PIECE = (methods.SEQUENTIAL,)

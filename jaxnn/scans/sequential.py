@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxpr_as_fun
 
-from jaxnn.internal.arrays import entry, late_zero
+from jaxnn.internal.arrays import entry
 from jaxnn.internal.checks import check_state
 from jaxnn.internal.mesh import (
     is_explicit,
@@ -121,20 +121,15 @@ def scan_late(
     axes = varying_axes((carry, inputs))
     floating = next(leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.inexact))
 
-    def step(_: object, now: tuple[PyTree, ...]) -> tuple[PyTree, ...]:
-        at, by, carry, arrays = now
+    def step(count: jax.Array, now: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
+        carry, arrays = now
+        at = steps - 1 - count if reverse else count
         values = carry, jax.tree.map(functools.partial(_read, at), inputs)
         carry, row = structure.unflatten(jaxpr_as_fun(traced)(*jax.tree.leaves(values)))
-        arrays = jax.tree.map(functools.partial(_write, at), arrays, vary(row, axes))
-        return at + by, by, carry, arrays
+        return carry, jax.tree.map(functools.partial(_write, at), arrays, vary(row, axes))
 
     rows = jax.tree.map(functools.partial(_unwritten, floating, steps), outlines[1])
-    # The place is carried, and moved by a number that XLA does not see: so both directions have the
-    # same kernels, which are compiled once.
-    place = jnp.int32(steps - 1 if reverse else 0), (-1 if reverse else 1) + late_zero(floating)
-    first = *vary(place, axes), carry, vary(rows, axes)
-    *_, carry, arrays = jax.lax.fori_loop(0, steps, step, first)
-    return carry, arrays
+    return jax.lax.fori_loop(0, steps, step, (carry, vary(rows, axes)))
 
 
 def _unwritten(of: jax.Array, steps: int, row: Shaped) -> jax.Array:
