@@ -85,10 +85,9 @@ def run_loop(
 ) -> tuple[State, PyTree]:
     """The final state and the outputs of a loop whose derivative is the rule's, where it may take
     it, and else that of the plain scan. Those at masked steps mean nothing."""
-    return pinned(
-        _plain(loop, reverse, params, projected, state, start, at),
-        (params, projected, state, start, at),
-    )
+    step = step_of(loop, params)
+    final, (_, ys) = scan(loop.name, step, projected, state, start, at, reverse)
+    return pinned((final, ys), (params, projected, state, start, at))
 
 
 def step_of(loop: Loop, params: tuple[Params, Params]) -> Step:
@@ -102,27 +101,13 @@ def step_of(loop: Loop, params: tuple[Params, Params]) -> Step:
     return step
 
 
-def _plain(
-    loop: Loop,
-    reverse: bool,
-    params: tuple[Params, Params],
-    projected: PyTree,
-    state: State,
-    start: State,
-    at: Boundaries,
-) -> tuple[State, PyTree]:
-    step = step_of(loop, params)
-    final, (_, ys) = scan(loop.name, step, projected, state, start, at, reverse)
-    return final, ys
-
-
 @functools.partial(run_loop.defjvp, symbolic_zeros=True)
 def _run_loop_jvp(
     loop: Loop, reverse: bool, primals: tuple[PyTree, ...], tangents: tuple[PyTree, ...]
 ) -> tuple[PyTree, PyTree]:
     recurrence = why_or_how(loop, *primals)
     if isinstance(recurrence, str):
-        result, dots = jvp_along(functools.partial(_plain, loop, reverse), primals, tangents)
+        result, dots = jvp_along(functools.partial(run_loop.fun, loop, reverse), primals, tangents)
         return pinned(result, primals), dots
     (final, leaves), (final_dot, leaves_dot) = _derivative(recurrence, reverse, primals, tangents)
     _, projected, state, *_ = primals
