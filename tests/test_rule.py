@@ -482,3 +482,12 @@ def test_an_ensemble_places_nothing_by_a_gather() -> None:
     each = jax.vmap(jax.grad(lambda params: jnp.sum(cell.unroll(params, xs)[1] ** 2)))
     text = jax.jit(each).lower(members).compile().as_text() or ""
     assert "dynamic-slice(" in text and "gather(" not in text
+
+
+@pytest.mark.parametrize("make", [jaxnn.lstm, jaxnn.gru, jaxnn.elman])
+def test_a_step_of_a_stream_has_one_product_for_the_input(make: Any) -> None:
+    """And one for the state: gate by gate, each step would cut the input kernel."""
+    cell = make(8, 16)
+    params, x = cell.init(jax.random.key(0)), jnp.ones((1, 8), jnp.float32)
+    outside, loops = census(cell.apply, params, cell.initial_state(params, (1,)), x)
+    assert len(outside) == 2 and not loops
