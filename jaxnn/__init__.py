@@ -36,8 +36,15 @@ from jaxnn.cells.mgu import (
     MGUState as MGUState,
     mgu as mgu,
 )
+from jaxnn.cells.min_gru import (
+    MinGRUParams as MinGRUParams,
+    MinGRUState as MinGRUState,
+    min_gru as min_gru,
+    min_lstm as min_lstm,
+)
 from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
 from jaxnn.diagnostics.gates import gates as gates
+from jaxnn.functions.pair import Pair as Pair
 from jaxnn.functions.params import (
     describe as describe,
     hidden_partition_specs as hidden_partition_specs,
@@ -71,7 +78,12 @@ from jaxnn.layers.norm import (
 )
 from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
 from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
-from jaxnn.recurrence.cell import cell as cell, split_cell as split_cell
+from jaxnn.recurrence.cell import (
+    cell as cell,
+    linear_cell as linear_cell,
+    split_cell as split_cell,
+)
+from jaxnn.scans.linear_recurrence import linear_recurrence as linear_recurrence
 from jaxnn.transforms.bidirectional import (
     BidirectionalParams as BidirectionalParams,
     as_layer as as_layer,
@@ -85,6 +97,7 @@ from jaxnn.transforms.initial_state import (
 from jaxnn.transforms.output_state import output_state as output_state
 from jaxnn.transforms.residual import residual as residual
 from jaxnn.transforms.stack import stack as stack
+from jaxnn.transforms.with_method import with_method as with_method
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer
 
 __version__ = "0.1.0"

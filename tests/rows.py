@@ -110,6 +110,48 @@ def _normed(params: OwnParams, projected: Any, mixed: Any, state: Any) -> Any:
     return jnp.tanh(jax.nn.standardize(projected + mixed, epsilon=1e-3) + state)
 
 
+def _gated(params: OwnParams, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    a = jax.nn.sigmoid(x @ params.kernel)
+    return a, jnp.sin(x @ params.kernel[:, ::-1])
+
+
+def _rotating(params: OwnParams, x: jax.Array) -> tuple[Any, Any]:
+    """A constant rotation that shrinks, in a Pair, beside a real leaf with a rate of its own."""
+    turn = jaxnn.Pair(jnp.cos(params.recurrent[0]) / 2, jnp.sin(params.recurrent[0]) / 2)
+    added = x @ params.kernel
+    rate = jax.nn.sigmoid(params.recurrent[1])
+    return {"z": turn, "r": rate}, {"z": jaxnn.Pair(added, added[..., ::-1]), "r": jnp.tanh(added)}
+
+
+def _rotating_state(params: OwnParams, batch_shape: tuple[int, ...] = ()) -> Any:
+    first = _own_state(params, batch_shape)
+    return {"z": jaxnn.Pair(first, -first), "r": first}
+
+
+def _shown(params: OwnParams, state: Any, x: jax.Array) -> jax.Array:
+    return jnp.tanh(state["z"].real @ params.recurrent) * state["r"] + x[..., :1]
+
+
+def _nothing_mixed(params: OwnParams, state: Any) -> tuple[()]:
+    return ()
+
+
+def _affine(params: OwnParams, projected: Any, mixed: Any, state: Any) -> Any:
+    """A minimal GRU whose output gate's result is kept in the state, and not read again."""
+    z = jax.nn.sigmoid(projected)
+    cell = state["cell"] + z * (jnp.sin(projected) - state["cell"])
+    return {"cell": cell, "hidden": jnp.tanh(cell) * z}
+
+
+def _affine_state(params: OwnParams, batch_shape: tuple[int, ...] = ()) -> Any:
+    first = _own_state(params, batch_shape)
+    return {"cell": first, "hidden": 2 * first}
+
+
+def _hidden_of(state: Any) -> Any:
+    return state["hidden"]
+
+
 def _own(apply: Any, initial_state: Any, dtype: Any, event_ndim: int = 1) -> jaxnn.Cell:
     return jaxnn.cell(_init_in(dtype), apply, initial_state, event_ndim)
 
@@ -152,6 +194,18 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "leaky split": lambda d: _split(_mix, _leaky, d),
     "split that mixes units": lambda d: _split(_mix, _normed, d),
     "split with a crooked mix": lambda d: _split(_crooked_mix, _leaky, d),
+    "split that is linear": lambda d: jaxnn.split_cell(
+        _init_in(d), _project, _nothing_mixed, _affine, _affine_state, _hidden_of
+    ),
+    "own linear": lambda d: jaxnn.linear_cell(_init_in(d), _gated, _own_state, _identity),
+    "own linear of pairs": lambda d: jaxnn.linear_cell(
+        _init_in(d), _rotating, _rotating_state, _shown
+    ),
+    "own linear of pairs, chunked": lambda d: jaxnn.with_method(
+        build("own linear of pairs", d), "chunked"
+    ),
+    "min gru": lambda d: jaxnn.min_gru(3, 4, dtype=d),
+    "min lstm": lambda d: jaxnn.min_lstm(3, 4, dtype=d),
 }
 EVENTS = {
     "own of images": (2, 3),
@@ -174,6 +228,12 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "emitting lstm": lambda d: jaxnn.output_state(jaxnn.lstm(3, 4, dtype=d)),
     "emitting stack": lambda d: jaxnn.output_state(_stack(d)),
     "emitting learned": lambda d: jaxnn.output_state(_learned(d)),
+    "emitting min gru": lambda d: jaxnn.output_state(jaxnn.min_gru(3, 4, dtype=d)),
+    "lstm, sequential": lambda d: jaxnn.with_method(jaxnn.lstm(3, 4, dtype=d), "sequential"),
+    "min gru, sequential": lambda d: jaxnn.with_method(jaxnn.min_gru(3, 4, dtype=d), "sequential"),
+    "min gru, associative": lambda d: jaxnn.with_method(
+        jaxnn.min_gru(3, 4, dtype=d), "associative"
+    ),
 }
 CELLS_AND_MORE = CELLS | COMBINATIONS
 DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")

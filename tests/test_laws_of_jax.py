@@ -245,5 +245,9 @@ def test_law_9_export_of_the_sequence_and_its_gradient(row: str) -> None:
 
         return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(params, xs, state)
 
+    if row.endswith(("associative", "chunked")):
+        with pytest.raises(ValueError, match="the number of steps is not known"):
+            exported(both, row)
+        return
     made, _ = exported(both, row)
     assert_serves(made, both, row, [(3, 2)])

@@ -54,6 +54,7 @@ def apply_linear(
     residuals: Sequence[Array],
     operands: Sequence[Array],
     results: Sequence[Shaped],
+    plain_transposed: Flat | None = None,
 ) -> list[Array]:
     """`run(residuals, operands)`, linear in the operands; no function may close over a tracer.
 
@@ -65,14 +66,15 @@ def apply_linear(
       transposed: `transposed(residuals, cotangents)` gives those of the operands.
       residuals, operands: arrays.
       results: arrays or types like those of the results.
+      plain_transposed: the transpose as JAX may differentiate it; by default its own of `run`.
     """
     outlines = [jax.typeof(leaf) for leaf in operands]
 
-    def plain_transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
+    def transposed_by_jax(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         (found,) = jax.linear_transpose(lambda x: run(residuals, x), outlines)(cotangents)
         return found
 
-    functions = run, run, transposed, plain_transposed
+    functions = run, run, transposed, plain_transposed or transposed_by_jax
     return _bind(functions, residuals, operands, results)
 
 

@@ -20,16 +20,9 @@ from jaxnn.internal.checks import (
 from jaxnn.internal.mesh import outline_of_step, vary, varying_axes
 from jaxnn.internal.parameters import check_params, known_params
 from jaxnn.internal.users import check_leading
-from jaxnn.recurrence.split import (
-    Description,
-    Split,
-    Stepwise,
-    check_x,
-    mixed_by,
-    output_by,
-    parameters,
-    prepare,
-)
+from jaxnn.recurrence.description import Description, check_x
+from jaxnn.recurrence.linear_split import LinearSplit, check_functions
+from jaxnn.recurrence.split import Split, Stepwise, mixed_by, output_by, parameters, prepare
 from jaxnn.types import ArrayLike, InitialState, Key, Params, PyTree, State
 
 
@@ -76,7 +69,7 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
     for argument, flags in (("mask", arguments.mask), ("reset", arguments.reset)):
         if flags is not None:
             check_flags(name, argument, flags, leading, "xs")
-    if isinstance(description, Split):
+    if not isinstance(description, Stepwise):
         check_x(description, params, xs, "xs")
     state, start = arguments.state, arguments.start
     if state is None and start is None:
@@ -103,7 +96,7 @@ def begun(name: str, description: Description, params: Params, arguments: Argume
         start = spread(start, batch)
     state = start if arguments.state is None else arguments.state
     xs = zero_masked(arguments.xs, arguments.mask)
-    if isinstance(description, Split):
+    if not isinstance(description, Stepwise):
         _check_functions(name, description, params, outline_of_step(xs), state, batch)
     axes = varying_axes((params, xs, state, start, arguments.mask, arguments.reset))
     return arguments._replace(xs=xs, state=vary(state, axes), start=vary(start, axes))
@@ -116,7 +109,7 @@ def batch_of(description: Description, xs: ArrayLike) -> tuple[int, ...]:
 
 def check_params_of(name: str, description: Description, params: Params) -> None:
     """Raise unless params are those of the cell; the dtypes of a user's own are the user's."""
-    if isinstance(description, Split) and description.dtype is not None:
+    if not isinstance(description, Stepwise) and description.dtype is not None:
         check_params(name, description.init, params)
     elif known_params(description.init) is not None:
         check_params(name, description.init, params, dtypes=False)
@@ -135,14 +128,14 @@ def check_step(
         raise ValueError(
             f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
         )
-    if isinstance(description, Split):
+    if not isinstance(description, Stepwise):
         check_x(description, params, x, "x")
     batch = tuple(x.shape[: x.ndim - event_ndim])
     expected = _shapes(description.initial_state, params, batch)
     check_leading(name, f"initial_state(params, {batch})", expected, batch)
     hint = _few_axes_hint(state, expected, batch, "; unroll runs a sequence")
     check_state(name, "state", state, expected, hint)
-    if isinstance(description, Split):
+    if not isinstance(description, Stepwise):
         _check_functions(name, description, params, x, state, batch)
     return batch
 
@@ -165,10 +158,18 @@ def checked_step(
 
 
 def _check_functions(
-    name: str, split: Split, params: Params, x: ArrayLike, state: State, batch: tuple[int, ...]
+    name: str,
+    split: Split | LinearSplit,
+    params: Params,
+    x: ArrayLike,
+    state: State,
+    batch: tuple[int, ...],
 ) -> None:
     """Raise unless a user's functions keep the batch: what does not would be spread over it."""
     if split.dtype is not None:
+        return
+    if isinstance(split, LinearSplit):
+        check_functions(name, split, params, x, state, batch)
         return
 
     def results(params: Params, x: ArrayLike, state: State) -> PyTree:

@@ -13,7 +13,9 @@ from jaxnn.internal.options import check_callable, check_size
 from jaxnn.internal.parameters import init_checked
 from jaxnn.internal.users import call_user, check_leading, give_arrays
 from jaxnn.recurrence.arguments import check_params_of, check_step, checked_step
-from jaxnn.recurrence.split import Description, Split, Stepwise, hidden, prepare, step_of
+from jaxnn.recurrence.description import Description, step
+from jaxnn.recurrence.linear_split import LinearSplit
+from jaxnn.recurrence.split import Split, Stepwise, hidden
 from jaxnn.recurrence.unroll import unroll_of
 from jaxnn.types import (
     Array,
@@ -38,7 +40,7 @@ V = TypeVar("V")
 
 
 def cell_of(description: Description, init: Callable[[Key], Params]) -> Cell:
-    """The Cell that a split or a step describes."""
+    """The Cell that is described so."""
     name = description.name
     description = description._replace(init=init)
     checked = functools.partial(init_checked, name, init)
@@ -51,9 +53,9 @@ def cell_of(description: Description, init: Callable[[Key], Params]) -> Cell:
 
 
 def description_of(cell: Cell) -> Description | None:
-    """The split or step that `cell_of` made a Cell from; None for a transformed cell."""
+    """The split, linear recurrence or step that `cell_of` made a Cell from; None for a transformed cell."""
     found = facts_of(cell).description
-    return found if isinstance(found, (Split, Stepwise)) else None
+    return found if isinstance(found, (Split, LinearSplit, Stepwise)) else None
 
 
 def check_cell(name: str, argument: str, cell: object) -> None:
@@ -84,7 +86,7 @@ def _apply(
     batch = check_step(f"{description.name}.apply", description, params, state, x, key)
     if isinstance(description, Stepwise):
         return checked_step(description, batch, params, state, (x, key))
-    return step_of(description, params)(state, prepare(description, params, x))
+    return step(description, params, state, x)
 
 
 @factory
@@ -126,9 +128,9 @@ def cell(
     _check_functions("cell", init=init, apply=apply, initial_state=initial_state)
     event_ndim = check_event_ndim("cell", event_ndim)
     name = this_call()
-    step: Any = functools.partial(call_user, name, "apply", _with_key(apply))
+    one: Any = functools.partial(call_user, name, "apply", _with_key(apply))
     own = functools.partial
-    described = Stepwise(name, step, own(_initial_state, name, initial_state), event_ndim)
+    described = Stepwise(name, one, own(_initial_state, name, initial_state), event_ndim)
     return cell_of(described, own(_params, name, init))
 
 
@@ -186,6 +188,80 @@ def split_cell(
     combine = own(_combine, name, combine)
     split = Split(name, project, mix, combine, first, output, event_ndim)
     return cell_of(split, own(_params, name, init))
+
+
+@factory
+@hides("init", "coefficients", "initial_state")
+def linear_cell(
+    init: Callable[[Key], P],
+    coefficients: Callable[[P, Array], tuple[PyTree, S]],
+    initial_state: Callable[..., S],
+    output: Callable[..., PyTree] = hidden,
+    event_ndim: int = 1,
+) -> Cell[P, S]:
+    """A cell of your own that is linear in its state, s' = a∘s + b, and so runs in parallel in time.
+
+    Args:
+      init: `init(key)` gives the parameters, any pytree.
+      coefficients: `coefficients(params, x)` gives `(a, b)` of one step: trees like the state, real
+        or complex (in complex arrays, or in a `jaxnn.Pair` of real ones). An a that is the same for
+        the whole batch may leave out the batch dimensions, and one that does not depend on x is
+        taken for all steps at once.
+      initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
+      output: `output(state)`, or `output(params, state, x)`, gives y from the new state; by default
+        the field `hidden` of the state. It is called on all steps at once, mapped.
+      event_ndim: how many trailing dimensions of x are not batch.
+
+    Returns:
+      A Cell. Nothing is cast: its dtypes are those of the parameters and the input. Its `unroll` is
+      `jaxnn.linear_recurrence`, which says how it runs.
+
+    Raises:
+      TypeError: for what is no function, an output that takes other arguments than these, and, when
+        it runs, where a and b are not like the state.
+
+    >>> import jax, jax.numpy as jnp, jaxnn
+    >>> average = jaxnn.linear_cell(
+    ...     init=lambda key: {"rate": jnp.array(0.5)},
+    ...     coefficients=lambda params, x: (1 - params["rate"], params["rate"] * x),
+    ...     initial_state=lambda params, batch_shape=(): jnp.zeros((*batch_shape, 1)),
+    ...     output=lambda state: state,
+    ... )
+    >>> state, ys = average.unroll(average.init(jax.random.key(0)), jnp.ones((3, 1)))
+    >>> ys[:, 0].tolist()
+    [0.5, 0.75, 0.875]
+    """
+    functions = {"coefficients": coefficients, "output": output}
+    _check_functions("linear_cell", init=init, initial_state=initial_state, **functions)
+    event_ndim = check_event_ndim("linear_cell", event_ndim)
+    name = this_call()
+    own = functools.partial
+    output = own(call_user, name, "output", _of_all(output))
+    coefficients = own(call_user, name, "coefficients", coefficients)
+    first = own(_initial_state, name, initial_state)
+    split = LinearSplit(name, coefficients, first, output, event_ndim)
+    return cell_of(split, own(_params, name, init))
+
+
+def _of_all(output: Callable[..., PyTree]) -> Callable[[Params, State, ArrayLike], PyTree]:
+    """`output(params, state, x)` of one that may take the state alone."""
+    signature = inspect.signature(output)
+    for arguments in (3, 1):
+        try:
+            signature.bind(*range(arguments))
+        except TypeError:
+            continue
+        return output if arguments == 3 else functools.partial(_of_state, output)
+    raise TypeError(
+        f"linear_cell: output must take (state) or (params, state, x); it takes {signature}"
+    )
+
+
+def _of_state(
+    output: Callable[[State], PyTree], params: Params, state: State, x: ArrayLike
+) -> PyTree:
+    del params, x
+    return output(state)
 
 
 def _params(name: str, init: Callable[[Key], Params], key: Key) -> Params:

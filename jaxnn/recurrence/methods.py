@@ -19,10 +19,12 @@ from jaxnn.derivative.jaxprs import why_not_closed
 from jaxnn.derivative.rule import run_loop, why_or_how
 from jaxnn.internal.checks import shape_text
 from jaxnn.internal.mesh import on_mesh
+from jaxnn.recurrence.affine_split import run_affine, why_not_affine
 from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
 from jaxnn.recurrence.blocks import run_blocks
+from jaxnn.recurrence.description import Description, step as step_once
+from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
 from jaxnn.recurrence.split import (
-    Description,
     Split,
     loop_of,
     outline_of_projected,
@@ -68,6 +70,8 @@ _listening: contextvars.ContextVar[list[Choice] | None] = contextvars.ContextVar
     "choices", default=None
 )
 
+_asked: contextvars.ContextVar[str | None] = contextvars.ContextVar("asked", default=None)
+
 
 def choose(
     description: Description,
@@ -77,6 +81,12 @@ def choose(
     methods: tuple[Method, ...] | None = None,
 ) -> Method:
     """The first of the methods that does not refuse."""
+    asked = _asked.get()
+    if asked is not None:
+        methods = (BY_NAME[asked],)
+        refused = methods[0].refuses(description, params, arguments)
+        if refused is not None:
+            raise ValueError(f"{description.name}: method {asked!r} cannot run it: {refused}")
     methods = METHODS if methods is None else methods
     chosen = next(m for m in methods if m.refuses(description, params, arguments) is None)
     heard = _listening.get()
@@ -96,9 +106,20 @@ def listening() -> Iterator[list[Choice]]:
         _listening.reset(token)
 
 
-def is_listening() -> bool:
-    """Whether somebody wants to hear of choices, so that no compiled function may answer."""
-    return _listening.get() is not None
+@contextlib.contextmanager
+def asking(method: str) -> Iterator[None]:
+    """All recurrences that run inside run by the method of that name."""
+    token = _asked.set(method)
+    try:
+        yield
+    finally:
+        _asked.reset(token)
+
+
+def is_attended() -> bool:
+    """Whether somebody wants to hear of choices, or has one of them, so that no compiled function
+    may answer."""
+    return _listening.get() is not None or _asked.get() is not None
 
 
 def _explained(
@@ -141,6 +162,8 @@ def _run_fast(
 
 
 def _refuses_fast(description: Description, params: Params, arguments: Arguments) -> str | None:
+    if isinstance(description, LinearSplit):
+        return "it is a linear recurrence"
     if not isinstance(description, Split):
         return "the cell is known by its step alone: jaxnn.split_cell takes it apart"
     if description.closed:
@@ -160,12 +183,36 @@ def _refuses_rule(split: Any, params: Params, arguments: Arguments, at: Boundari
     return found if isinstance(found, str) else None
 
 
+def _refuses_linear(description: Description, params: Params, arguments: Arguments) -> str | None:
+    if isinstance(description, LinearSplit):
+        return None
+    if not isinstance(description, Split):
+        return "the cell is known by its step alone: jaxnn.linear_cell takes it apart"
+    return why_not_affine(description, params, arguments)
+
+
+def _refuses_parallel(description: Description, params: Params, arguments: Arguments) -> str | None:
+    if not isinstance(arguments.xs.shape[0], int):
+        return "the number of steps is not known"
+    return _refuses_linear(description, params, arguments)
+
+
+def _run_linear(
+    method: str | None, split: Any, params: Params, arguments: Arguments, at: Boundaries
+) -> tuple[State, PyTree]:
+    if isinstance(split, LinearSplit):
+        return run_linear_split(split, params, arguments, method)
+    return run_affine(split, params, arguments, at, method)
+
+
 def _run_sequential(
     description: Description, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, PyTree]:
     xs, key = arguments.xs, arguments.key
     if isinstance(description, Split):
         step, inputs = step_of(description, params), prepare_all(description, params, xs)
+    elif isinstance(description, LinearSplit):
+        step, inputs = functools.partial(step_once, description, params), xs
     else:
         batch = batch_of(description, xs)
         step = functools.partial(checked_step, description, batch, params)
@@ -219,7 +266,19 @@ def _no_derivative(*_: object) -> str:
 
 
 BLOCKS = Method("blocks", _refuses_blocks, _run_blocks, _no_derivative)
+LINEAR = Method("linear", _refuses_linear, functools.partial(_run_linear, None), _nothing)
 FAST = Method("fast", _refuses_fast, _run_fast, _refuses_rule)
 SEQUENTIAL = Method("sequential", _nothing, _run_sequential, _nothing)
-IN_ONE_PIECE = (FAST, SEQUENTIAL)
-METHODS = (BLOCKS, *IN_ONE_PIECE)
+IN_ONE_PIECE = (LINEAR, FAST, SEQUENTIAL)
+METHODS = (LINEAR, BLOCKS, FAST, SEQUENTIAL)
+BY_NAME = {
+    **{method.name: method for method in METHODS},
+    **{
+        name: Method(name, refuses, functools.partial(_run_linear, name), _nothing)
+        for name, refuses in (
+            ("scan", _refuses_linear),
+            ("associative", _refuses_parallel),
+            ("chunked", _refuses_parallel),
+        )
+    },
+}

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 
 from jaxnn.derivative import rule
 from jaxnn.derivative.rule import Loop
-from jaxnn.functions.windows import check_channels_last
-from jaxnn.internal.checks import check_dtype_of, check_features, state_dtype
+from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.scans.sequential import Step
 from jaxnn.types import (
@@ -76,10 +75,6 @@ class Stepwise(NamedTuple):
     init: Any = None
 
 
-Description = Split | Stepwise
-"""What a recurrence is; `methods.py` has how it runs."""
-
-
 def hidden(state: State) -> Array:
     """The output of most cells: the field `hidden` of the state."""
     return state.hidden
@@ -104,7 +99,7 @@ def over_steps(
 
 def prepare(split: Split, params: Params, x: ArrayLike) -> PyTree:
     """`project` for one step, in the dtype of the state."""
-    return _cast(split.project(_cast(params, split.dtype), x), _state_dtype(split))
+    return cast(split.project(cast(params, split.dtype), x), _state_dtype(split))
 
 
 def outline_of_projected(split: Split, params: Params, xs: ArrayLike) -> PyTree:
@@ -140,24 +135,24 @@ def prepare_both(split: Split, left: Params, right: Params, xs: ArrayLike) -> tu
     """`prepare_all` for two cells of one split that read the same input."""
     if split.project_both is None or jax.tree.map(_outline, left) != jax.tree.map(_outline, right):
         return prepare_all(split, left, xs), prepare_all(split, right, xs)
-    both = split.project_both(_cast(left, split.dtype), _cast(right, split.dtype), xs)
-    return _cast(both, _state_dtype(split))
+    both = split.project_both(cast(left, split.dtype), cast(right, split.dtype), xs)
+    return cast(both, _state_dtype(split))
 
 
 def parameters(split: Split, params: Params) -> tuple[Params, Params]:
     """The parameters as `mix` and as `combine` get them."""
-    return _cast(params, split.dtype), _cast(params, _state_dtype(split))
+    return cast(params, split.dtype), cast(params, _state_dtype(split))
 
 
 def mixed_by(split: Split, params: Params, state: State) -> PyTree:
     """`mix` of parameters that are cast already; from a state to arrays of the state's dtype."""
-    return _cast(split.mix(params, _cast(state, split.dtype)), _state_dtype(split))
+    return cast(split.mix(params, cast(state, split.dtype)), _state_dtype(split))
 
 
 def output_by(split: Split, state: State) -> PyTree:
     """The output for a state."""
     y = split.output(state)
-    return y if split.output is whole_state else _cast(y, split.dtype)
+    return y if split.output is whole_state else cast(y, split.dtype)
 
 
 def before_combine(
@@ -168,23 +163,6 @@ def before_combine(
     return for_combine, prepare(split, params, x), mixed_by(split, for_mix, state)
 
 
-def check_x(split: Split, params: Params, x: ArrayLike, argument: str) -> None:
-    """Raise unless x has the dtype and the features that the split takes."""
-    size = None if split.input_size is None else split.input_size(params)
-    if split.dtype is not None:
-        check_dtype_of(split.name, argument, x, split.dtype)
-    if size is not None and split.spatial_shape:
-        check_channels_last(split.name, argument, x, size, len(split.spatial_shape))
-    if size is not None:
-        check_features(split.name, argument, x, size)
-    spatial = tuple(x.shape[-1 - len(split.spatial_shape) : -1])
-    if spatial != split.spatial_shape:
-        raise ValueError(
-            f"{split.name}: {argument} must have the spatial shape {split.spatial_shape}, before "
-            f"its features; got {spatial} (shape {tuple(x.shape)})"
-        )
-
-
 def _outline(leaf: ArrayLike) -> tuple[Shape, jnp.dtype]:
     return leaf.shape, leaf.dtype
 
@@ -193,7 +171,7 @@ def _state_dtype(split: Split) -> jnp.dtype | None:
     return None if split.dtype is None else state_dtype(split.dtype)
 
 
-def _cast(tree: Tree, dtype: jnp.dtype | None) -> Tree:
+def cast(tree: Tree, dtype: jnp.dtype | None) -> Tree:
     """The floating leaves of a tree in `dtype`; None leaves the tree as it is."""
     if dtype is None:
         return tree

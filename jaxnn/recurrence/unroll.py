@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from jaxnn.internal.checks import is_traced, naming
 from jaxnn.internal.options import check_bool
 from jaxnn.recurrence.arguments import Arguments, begun, check_given, checked
-from jaxnn.recurrence.methods import choose, is_listening
-from jaxnn.recurrence.split import Description, Split, Stepwise
+from jaxnn.recurrence.description import Description
+from jaxnn.recurrence.linear_split import LinearSplit
+from jaxnn.recurrence.methods import choose, is_attended
+from jaxnn.recurrence.split import Split, Stepwise
 from jaxnn.scans.boundaries import boundaries, where
 from jaxnn.types import ArrayLike, Key, Params, PyTree, SequenceUnroll, State, Unroll, appears_as
 
@@ -77,11 +79,11 @@ def _run(
     name: str, runner: Runner, known: tuple[object, ...], params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     with naming(name):
-        if isinstance(known[0], (Split, Stepwise)):
+        if isinstance(known[0], (Split, LinearSplit, Stepwise)):
             checked(name, known[0], params, arguments)
         else:
             check_given(name, params, arguments)
-        run = _run_now if is_listening() else _jitted
+        run = _run_now if is_attended() else _jitted
         return run(runner, known, params, *arguments)
 
 

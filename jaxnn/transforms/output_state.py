@@ -5,7 +5,9 @@ from typing import TypeVar
 
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.recurrence.cell import cell_of, check_cell, check_event_ndim, description_of
-from jaxnn.recurrence.split import Split, Stepwise, whole_state
+from jaxnn.recurrence.description import output_state_of
+from jaxnn.recurrence.linear_split import LinearSplit
+from jaxnn.recurrence.split import Split, Stepwise
 from jaxnn.types import ArrayLike, Cell, Key, Params, State, facts_of
 
 P = TypeVar("P")
@@ -38,8 +40,8 @@ def output_state(cell: Cell[P, S], event_ndim: int = 1) -> Cell[P, S]:
     description = description_of(cell)
     event_ndim = check_event_ndim("output_state", event_ndim)
     name = this_call()
-    if isinstance(description, Split):
-        return cell_of(description._replace(name=name, output=whole_state), cell.init)
+    if isinstance(description, (Split, LinearSplit)):
+        return cell_of(output_state_of(description, name), cell.init)
     known = facts_of(cell).event_ndim
     event_ndim = event_ndim if known is None else known
     described = Stepwise(name, functools.partial(_emit, cell), cell.initial_state, event_ndim)

@@ -1,0 +1,156 @@
+"""A cell that is linear in its state: s' = a∘s + b, with a and b from the input alone.
+
+a, b = coefficients(params, x)              from the input only, for all steps at once
+state = a∘state + b                         unit by unit: no product is left in the loop
+y    = output(params, state, x)             for all steps at once
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxnn.derivative.jaxprs import depending, is_in
+from jaxnn.functions.pair import is_pair, numbers_of, paired, plus, times, unpaired
+from jaxnn.internal.checks import check_state, outline_text, shape_text, state_dtype
+from jaxnn.internal.mesh import outline_of_step
+from jaxnn.internal.users import check_leading
+from jaxnn.recurrence.split import cast
+from jaxnn.scans.boundaries import where
+from jaxnn.scans.linear import check_coefficient, run_linear
+from jaxnn.types import Array, ArrayLike, InitialState, Params, PyTree, State
+
+Coefficients = Callable[[Params, Any], tuple[PyTree, State]]
+"""`a, b = coefficients(params, x)`: trees like the state; a may leave out leading dimensions."""
+
+
+class LinearSplit(NamedTuple):
+    """What a linear recurrence is; the fields that `Split` has too mean the same here.
+
+    With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`.
+    `any_rank` says that both are written for any number of leading dimensions.
+    """
+
+    name: str
+    coefficients: Coefficients
+    initial_state: InitialState
+    output: Callable[[Params, State, Any], PyTree]
+    event_ndim: int = 1
+    dtype: jnp.dtype | None = None
+    input_size: Callable[[Params], int] | None = None
+    spatial_shape: tuple[int, ...] = ()
+    any_rank: bool = False
+    closed: bool = False
+    init: Any = None
+
+
+def one_step(
+    split: LinearSplit, params: Params, state: State, x: ArrayLike
+) -> tuple[State, PyTree]:
+    """`state, y` of one time step."""
+    a, b = coefficients_of(split, params, x)
+    numbers = zip(*(numbers_of(paired(tree)) for tree in (a, state, b)), strict=True)
+    new = [plus(times(x, s), y) for x, s, y in numbers]
+    new = unpaired(_structure(state).unflatten(new), state)
+    return new, output_of(split, params, new, x)
+
+
+def coefficients_of(split: LinearSplit, params: Params, x: ArrayLike) -> tuple[PyTree, State]:
+    """a and b of one step, in the dtype of the state."""
+    found = split.coefficients(cast(params, split.dtype), x)
+    return cast(found, None if split.dtype is None else state_dtype(split.dtype))
+
+
+def output_of(split: LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
+    """y of one step."""
+    if split.output is emitted:
+        return state
+    return cast(split.output(cast(params, split.dtype), state, x), split.dtype)
+
+
+def emitted(params: Params, state: State, x: ArrayLike) -> State:
+    """The output of `output_state`: the state as it is, in its own dtype."""
+    del params, x
+    return state
+
+
+def run_linear_split(
+    split: LinearSplit, params: Params, arguments: Any, method: str | None
+) -> tuple[State, PyTree]:
+    """The final state and the outputs over time."""
+    xs, state, start = arguments.xs, arguments.state, arguments.start
+    a, b = _over_time(split, params, xs)
+    numbers = [numbers_of(paired(tree)) for tree in (a, b, state, start)]
+    final, states = run_linear(method, arguments.reverse, *numbers, arguments.mask, arguments.reset)
+    final, states = (unpaired(_structure(state).unflatten(each), state) for each in (final, states))
+    if arguments.mask is not None:  # what is not finite is not to reach a gradient there
+        first = jax.tree.map(lambda leaf: leaf[None], start)
+        states = where(arguments.mask, states, first)
+    output = functools.partial(output_of, split, params)
+    return final, output(states, xs) if split.any_rank else jax.vmap(output)(states, xs)
+
+
+def _over_time(split: LinearSplit, params: Params, xs: ArrayLike) -> tuple[PyTree, State]:
+    """a and b of all steps; what of a no input reaches is that of one step."""
+    function = functools.partial(coefficients_of, split)
+    if split.any_rank:
+        return function(params, xs)
+    one = outline_of_step(xs)
+    a, b = jax.vmap(function, (None, 0))(params, xs)
+    jaxpr, outlines = jax.make_jaxpr(function, return_shape=True)(params, one)
+    reached = depending(jaxpr.jaxpr, jaxpr.jaxpr.invars[-len(jax.tree.leaves(one)) :])
+    fixed, _ = function(params, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one))
+    varies = iter([is_in(reached, atom) for atom in jaxpr.jaxpr.outvars])
+
+    def choose(every: Array, fixed: Array, like: Array) -> Array:
+        missing = range(1, 1 + like.ndim - fixed.ndim)
+        return jnp.expand_dims(every, tuple(missing)) if next(varies) else fixed
+
+    chosen = [
+        jax.tree.map(functools.partial(choose, like=jax.tree.leaves(like)[0]), *pair)
+        for *pair, like in zip(*map(numbers_of, (a, fixed, outlines[1])), strict=True)
+    ]
+    return jax.tree.structure(a, is_leaf=is_pair).unflatten(chosen), b
+
+
+def _structure(state: State) -> Any:
+    return jax.tree.structure(paired(state), is_leaf=is_pair)
+
+
+def check_functions(
+    name: str,
+    split: LinearSplit,
+    params: Params,
+    x: ArrayLike,
+    state: State,
+    batch: tuple[int, ...],
+) -> None:
+    """Raise unless what a user's functions give fits the state, and keeps the batch."""
+    (a, b), y = jax.eval_shape(functools.partial(_results, name, split), params, x, state)
+    hint = ": what coefficients adds is like the state"
+    check_state(f"{name}, coefficients", "b", b, state, hint)
+    if jax.tree.structure(a, is_leaf=is_pair) != jax.tree.structure(b, is_leaf=is_pair):
+        raise TypeError(
+            f"{name}, coefficients: a must be a tree like the state, {outline_text(b)}, got "
+            f"{outline_text(a)}"
+        )
+    for number, like in zip(numbers_of(a), numbers_of(b), strict=True):
+        check_coefficient(f"{name}, coefficients", number, like)
+    check_leading(f"{name}, output", "what it gives", y, batch)
+
+
+def _results(
+    name: str, split: LinearSplit, params: Params, x: ArrayLike, state: State
+) -> tuple[Any, PyTree]:
+    found = coefficients_of(split, params, x)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(f"{name}: coefficients must give (a, b), got {shape_text(found)}")
+    return found, output_of(split, params, state, x)
+
+
+def hidden(params: Params, state: State, x: ArrayLike) -> Array:
+    """The output of many cells: the field `hidden` of the state."""
+    del params, x
+    return state.hidden
