@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,16 +53,16 @@ def min_gru(
         n = x U_n + b_n
         h' = (1 − z)∘h + z∘n
 
-    Nothing but h itself is left in the loop, which runs as a `linear_recurrence`. This is the direct
-    form: in logarithms, as the paper's code has it for n > 0, float32 loses four digits and more over
-    thousands of steps.
+    Nothing but h itself is left in the loop, which runs as a `linear_recurrence`. This is the
+    direct form: in logarithms, as the paper's code has it for n > 0, float32 loses four digits and
+    more over thousands of steps.
 
     Args:
       input_size, hidden_size: positive integers.
       bias: whether there is one.
       kernel_init, bias_init: fill U and b gate by gate; b is zeros by default.
-      dtype, param_dtype: of the arithmetic and of the parameters; a state under 16-bit arithmetic is
-        float32.
+      dtype, param_dtype: of the arithmetic and of the parameters; a state under 16-bit arithmetic
+        is float32.
 
     Raises:
       ValueError, TypeError: as `elman` does.
@@ -160,9 +160,10 @@ def _init(
     rows, units = sizes
     shapes = (rows, gates, units), (gates, units)
     each = zip(("kernel_init", "bias_init"), filling, jax.random.split(key), shapes, strict=True)
-    return MinGRUParams(
-        *(fill_gates(f"{name}: {what}", fill, k, shape, dtype) for what, fill, k, shape in each)
-    )
+    filled: Any = [
+        fill_gates(f"{name}: {what}", fill, k, shape, dtype) for what, fill, k, shape in each
+    ]
+    return MinGRUParams(*filled)
 
 
 def _zeros(

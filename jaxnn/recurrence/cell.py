@@ -53,7 +53,7 @@ def cell_of(description: Description, init: Callable[[Key], Params]) -> Cell:
 
 
 def description_of(cell: Cell) -> Description | None:
-    """The split, linear recurrence or step that `cell_of` made a Cell from; None for a transformed cell."""
+    """What `cell_of` made a Cell from; None for a transformed cell."""
     found = facts_of(cell).description
     return found if isinstance(found, (Split, LinearSplit, Stepwise)) else None
 
@@ -199,7 +199,7 @@ def linear_cell(
     output: Callable[..., PyTree] = hidden,
     event_ndim: int = 1,
 ) -> Cell[P, S]:
-    """A cell of your own that is linear in its state, s' = a∘s + b, and so runs in parallel in time.
+    """A cell of your own that is linear in its state: s' = a∘s + b. It may run parallel in time.
 
     Args:
       init: `init(key)` gives the parameters, any pytree.

@@ -82,8 +82,9 @@ def run_linear_split(
     """The final state and the outputs over time."""
     xs, state, start = arguments.xs, arguments.state, arguments.start
     a, b = _over_time(split, params, xs)
-    numbers = [numbers_of(paired(tree)) for tree in (a, b, state, start)]
-    final, states = run_linear(method, arguments.reverse, *numbers, arguments.mask, arguments.reset)
+    x, y, s, s_0 = (numbers_of(paired(tree)) for tree in (a, b, state, start))
+    flags = arguments.mask, arguments.reset
+    final, states = run_linear(method, arguments.reverse, x, y, s, s_0, *flags)
     final, states = (unpaired(_structure(state).unflatten(each), state) for each in (final, states))
     if arguments.mask is not None:  # what is not finite is not to reach a gradient there
         first = jax.tree.map(lambda leaf: leaf[None], start)

@@ -91,7 +91,7 @@ def _run(
 def _run_jvp(
     reverse: bool, method: str | None, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
-    a, b, state, cut = primals
+    a, _, state, cut = primals
     a_dot, b_dot, state_dot, _ = tangents
     final, states = _run(reverse, method, *primals)
     known = a, state, states, cut
@@ -171,8 +171,8 @@ def _by(
     state: Numbers,
     cut: Array | None,
 ) -> tuple[Numbers, Numbers]:
-    """Forward (0) or back (1), by a method; None is the loop on a CPU, and where the number of steps
-    is not known, and the associative scan elsewhere."""
+    """Forward (0) or back (1), by a method; None is the loop on a CPU, and where the number of
+    steps is not known, and the associative scan elsewhere."""
     if method is not None:
         return METHODS[method][which](reverse, a, b, state, cut)
     loop = functools.partial(METHODS["scan"][which], reverse)

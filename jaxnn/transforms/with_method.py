@@ -75,11 +75,12 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
 
 
 def _run(
-    name: str, model: Any, method: str, params: Params, arguments: Arguments
+    name: str, model: Cell | SequenceLayer, method: str, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
-    given = arguments if isinstance(model, Cell) else (*arguments[:4], *arguments[5:])
     with naming(name), asking(method):
-        return model.unroll(params, *given)
+        if isinstance(model, Cell):
+            return model.unroll(params, *arguments)
+        return model.unroll(params, *arguments[:4], *arguments[5:])
 
 
 @appears_as("apply")
