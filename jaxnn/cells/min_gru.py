@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.cells.parameters import check_bias, check_kernels, fill_gates
-from jaxnn.cells.products import plus_bias, project_gates
+from jaxnn.cells.products import Terms, plus_bias, project_gates
 from jaxnn.functions.initializers import glorot
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
@@ -35,6 +35,23 @@ class MinGRUState(NamedTuple):
     """h `(*batch, hidden)`."""
 
     hidden: Array
+
+
+@exportable
+class MinGRUGates(NamedTuple):
+    """The values at a step, each `(*batch, hidden)`; z in (0, 1)."""
+
+    z: Array
+    n: Array
+
+
+@exportable
+class MinLSTMGates(NamedTuple):
+    """The values at a step, each `(*batch, hidden)`; f and i in (0, 1)."""
+
+    f: Array
+    i: Array
+    n: Array
 
 
 @factory
@@ -76,7 +93,7 @@ def min_gru(
     ((5, 2, 4), (2, 4))
     """
     options = input_size, hidden_size, bias, kernel_init, bias_init, dtype, param_dtype
-    return _cell("min_gru", GATES, _gru, *options)
+    return _cell("min_gru", GATES, _gru, _gru_gates, *options)
 
 
 @factory
@@ -105,25 +122,41 @@ def min_lstm(
     (5, 2, 4)
     """
     options = input_size, hidden_size, bias, kernel_init, bias_init, dtype, param_dtype
-    return _cell("min_lstm", LSTM_GATES, _lstm, *options)
+    return _cell("min_lstm", LSTM_GATES, _lstm, _lstm_gates, *options)
+
+
+def _sums(params: MinGRUParams, x: Array) -> Terms:
+    """x U + b for each gate."""
+    return plus_bias(project_gates(x, params.input_kernel), params.bias)
 
 
 def _gru(params: MinGRUParams, x: Array) -> tuple[MinGRUState, MinGRUState]:
-    z, n = plus_bias(project_gates(x, params.input_kernel), params.bias)
+    z, n = _sums(params, x)
     return MinGRUState(jax.nn.sigmoid(-z)), MinGRUState(jax.nn.sigmoid(z) * n)
 
 
 def _lstm(params: MinGRUParams, x: Array) -> tuple[MinGRUState, MinGRUState]:
     """f / (f + i) is σ of the difference of their logarithms, which never divides by zero."""
-    f, i, n = plus_bias(project_gates(x, params.input_kernel), params.bias)
+    f, i, n = _sums(params, x)
     share = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
     return MinGRUState(jax.nn.sigmoid(share)), MinGRUState(jax.nn.sigmoid(-share) * n)
+
+
+def _gru_gates(params: MinGRUParams, x: Array) -> MinGRUGates:
+    z, n = _sums(params, x)
+    return MinGRUGates(jax.nn.sigmoid(z), n)
+
+
+def _lstm_gates(params: MinGRUParams, x: Array) -> MinLSTMGates:
+    f, i, n = _sums(params, x)
+    return MinLSTMGates(jax.nn.sigmoid(f), jax.nn.sigmoid(i), n)
 
 
 def _cell(
     kind: str,
     gates: tuple[str, ...],
     coefficients: Callable[[MinGRUParams, Array], tuple[MinGRUState, MinGRUState]],
+    values: Callable[[MinGRUParams, Array], tuple[Array, ...]],
     input_size: int,
     hidden_size: int,
     bias: bool,
@@ -142,7 +175,7 @@ def _cell(
     first = functools.partial(_zeros, state_dtype(dtype))
     split = LinearSplit(
         this_call(), coefficients, first, hidden, dtype=dtype, input_size=_input_size_of,
-        any_rank=True, closed=True,
+        any_rank=True, closed=True, gates=values,
     )  # fmt: skip
     return cell_of(
         split, functools.partial(_init, this_call(), len(gates), sizes, filling, param_dtype)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxnn.derivative.jaxprs import depending, is_in
 from jaxnn.functions.pair import is_pair, numbers_of, paired, plus, times, unpaired
-from jaxnn.internal.checks import check_state, outline_text, shape_text, state_dtype
+from jaxnn.internal.checks import check_state, outline_text, state_dtype
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.split import cast
@@ -30,7 +30,8 @@ class LinearSplit(NamedTuple):
     """What a linear recurrence is; the fields that `Split` has too mean the same here.
 
     With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`.
-    `any_rank` says that both are written for any number of leading dimensions.
+    `any_rank` says that both are written for any number of leading dimensions; `gates(params, x)`,
+    if there is one, gives the gates' values.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LinearSplit(NamedTuple):
     any_rank: bool = False
     closed: bool = False
     init: Any = None
+    gates: Callable[[Params, Any], PyTree] | None = None
 
 
 def one_step(
@@ -61,6 +63,12 @@ def coefficients_of(split: LinearSplit, params: Params, x: ArrayLike) -> tuple[P
     """a and b of one step, in the dtype of the state."""
     found = split.coefficients(cast(params, split.dtype), x)
     return cast(found, None if split.dtype is None else state_dtype(split.dtype))
+
+
+def gates_of(split: LinearSplit, params: Params, x: ArrayLike) -> PyTree:
+    """The gates' values of one step, in the dtype of the state."""
+    assert split.gates is not None and split.dtype is not None
+    return cast(split.gates(cast(params, split.dtype), x), state_dtype(split.dtype))
 
 
 def output_of(split: LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
@@ -129,7 +137,11 @@ def check_functions(
     batch: tuple[int, ...],
 ) -> None:
     """Raise unless what a user's functions give fits the state, and keeps the batch."""
-    (a, b), y = jax.eval_shape(functools.partial(_results, name, split), params, x, state)
+
+    def results(params: Params, x: ArrayLike, state: State) -> tuple[Any, PyTree]:
+        return coefficients_of(split, params, x), output_of(split, params, state, x)
+
+    (a, b), y = jax.eval_shape(results, params, x, state)
     hint = ": what coefficients adds is like the state"
     check_state(f"{name}, coefficients", "b", b, state, hint)
     if jax.tree.structure(a, is_leaf=is_pair) != jax.tree.structure(b, is_leaf=is_pair):
@@ -140,15 +152,6 @@ def check_functions(
     for number, like in zip(numbers_of(a), numbers_of(b), strict=True):
         check_coefficient(f"{name}, coefficients", number, like)
     check_leading(f"{name}, output", "what it gives", y, batch)
-
-
-def _results(
-    name: str, split: LinearSplit, params: Params, x: ArrayLike, state: State
-) -> tuple[Any, PyTree]:
-    found = coefficients_of(split, params, x)
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise TypeError(f"{name}: coefficients must give (a, b), got {shape_text(found)}")
-    return found, output_of(split, params, state, x)
 
 
 def hidden(params: Params, state: State, x: ArrayLike) -> Array:
