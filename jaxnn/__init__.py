@@ -21,6 +21,11 @@ from jaxnn.cells.gru import (
     GRUState as GRUState,
     gru as gru,
 )
+from jaxnn.cells.indrnn import (
+    IndRNNParams as IndRNNParams,
+    IndRNNState as IndRNNState,
+    indrnn as indrnn,
+)
 from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
     GATES as LSTM_GATES,
@@ -42,6 +47,13 @@ from jaxnn.cells.min_gru import (
     min_gru as min_gru,
     min_lstm as min_lstm,
 )
+from jaxnn.cells.qrnn import (
+    QRNNParams as QRNNParams,
+    QRNNState as QRNNState,
+    qrnn as qrnn,
+    sru as sru,
+)
+from jaxnn.cells.rg_lru import RGLRUParams as RGLRUParams, RGLRUState as RGLRUState, rg_lru as rg_lru
 from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
 from jaxnn.diagnostics.gates import gates as gates
 from jaxnn.functions.pair import Pair as Pair

@@ -206,6 +206,10 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     ),
     "min gru": lambda d: jaxnn.min_gru(3, 4, dtype=d),
     "min lstm": lambda d: jaxnn.min_lstm(3, 4, dtype=d),
+    "rg lru": lambda d: jaxnn.rg_lru(3, dtype=d),
+    "indrnn": lambda d: jaxnn.indrnn(3, 4, steps=2, dtype=d),
+    "qrnn": lambda d: jaxnn.qrnn(3, 4, dtype=d),
+    "sru": lambda d: jaxnn.sru(3, dtype=d),
 }
 EVENTS = {
     "own of images": (2, 3),
