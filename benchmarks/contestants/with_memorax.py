@@ -1,4 +1,4 @@
-"""memorax: its minimal GRU, which is in logarithms, without biases, and with a positive candidate."""
+"""memorax: its minimal GRU, in logarithms, without biases, and with a positive candidate."""
 
 import jax
 import jax.numpy as jnp

@@ -65,10 +65,10 @@ def indrnn(
         beyond its bound counts as the bound, and has no gradient. The paper's code clips u itself
         after each update instead, which `jnp.clip` of `recurrent_weight` does.
       bias: whether there is a b.
-      kernel_init, recurrent_init, bias_init: of U, of u (uniform between 0 and its bound, or 1), and
-        of b (zeros).
-      dtype, param_dtype: of the arithmetic and of the parameters; a state under 16-bit arithmetic is
-        float32.
+      kernel_init, recurrent_init, bias_init: of U, of u (uniform between 0 and its bound, or 1),
+        and of b (zeros).
+      dtype, param_dtype: of the arithmetic and of the parameters; the state is float32 under 16-bit
+        arithmetic.
 
     Raises:
       ValueError, TypeError: as `elman` does, and for steps that are no positive integer.
@@ -127,7 +127,7 @@ def _combine(
     return IndRNNState(f(h))
 
 
-# Equal cells share their functions, whatever their sizes: `bidirectional` projects for both at once.
+# Equal cells share their functions, so that `bidirectional` projects for both of its cells at once.
 
 
 @functools.lru_cache(maxsize=1024)

@@ -47,16 +47,16 @@ def min_gru(
         n = x U_n + b_n
         h' = (1 − z)∘h + z∘n
 
-    Nothing but h itself is left in the loop, which runs as a `linear_recurrence`. This is the direct
-    form: in logarithms, as the paper's code has it for n > 0, float32 loses four digits and more over
-    thousands of steps.
+    Nothing but h itself is left in the loop, which runs as a `linear_recurrence`. This is the
+    direct form: in logarithms, as the paper's code has it for n > 0, float32 loses four digits and
+    more over thousands of steps.
 
     Args:
       input_size, hidden_size: positive integers.
       bias: whether there is one.
       kernel_init, bias_init: fill U and b gate by gate; b is zeros by default.
-      dtype, param_dtype: of the arithmetic and of the parameters; a state under 16-bit arithmetic is
-        float32.
+      dtype, param_dtype: of the arithmetic and of the parameters; gates and state are float32 under
+        16-bit arithmetic.
 
     Raises:
       ValueError, TypeError: as `elman` does.

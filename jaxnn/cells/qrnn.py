@@ -59,8 +59,8 @@ def qrnn(
       input_size, hidden_size: positive integers.
       bias: whether there is one; the paper leaves it out of its equations.
       kernel_init, bias_init: fill U and b gate by gate; b is zeros by default.
-      dtype, param_dtype: of the arithmetic and of the parameters; a state under 16-bit arithmetic is
-        float32.
+      dtype, param_dtype: of the arithmetic and of the parameters; gates and state are float32 under
+        16-bit arithmetic.
 
     Raises:
       ValueError, TypeError: as `elman` does.

@@ -80,10 +80,11 @@ def rg_lru(
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, blocks that do not divide the
-        size, a `bias` that is not boolean, what is no initialiser, and dtypes that are not floating.
+        size, a `bias` that is not boolean, what is no initialiser, and dtypes that are not
+        floating.
 
-    Source: De et al. 2024 (arXiv 2402.19427), section 2.4, equations 1 to 4, and appendix A, whose Λ
-    this is; in section 2.4 it has the other sign. The authors' code (recurrentgemma) starts from
+    Source: De et al. 2024 (arXiv 2402.19427), section 2.4, equations 1 to 4, and appendix A, whose
+    Λ this is; in section 2.4 it has the other sign. The authors' code (recurrentgemma) starts from
     another spread: there e^(−softplus(Λ)), and not its power c, is between 0.9 and 0.999.
 
     >>> import jax, jax.numpy as jnp, jaxnn
