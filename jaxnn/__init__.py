@@ -19,6 +19,7 @@ from jaxnn.cells.elman import (
     ElmanState as ElmanState,
     elman as elman,
 )
+from jaxnn.cells.griffin import rg_lru_block as rg_lru_block
 from jaxnn.cells.gru import (
     GATES as GRU_GATES,
     GRUGates as GRUGates,
@@ -26,6 +27,12 @@ from jaxnn.cells.gru import (
     GRUState as GRUState,
     gru as gru,
 )
+from jaxnn.cells.indrnn import (
+    IndRNNParams as IndRNNParams,
+    IndRNNState as IndRNNState,
+    indrnn as indrnn,
+)
+from jaxnn.cells.lru import LRUParams as LRUParams, LRUState as LRUState, lru as lru
 from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
     GATES as LSTM_GATES,
@@ -34,7 +41,6 @@ from jaxnn.cells.lstm import (
     LSTMState as LSTMState,
     lstm as lstm,
 )
-from jaxnn.cells.lru import LRUParams as LRUParams, LRUState as LRUState, lru as lru
 from jaxnn.cells.mamba import mamba_block as mamba_block
 from jaxnn.cells.mgu import (
     GATES as MGU_GATES,
@@ -52,6 +58,17 @@ from jaxnn.cells.min_gru import (
     MinLSTMGates as MinLSTMGates,
     min_gru as min_gru,
     min_lstm as min_lstm,
+)
+from jaxnn.cells.qrnn import (
+    QRNNParams as QRNNParams,
+    QRNNState as QRNNState,
+    qrnn as qrnn,
+    sru as sru,
+)
+from jaxnn.cells.rg_lru import (
+    RGLRUParams as RGLRUParams,
+    RGLRUState as RGLRUState,
+    rg_lru as rg_lru,
 )
 from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
 from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6

@@ -105,9 +105,7 @@ def causal_conv(
     )
 
 
-def _convolved(
-    dtype: jnp.dtype, params: CausalConvParams, before: list[Array], x: Array
-) -> Array:
+def _convolved(dtype: jnp.dtype, params: CausalConvParams, before: list[Array], x: Array) -> Array:
     """y from x and what came one step before, two steps before, and so on."""
     kernel, bias = cast(params, state_dtype(dtype))
     terms = [each * per_unit(w, x) for each, w in zip([x, *before], kernel[::-1], strict=True)]

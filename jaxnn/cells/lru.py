@@ -80,7 +80,10 @@ def lru(
     >>> ys.shape, state.hidden.imag.shape
     ((5, 2, 3), (2, 8))
     """
-    sizes = check_size("lru", "input_size", input_size), check_size("lru", "hidden_size", hidden_size)
+    sizes = (
+        check_size("lru", "input_size", input_size),
+        check_size("lru", "hidden_size", hidden_size),
+    )
     ring = check_range("lru", "r_min", "r_max", (r_min, r_max))
     if ring[0] < 0 or ring[1] > 1:
         raise ValueError(f"lru: r_min and r_max must be in [0, 1], got {r_min} and {r_max}")

@@ -20,7 +20,17 @@ from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.unroll import unroll_by
 from jaxnn.transforms.gated_by import gated_by
 from jaxnn.transforms.stack import stack
-from jaxnn.types import ArrayLike, Cell, Initializer, Key, Params, PyTree, State, appears_as, with_facts
+from jaxnn.types import (
+    ArrayLike,
+    Cell,
+    Initializer,
+    Key,
+    Params,
+    PyTree,
+    State,
+    appears_as,
+    with_facts,
+)
 
 
 @factory
@@ -111,8 +121,6 @@ def _initial_state(
         return block.initial_state(params, batch_shape)
 
 
-def _run(
-    name: str, block: Cell, params: Params, arguments: Arguments
-) -> tuple[State, PyTree]:
+def _run(name: str, block: Cell, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     with naming(name):
         return block.unroll(params, *arguments)

@@ -133,7 +133,9 @@ def _init(
     product = functools.partial(jnp.einsum, precision="highest")
     b = lecun(keys[1], (units, rows), exact).reshape(blocks, -1, rows)
     kernel = product("kpq,bpi->ikbq", parts * jnp.asarray([1, -1], exact)[:, None, None], b)
-    real, imag = lecun(keys[2], (units, 2 * rows), exact).reshape(blocks, -1, 2, rows).swapaxes(0, 2)
+    real, imag = (
+        lecun(keys[2], (units, 2 * rows), exact).reshape(blocks, -1, 2, rows).swapaxes(0, 2)
+    )
     output = jnp.stack(
         [
             product("pq,pbi->bqi", parts[0], real) - product("pq,pbi->bqi", parts[1], imag),

@@ -156,9 +156,7 @@ def _init(
     return S6Params(down, up, bias, into, out, rates, jnp.ones((size,), dtype))
 
 
-def _zeros(
-    dtype: jnp.dtype, params: S6Params, batch_shape: tuple[int, ...] = ()
-) -> S6State:
+def _zeros(dtype: jnp.dtype, params: S6Params, batch_shape: tuple[int, ...] = ()) -> S6State:
     return S6State(jnp.zeros((*batch_shape, *params.log_rates.shape), dtype))
 
 
