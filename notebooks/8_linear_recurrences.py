@@ -109,10 +109,10 @@ figure, axes = drawing.canvas(9, 4.4, 0.9)
 places = [[(1 + 0.95 * t, 0.6 + 1.05 * r) for t in range(STEPS)] for r in range(rounds + 1)]
 for r in range(rounds):
     for t in range(STEPS):
-        axes.plot(*zip(places[r][t], places[r + 1][t], strict=True), color=drawing.GREY, lw=1)
+        axes.plot(*zip(places[r][t], places[r + 1][t], strict=True), color=drawing.GREY, lw=1, zorder=0)
         if t >= 2**r:
             ends = places[r][t - 2**r], places[r + 1][t]
-            axes.plot(*zip(*ends, strict=True), color=drawing.BLUE, lw=1.6)
+            axes.plot(*zip(*ends, strict=True), color=drawing.BLUE, lw=1.6, zorder=0)
 for r, row in enumerate(places):
     for t, (x, y) in enumerate(row):
         first = max(0, t + 1 - 2**r)
@@ -165,7 +165,7 @@ ring = jaxnn.lru(4, 64, r_min=0.9, r_max=0.999)
 made = ring.init(jax.random.key(3))
 radius, phase = np.exp(-np.exp(made.log_decay)), np.exp(made.log_phase)
 circle = np.exp(1j * np.linspace(0, 2 * np.pi, 200))
-right.plot(circle.real, circle.imag, color=drawing.GREY, lw=1)
+right.plot(circle.real, circle.imag, color=drawing.GREY, lw=1, zorder=0)
 right.plot(radius * np.cos(phase), radius * np.sin(phase), ".", color=drawing.ORANGE)
 right.set(aspect=1, title="the 64 a of a new lru")
 plt.show()
@@ -184,8 +184,8 @@ assert np.all((radius > 0.9) & (radius < 0.999))
 #
 # $$s_t = e^{\lambda\Delta} s_{t-1} + \frac{e^{\lambda\Delta} - 1}{\lambda}\,u_t$$
 #
-# (零阶保持, zero-order hold). It is a linear recurrence whose $a$ knows what a second is: look twice
-# as often, with half the $\Delta$, and the same states pass by.
+# (零阶保持, zero-order hold). It is a linear recurrence whose $a$ knows what a second is: look
+# twice as often, with half the $\Delta$, and the same states pass by.
 
 # %%
 decay, every = -0.7, 0.5
@@ -204,9 +204,10 @@ np.testing.assert_allclose(coarse, fine[1::2], atol=1e-6)
 
 # %% [markdown]
 # `jaxnn.s5` learns a $\lambda$ and a $\Delta$ for each unit. `jaxnn.s6`, the recurrence of Mamba
-# (Gu & Dao 2023), computes $\Delta$ from the input, $\Delta = \mathrm{softplus}(x W)$: an input may
-# take a long step, which forgets what was, or hardly any, which passes by. For $\lambda = -1$ that is
-# an old acquaintance: $e^{-\mathrm{softplus}(v)} = 1 - \sigma(v)$, the update gate of the minimal GRU.
+# (Gu & Dao 2023), computes $\Delta$ from the input, $\Delta = \mathrm{softplus}(x W)$: an input
+# may take a long step, which forgets what was, or hardly any, which passes by. For
+# $\lambda = -1$ that is an old acquaintance: $e^{-\mathrm{softplus}(v)} = 1 - \sigma(v)$, the
+# update gate of the minimal GRU.
 
 # %%
 v = jnp.linspace(-5, 5, 101)
@@ -215,8 +216,8 @@ np.testing.assert_allclose(jnp.exp(-jax.nn.softplus(v)), 1 - jax.nn.sigmoid(v), 
 # %% [markdown]
 # ## To choose what to remember
 #
-# With $a_t$ from the input a unit can be told when to write. By hand: the first input is a flag, the
-# second a number; the gate opens where the flag is up.
+# With $a_t$ from the input a unit can be told when to write. By hand: the first input is a flag,
+# the second a number; the gate opens where the flag is up.
 
 # %%
 keeper = jaxnn.min_gru(2, 1)
@@ -263,8 +264,9 @@ def learn(model):
         _, ys = model.unroll(params, xs)
         return *jaxnn.losses.mean_squared_error(ys[-1], targets), state
 
-    step = jaxnn.training.train_step(loss, optax.adam(1e-2))
-    first = jaxnn.training.train_state(model.init(jax.random.key(0)), optax.adam(1e-2))
+    optimizer, key = optax.adam(1e-2), jax.random.key(0)
+    step = jaxnn.training.train_step(loss, optimizer)
+    first = jaxnn.training.train_state(model.init(key), optimizer, key)
     keys = jax.random.split(jax.random.key(1), UPDATES)
     _, metrics = jax.jit(lambda first: jax.lax.scan(step, first, jax.vmap(flagged)(keys)))(first)
     return np.asarray(metrics.loss)
@@ -283,7 +285,7 @@ for name, model in networks.items():
     axes.plot(np.convolve(errors, np.ones(20) / 20, "valid"), label=name)
     print(f"{name}: squared error {last[name]:.3f} in the last 50 of {UPDATES} updates")
 axes.set(xlabel="update", ylabel="squared error, mean of 20", yscale="log")
-axes.axhline(1, color=drawing.GREY, lw=1)
+axes.axhline(1, color=drawing.GREY, lw=1, zorder=0)
 axes.legend(fontsize=8)
 plt.show()
 assert last["minimal GRU"] < 0.3 < 0.8 < last["linear recurrent unit"]
@@ -297,9 +299,9 @@ assert last["minimal GRU"] < 0.3 < 0.8 < last["linear recurrent unit"]
 # ## What a positive rate cannot do
 #
 # Whether the number of ones so far is odd (奇偶校验): one bit of state, which every 1 flips. With
-# $0 < a < 1$ a state can be kept or shrunk, never flipped, and indeed none of the cells above learns
-# it for all lengths (Merrill et al. 2024; Grazzi et al. 2024). It is not the *linear* that is in
-# the way: let $a$ be negative, $a_t = 1 - 2x_t$, and the sign of the state is the answer.
+# $0 < a < 1$ a state can be kept or shrunk, never flipped: no cell of that kind has the answer for
+# all lengths (Merrill et al. 2024; Grazzi et al. 2024). It is not the *linear* that is in the way:
+# let $a$ be negative, $a_t = 1 - 2x_t$, and the sign of the state is the answer.
 
 # %%
 parity = jaxnn.linear_cell(
