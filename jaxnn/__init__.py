@@ -2,6 +2,7 @@
 
 from jaxnn import (
     data as data,
+    diagnostics as diagnostics,
     initializers as initializers,
     losses as losses,
     training as training,
@@ -36,8 +37,8 @@ from jaxnn.cells.mgu import (
     MGUState as MGUState,
     mgu as mgu,
 )
-from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
-from jaxnn.diagnostics.gates import gates as gates
+from jaxnn.diagnostics.explanation import Explanation as Explanation, explain as explain
+from jaxnn.diagnostics.gate_values import gates as gates
 from jaxnn.functions.params import (
     describe as describe,
     hidden_partition_specs as hidden_partition_specs,

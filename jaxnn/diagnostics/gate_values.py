@@ -1,5 +1,6 @@
 """The values of a cell's gates, to look at."""
 
+from collections.abc import Callable
 from typing import TypeVar
 
 from jaxnn.internal.checks import naming
@@ -39,16 +40,22 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     >>> bool(jnp.allclose(values.i + values.f, 1))
     True
     """
-    check_cell("gates", "cell", cell)
-    split = description_of(cell)
-    if not isinstance(split, Split) or split.gates is None:
-        raise TypeError(
-            f"gates: cell must be one of the library's gated cells, got {cell}. Of a cell that is "
-            f"made of others, give one of its parts and that part's params and state; what the "
-            f"gates are in functions of your own, only those know"
-        )
+    split, shown = check_gated("gates", cell)
     name = f"gates: {split.name}"
     check_step(name, split._replace(name=name), params, state, x, None)
     with naming("gates"):
         params, projected, mixed = before_combine(split, params, state, x)
-        return split.gates(params, projected, mixed, state)
+        return shown(params, projected, mixed, state)
+
+
+def check_gated(name: str, cell: Cell) -> tuple[Split, Callable[..., PyTree]]:
+    """The split of a cell that has gates to show, and what gives them; TypeError for another."""
+    check_cell(name, "cell", cell)
+    split = description_of(cell)
+    if not isinstance(split, Split) or split.gates is None:
+        raise TypeError(
+            f"{name}: cell must be one of the library's gated cells, got {cell}. Of a cell that is "
+            f"made of others, give one of its parts and that part's params and state; what the "
+            f"gates are in functions of your own, only those know"
+        )
+    return split, split.gates
