@@ -6,7 +6,6 @@ Source: Sussillo & Barak 2013, "Opening the black box", Neural Computation 25.
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 import jaxnn
@@ -28,6 +27,7 @@ class Portrait(NamedTuple):
 def portrait(cell: jaxnn.Cell, params: Any, states: Array, x: Array) -> Portrait:
     """Search from the states `(time, trials, units)` that trials went through; x is held.
 
+    >>> import jax
     >>> turn = jaxnn.cell(
     ...     init=lambda key: 0.9 * jax.numpy.array([[0.0, 1.0], [-1.0, 0.0]]),
     ...     apply=lambda kernel, h, x: (h @ kernel + x, h),

@@ -232,9 +232,7 @@ init_key, xs_key, direction_key = jax.random.split(jax.random.key(0), 3)
 long_xs = jax.random.normal(xs_key, (TIME, BATCH, 8))
 direction = jax.random.normal(direction_key, (BATCH, HIDDEN)) / HIDDEN**0.5
 starts = {name: cell.init(init_key) for name, cell in cells.items()}
-as_made = {
-    name: norms_by_distance(cell, starts[name], long_xs) for name, cell in cells.items()
-}
+as_made = {name: norms_by_distance(cell, starts[name], long_xs) for name, cell in cells.items()}
 
 
 def stretched(name, factor):
@@ -284,14 +282,14 @@ assert 1e-14 < gate**100 < 1e-13
 # Tallec & Ollivier 2018) it stays. "The LSTM cures vanishing gradients" means that it *can* hold
 # its gates open, not that it does so at once.
 #
-# One direction of one output does not tell everything. The singular values of $\partial s_t /
-# \partial s_{t-n}$ say by how much *any* gradient is stretched or shrunk over $n$ steps, the largest
-# and the smallest of them; and $\frac1n \ln$ of them tends to the Lyapunov exponents
-# (李雅普诺夫指数): below zero, what the state was is forgotten at this rate, and gradients vanish at
-# it; above zero, they explode.
+# One direction of one output does not tell everything. The singular values of
+# $\partial s_t / \partial s_{t-n}$ say by how much *any* gradient is stretched or shrunk over $n$
+# steps, the largest and the smallest of them. Their logarithms, divided by $n$, tend to the Lyapunov
+# exponents (李雅普诺夫指数): below zero, what the state was is forgotten at this rate, and
+# gradients vanish at it; above zero, they explode.
 
 # %%
-GAPS = (1, 2, 5, 10, 20, 50, 100)
+GAPS = (1, 5, 20, 50, 100)
 look = jaxnn.diagnostics
 figure, row = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained", sharey=True)
 shown = {
@@ -304,13 +302,12 @@ shown = {
 }
 exponent = {}
 for axes, (name, (cell, params)) in zip(row, shown.items(), strict=True):
-    one = long_xs[:, :2]  # two of the sequences
-    values = {gap: look.gap_singular_values(cell, params, one, gap) for gap in GAPS}
+    values = {gap: look.gap_singular_values(cell, params, long_xs[:, 0], gap) for gap in GAPS}
     jaxnn.plot.singular_values(axes, values)
-    axes.set(title=name, ylim=(1e-30, 1e24))
-    found = look.lyapunov_exponents(cell, params, long_xs, warmup=20).exponents
-    exponent[name] = float(jnp.median(found))
-    largest = float(jnp.median(values[100][..., 0]))
+    axes.set(title=name, ylim=(1e-20, 1e16))
+    found = look.lyapunov_exponents(cell, params, long_xs, warmup=20)
+    exponent[name] = float(jnp.median(found.exponents))
+    largest = float(jnp.max(values[100]))
     print(
         f"{name:20s} largest singular value over 100 steps {largest:.0e}, "
         f"largest exponent {exponent[name]:+.3f}: e^(100 λ) = {np.exp(100 * exponent[name]):.0e}"
@@ -318,9 +315,16 @@ for axes, (name, (cell, params)) in zip(row, shown.items(), strict=True):
 for axes in row[1:]:
     axes.set_ylabel("")
 plt.show()
+assert exponent["tanh"] < -0.1 and exponent["ReLU, 1.6 W"] > 0.1
+assert -0.05 < exponent["LSTM, lasting biases"] < 0.0
 
 # %% [markdown]
-# TEXT
+# Drawn is what can be told from rounding: in numbers of 32 bits, what lies less than some five
+# orders of magnitude below the largest. The tanh forgets in every direction, at the rate of its
+# exponent in the slowest one and faster in the others; the ReLU with the large $W$ has an exponent
+# above zero. In the LSTM with lasting biases the largest value is still near 1 after a hundred steps
+# (0.6 when this was written), while most of the others have gone: a few directions of the state are
+# kept. That its gradient does not vanish is a matter of these.
 #
 # ## Clipping (梯度裁剪)
 #

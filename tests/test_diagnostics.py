@@ -154,6 +154,10 @@ def test_windows_of_every_width(gap: int) -> None:
         np.testing.assert_allclose(values[t], want, rtol=1e-9)
     values = diagnostics.gap_singular_values(cell, jnp.zeros(1), 1e100 * xs, 7)
     assert np.isinf(values[0, 0])
+    small = jnp.tile(jnp.diag(jnp.array([2.0, 1.0, 1e-4])).reshape(1, 9), (7, 1))
+    values = diagnostics.gap_singular_values(cell, jnp.zeros(1), small, gap)
+    want = np.array([2.0, 1.0, 1e-4]) ** gap
+    np.testing.assert_allclose(values[0], np.where(want > 1e-15 * want[0], want, 0), rtol=1e-9)
     up_and_down = xs * jnp.array([1e200, 1e200, 1e-200, 1e-200, 1e200, 1e-200, 1.0])[:, None]
     values = diagnostics.gap_singular_values(cell, jnp.zeros(1), up_and_down, 7)
     want = np.linalg.svd(functools.reduce(lambda a, b: b @ a, weights), compute_uv=False)

@@ -45,8 +45,8 @@ def gap_singular_values(
     Returns:
       `(time − gap + 1, *batch, size)`, the largest first, in the dtype of `step_jacobian`: row t is
       of the steps t to t + gap − 1; NaN where one of them is masked, since there the gap is not so
-      many steps. The products are kept in range, but those singular values that are ε times the
-      largest and below are rounding. It takes memory for a matrix a step.
+      many steps. The products are kept in range; what is below size · ε times the largest cannot be
+      told from zero, and is given as 0. It takes memory for a matrix a step.
 
     Raises:
       ValueError: for a gap of more steps than there are.
@@ -67,19 +67,20 @@ def gap_singular_values(
     gap, time = check_size(name, "gap", gap), xs.shape[0]
     if isinstance(time, int) and gap > time:
         raise ValueError(f"{name}: gap must be at most the number of steps, {time}; got {gap}")
-    return _singular_values(cell, gap, len(batch), params, xs, state, mask)
+    jacobians = _jacobians(cell, len(batch), params, xs, state, mask)
+    return _singular_values(gap, len(batch), jacobians, mask)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _singular_values(
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _jacobians(
     cell: Cell,
-    gap: int,
     dimensions: int,
     params: Params,
     xs: ArrayLike,
     state: State | None,
     mask: ArrayLike | None,
 ) -> Array:
+    """Those of all steps, `(time, *batch, size, size)`: the same for every gap."""
     outline = outline_of_state("gap_singular_values", cell, params)
     xs = zero_masked(xs, mask)
     if state is None:
@@ -95,17 +96,26 @@ def _singular_values(
             return jax.jacfwd(vector_step(cell, outline, params, x))(vector)
 
         _, before = jax.lax.scan(step, ravel(state, dtype_of(outline)), (xs, mask))
-        matrices, logs = _over_gap(jax.vmap(jacobian)(before, xs), gap)
+        return jax.vmap(jacobian)(before, xs)
+
+    return over_batch(one, dimensions, (1, 0, 1), 1)(xs, state, mask)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _singular_values(gap: int, dimensions: int, jacobians: Array, mask: ArrayLike | None) -> Array:
+    def one(jacobians: Array, mask: ArrayLike | None) -> Array:
+        products = _over_gap(jacobians, gap)
         if mask is None:
-            return _values(matrices, logs)
+            return _values(products)
         steps = jnp.concatenate([jnp.zeros(1, jnp.int32), mask.astype(jnp.int32)])
         passed = jnp.cumsum(steps, dtype=jnp.int32)
         whole = passed[gap:] - passed[:-gap] == gap
-        identity = jnp.eye(matrices.shape[-1], dtype=matrices.dtype)
-        values = _values(jnp.where(whole[:, None, None], matrices, identity), logs)
+        identity = jnp.eye(jacobians.shape[-1], dtype=jacobians.dtype)
+        matrices = jnp.where(whole[:, None, None], products.matrices, identity)
+        values = _values(_Products(matrices, products.logs))
         return jnp.where(whole[:, None], values, jnp.full_like(values, jnp.nan))
 
-    return over_batch(one, dimensions, (1, 0, 1), 1)(xs, state, mask)
+    return over_batch(one, dimensions, (1, 1), 1)(jacobians, mask)
 
 
 class _Products(NamedTuple):
@@ -140,5 +150,9 @@ def _joined(earlier: _Products, later: _Products, width: int) -> _Products:
     return _Products(product / largest[:, None, None], earlier.logs + later.logs + jnp.log(largest))
 
 
-def _values(matrices: Array, logs: Array) -> Array:
-    return jnp.linalg.svd(matrices, compute_uv=False) * jnp.exp(logs)[:, None]
+def _values(products: _Products) -> Array:
+    """Those that can be told from zero, and zeros."""
+    values = jnp.linalg.svd(products.matrices, compute_uv=False)
+    floor = values.shape[-1] * jnp.finfo(values.dtype).eps * values[:, :1]
+    values = jnp.where(values > floor, values, jnp.zeros_like(values))
+    return values * jnp.exp(products.logs)[:, None]
