@@ -36,7 +36,7 @@ def portrait(cell: jaxnn.Cell, params: Any, states: Array, x: Array) -> Portrait
     >>> kernel = turn.init(jax.random.key(0))
     >>> states = jax.random.normal(jax.random.key(1), (20, 3, 2))
     >>> seen = portrait(turn, kernel, states, jax.numpy.zeros(2))
-    >>> abs(seen.eigenvalues).round(3).tolist()
+    >>> abs(seen.eigenvalues).astype(float).round(3).tolist()
     [[0.9, 0.9]]
     """
     units = states.shape[-1]

@@ -284,9 +284,9 @@ assert 1e-14 < gate**100 < 1e-13
 #
 # One direction of one output does not tell everything. The singular values of
 # $\partial s_t / \partial s_{t-n}$ say by how much *any* gradient is stretched or shrunk over $n$
-# steps, the largest and the smallest of them. Their logarithms, divided by $n$, tend to the Lyapunov
-# exponents (李雅普诺夫指数): below zero, what the state was is forgotten at this rate, and
-# gradients vanish at it; above zero, they explode.
+# steps, the largest and the smallest of them. Their logarithms, divided by $n$, tend to the
+# Lyapunov exponents (李雅普诺夫指数): below zero, what the state was is forgotten at this rate,
+# and gradients vanish at it; above zero, they explode.
 
 # %%
 GAPS = (1, 5, 20, 50, 100)
@@ -317,14 +317,15 @@ for axes in row[1:]:
 plt.show()
 assert exponent["tanh"] < -0.1 and exponent["ReLU, 1.6 W"] > 0.1
 assert -0.05 < exponent["LSTM, lasting biases"] < 0.0
+assert 0.3 < largest < 1.5 and jnp.median(values[100]) == 0  # of the LSTM, the last in the loop
 
 # %% [markdown]
 # Drawn is what can be told from rounding: in numbers of 32 bits, what lies less than some five
-# orders of magnitude below the largest. The tanh forgets in every direction, at the rate of its
-# exponent in the slowest one and faster in the others; the ReLU with the large $W$ has an exponent
-# above zero. In the LSTM with lasting biases the largest value is still near 1 after a hundred steps
-# (0.6 when this was written), while most of the others have gone: a few directions of the state are
-# kept. That its gradient does not vanish is a matter of these.
+# orders of magnitude below the largest. The tanh forgets in every direction, in the slowest one at
+# the rate of its exponent; the ReLU with the large $W$ has an exponent above zero. In the LSTM with
+# lasting biases the largest value is still near 1 after a hundred steps (0.6 when this was
+# written), while more than half of the others have gone: a few directions of the state are kept.
+# That its gradient does not vanish is a matter of these.
 #
 # ## Clipping (梯度裁剪)
 #
