@@ -67,5 +67,4 @@ def draw_portrait(plane: Any, circle: Any, seen: Portrait, colors: Sequence[str]
         left = min(0.5, float(np.real(seen.eigenvalues).min()) - 0.1)
         circle.set(xlim=(left, 1.15), ylim=(-reach, reach))
     circle.set_title("eigenvalues of the step's Jacobian at the points")
-    for axes in (plane, circle):
-        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+    plane.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)

@@ -406,10 +406,10 @@ assert (np.asarray(opened.f) > 0.9).sum() > 10 and (np.asarray(shut.f) > 0.9).su
 assert opened.f.mean() > 3 * shut.f.mean() and abs(opened.o.mean() - shut.o.mean()) < 0.1
 
 # %% [markdown]
-# A unit at the lower right has its gate open nearly all the time. Many forget gates are there (41 of
-# 128 in nine steps of ten when this was written): their units carry something for long. None is shut
-# nearly all the time, so no unit works without memory; nor did any in their networks. Output gates
-# are shut about as often as they are open.
+# A unit at the lower right has its gate open nearly all the time. Many forget gates are there (41
+# of 128 in nine steps of ten when this was written): their units carry something for long. None is
+# shut nearly all the time, so no unit works without memory; nor did any in their networks. Output
+# gates are shut about as often as they are open.
 #
 # ## A task that needs forgetting
 #

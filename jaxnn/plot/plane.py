@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def eigenvalues(axes: "Axes", values: Mapping[str, npt.ArrayLike]) -> None:
     """Eigenvalues in the complex plane, with the unit circle: inside decays, outside grows.
 
-    Those of the first name are black, those of the next white, grey, and so on.
+    Those of the first name are black, those of the next white, grey, and so on; the legend is below.
 
     Args:
       axes: matplotlib axes to draw on.
@@ -54,4 +54,4 @@ def eigenvalues(axes: "Axes", values: Mapping[str, npt.ArrayLike]) -> None:
             drawn.real, drawn.imag, marker, color="black", mfc=face, ms=5, alpha=0.8, label=name
         )
     axes.set(xlabel="real part", ylabel="imaginary part", aspect="equal")
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
