@@ -2,6 +2,7 @@
 
 from jaxnn import (
     data as data,
+    diagnostics as diagnostics,
     initializers as initializers,
     losses as losses,
     training as training,
@@ -72,8 +73,8 @@ from jaxnn.cells.rg_lru import (
 )
 from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
 from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6
-from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
-from jaxnn.diagnostics.gates import gates as gates
+from jaxnn.diagnostics.explanation import Explanation as Explanation, explain as explain
+from jaxnn.diagnostics.gate_values import gates as gates
 from jaxnn.functions.pair import Pair as Pair
 from jaxnn.functions.params import (
     describe as describe,

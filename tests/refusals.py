@@ -46,6 +46,7 @@ TABLES = (
     "refusals_initializers",
     "refusals_own",
     "refusals_functions",
+    "refusals_diagnostics",
     "refusals_data",
     "refusals_training",
 )
