@@ -50,8 +50,12 @@ from jaxnn.cells.mgu import (
     mgu as mgu,
 )
 from jaxnn.cells.min_gru import (
+    GATES as MIN_GRU_GATES,
+    LSTM_GATES as MIN_LSTM_GATES,
+    MinGRUGates as MinGRUGates,
     MinGRUParams as MinGRUParams,
     MinGRUState as MinGRUState,
+    MinLSTMGates as MinLSTMGates,
     min_gru as min_gru,
     min_lstm as min_lstm,
 )

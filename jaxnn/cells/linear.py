@@ -41,6 +41,7 @@ def linear_gated_cell(
     output: Callable[[Params, State, Array], Array] = hidden,
     biased: tuple[str, ...] | None = None,
     closed: bool = True,
+    values: Callable[[Params, Terms], PyTree] | None = None,
 ) -> Cell[Any, Any]:
     """The Cell of some equations, s' = a∘s + b. A `@factory` returns it, and its call is the name.
 
@@ -56,6 +57,7 @@ def linear_gated_cell(
       output: `output(params, state, x)`, by default the state's `hidden`.
       biased: the gates that have a bias, where not all of them have.
       closed: whether the functions compute with their arguments alone.
+      values: `values(params, projected)`, the gates' values, for `jaxnn.gates`.
     """
     sizes = (
         check_size(kind, "input_size", options.input_size),
@@ -76,6 +78,7 @@ def linear_gated_cell(
         any_rank=True,
         closed=closed,
         project=project,
+        gates=values,
     )
     init = functools.partial(_init, this_call(), params, counts, sizes, filling, param_dtype)
     return cell_of(split, init)

@@ -31,6 +31,23 @@ class MinGRUState(NamedTuple):
     hidden: Array
 
 
+@exportable
+class MinGRUGates(NamedTuple):
+    """The values at a step, each `(*batch, hidden)`; z in (0, 1)."""
+
+    z: Array
+    n: Array
+
+
+@exportable
+class MinLSTMGates(NamedTuple):
+    """The values at a step, each `(*batch, hidden)`; f and i in (0, 1)."""
+
+    f: Array
+    i: Array
+    n: Array
+
+
 @factory
 def min_gru(
     input_size: int,
@@ -70,7 +87,9 @@ def min_gru(
     ((5, 2, 4), (2, 4))
     """
     options = Options(input_size, hidden_size, bias, kernel_init, bias_init, dtype, param_dtype)
-    return linear_gated_cell("min_gru", GATES, MinGRUParams, MinGRUState, _gru, options)
+    return linear_gated_cell(
+        "min_gru", GATES, MinGRUParams, MinGRUState, _gru, options, values=_gru_gates
+    )
 
 
 @factory
@@ -99,7 +118,9 @@ def min_lstm(
     (5, 2, 4)
     """
     options = Options(input_size, hidden_size, bias, kernel_init, bias_init, dtype, param_dtype)
-    return linear_gated_cell("min_lstm", LSTM_GATES, MinGRUParams, MinGRUState, _lstm, options)
+    return linear_gated_cell(
+        "min_lstm", LSTM_GATES, MinGRUParams, MinGRUState, _lstm, options, values=_lstm_gates
+    )
 
 
 def _gru(params: MinGRUParams, projected: Terms) -> tuple[MinGRUState, MinGRUState]:
@@ -112,3 +133,13 @@ def _lstm(params: MinGRUParams, projected: Terms) -> tuple[MinGRUState, MinGRUSt
     f, i, n = plus_bias(projected, params.bias)
     share = jax.nn.log_sigmoid(f) - jax.nn.log_sigmoid(i)
     return MinGRUState(jax.nn.sigmoid(share)), MinGRUState(jax.nn.sigmoid(-share) * n)
+
+
+def _gru_gates(params: MinGRUParams, projected: Terms) -> MinGRUGates:
+    z, n = plus_bias(projected, params.bias)
+    return MinGRUGates(jax.nn.sigmoid(z), n)
+
+
+def _lstm_gates(params: MinGRUParams, projected: Terms) -> MinLSTMGates:
+    f, i, n = plus_bias(projected, params.bias)
+    return MinLSTMGates(jax.nn.sigmoid(f), jax.nn.sigmoid(i), n)

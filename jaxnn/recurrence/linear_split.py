@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxnn.derivative.jaxprs import depending, is_in
 from jaxnn.functions.pair import is_pair, numbers_of, paired, plus, times, unpaired
-from jaxnn.internal.checks import check_state, outline_text, shape_text, state_dtype
+from jaxnn.internal.checks import check_state, outline_text, state_dtype
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.split import cast
@@ -35,7 +35,8 @@ class LinearSplit(NamedTuple):
 
     With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`;
     where there is a `project`, that runs in the one, and `coefficients` in the other. `any_rank`
-    says that all three are written for any number of leading dimensions.
+    says that all three are written for any number of leading dimensions. `gates`, if there is one,
+    takes what `coefficients` takes, and gives the gates' values.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LinearSplit(NamedTuple):
     closed: bool = False
     init: Any = None
     project: Callable[[Params, Any], PyTree] | None = None
+    gates: Callable[[Params, Any], PyTree] | None = None
 
 
 def one_step(
@@ -65,11 +67,24 @@ def one_step(
 
 def coefficients_of(split: LinearSplit, params: Params, x: ArrayLike) -> tuple[PyTree, State]:
     """a and b of one step, in the dtype of the state."""
+    return _in_state_dtype(split, split.coefficients, params, x)
+
+
+def gates_of(split: LinearSplit, params: Params, x: ArrayLike) -> PyTree:
+    """The gates' values of one step, in the dtype of the state."""
+    assert split.gates is not None
+    return _in_state_dtype(split, split.gates, params, x)
+
+
+def _in_state_dtype(
+    split: LinearSplit, function: Callable[[Params, Any], Any], params: Params, x: ArrayLike
+) -> Any:
+    """What `coefficients` or `gates` gives for x."""
     exact = None if split.dtype is None else state_dtype(split.dtype)
     if split.project is None:
-        return cast(split.coefficients(cast(params, split.dtype), x), exact)
+        return cast(function(cast(params, split.dtype), x), exact)
     projected = cast(split.project(cast(params, split.dtype), x), exact)
-    return cast(split.coefficients(cast(params, exact), projected), exact)
+    return cast(function(cast(params, exact), projected), exact)
 
 
 def output_of(split: LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
@@ -138,7 +153,11 @@ def check_functions(
     batch: tuple[int, ...],
 ) -> None:
     """Raise unless what a user's functions give fits the state, and keeps the batch."""
-    (a, b), y = jax.eval_shape(functools.partial(_results, name, split), params, x, state)
+
+    def results(params: Params, x: ArrayLike, state: State) -> tuple[Any, PyTree]:
+        return coefficients_of(split, params, x), output_of(split, params, state, x)
+
+    (a, b), y = jax.eval_shape(results, params, x, state)
     hint = ": what coefficients adds is like the state"
     check_state(f"{name}, coefficients", "b", b, state, hint)
     if jax.tree.structure(a, is_leaf=is_pair) != jax.tree.structure(b, is_leaf=is_pair):
@@ -149,15 +168,6 @@ def check_functions(
     for number, like in zip(numbers_of(a), numbers_of(b), strict=True):
         check_coefficient(f"{name}, coefficients", number, like)
     check_leading(f"{name}, output", "what it gives", y, batch)
-
-
-def _results(
-    name: str, split: LinearSplit, params: Params, x: ArrayLike, state: State
-) -> tuple[Any, PyTree]:
-    found = coefficients_of(split, params, x)
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise TypeError(f"{name}: coefficients must give (a, b), got {shape_text(found)}")
-    return found, output_of(split, params, state, x)
 
 
 def hidden(params: Params, state: State, x: ArrayLike) -> Array:

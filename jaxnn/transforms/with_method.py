@@ -70,9 +70,30 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
     init = functools.partial(init_checked, name, model.init)
     init = with_facts(init, facts.event_ndim, facts.each_step)
     if isinstance(model, Cell):
-        return Cell(init, model.apply, model.initial_state, unroll_by(_run, name, model, method))
+        return Cell(
+            init,
+            functools.partial(_step, name, model),
+            functools.partial(_initial_state, name, model),
+            unroll_by(_run, name, model, method),
+        )
     unroll = sequence_unroll_by(_run, name, model, method)
     return SequenceLayer(init, functools.partial(_apply, unroll), unroll, model.pools)
+
+
+@appears_as("apply")
+def _step(
+    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
+) -> tuple[State, PyTree]:
+    with naming(f"{name}.apply"):
+        return cell.apply(params, state, x, key)
+
+
+@appears_as("initial_state")
+def _initial_state(
+    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    with naming(f"{name}.initial_state"):
+        return cell.initial_state(params, batch_shape)
 
 
 def _run(
