@@ -71,6 +71,7 @@ from jaxnn.layers.norm import (
 )
 from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
 from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
+from jaxnn.online.learner import Online as Online, online as online
 from jaxnn.recurrence.cell import cell as cell, split_cell as split_cell
 from jaxnn.transforms.bidirectional import (
     BidirectionalParams as BidirectionalParams,
