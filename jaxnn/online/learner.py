@@ -24,6 +24,7 @@ from jaxnn.online.batch import (
     Flags,
     Loss,
     Observed,
+    Taught,
     gradient as gradient_of_one,
     keys_of,
     over_batch,
@@ -140,7 +141,7 @@ def online(
         "unit": what a parameter does to its own unit (SnAp-1): states × params / units numbers, and
         a step costs about what it costs in backpropagation. Exact where the recurrence is diagonal
         (h' = f(x U + u∘h + b)), else an approximation: it leaves out what goes through the other
-        units. For cells of which it is *seen*, in their jaxpr, that the last axis of every
+        units, but in the step of the loss itself, which the paper cuts too. For cells of which it is *seen*, in their jaxpr, that the last axis of every
         parameter is the unit, and that a parameter acts on its own unit within a step: of the
         library's, all but those with a product of a product (`gru(reset_after=False)`, `mgu`) and
         `conv_lstm`. A stack is taken by its layers.
@@ -364,12 +365,15 @@ def _jitted_unroll(
 ) -> Learned:
     name = f"{known.name}.unroll"
     scalar = functools.partial(_scalar, name, loss)
-    run = over_batch(functools.partial(teach, known.learner, known.cell, scalar), batch)
+    of_batch = over_batch(functools.partial(teach, known.learner, known.cell, scalar), batch)
+
+    def step(state: State, trace: Trace, x: ArrayLike, target: PyTree, at: Flags) -> Taught:
+        at = at._replace(key=keys_of(at.key, batch))
+        return of_batch(params, state, trace, x, target, at)
 
     def body(carry: tuple[State, Trace, Array, Params], now: Any) -> tuple[Any, None]:
         state, trace, total, found = carry
-        x, target, at = now
-        taught = run(params, state, trace, x, target, at._replace(key=keys_of(at.key, batch)))
+        taught = step(state, trace, *now)
         added = summed(taught.gradient, batch)
         found = jax.tree.map(lambda a, b: a + b.astype(a.dtype), found, added)
         total = total + summed(taught.loss, batch).astype(total.dtype)
@@ -377,7 +381,7 @@ def _jitted_unroll(
 
     keys = None if flags.key is None else jax.random.split(flags.key, xs.shape[0])
     inputs = xs, targets, flags._replace(key=keys)
-    one = jax.eval_shape(run, params, state, trace, *outline_of_step(inputs))
+    one = jax.eval_shape(step, state, trace, *outline_of_step(inputs))
     total = jnp.zeros((), state_dtype(one.loss.dtype))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, state_dtype(leaf.dtype)), params)
     (state, trace, total, found), _ = jax.lax.scan(body, (state, trace, total, zeros), inputs)

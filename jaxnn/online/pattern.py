@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 from jaxnn.derivative.jaxprs import KEPT, Atom, eqn_text, inlined, is_in, read, run_eqn
 from jaxnn.types import Array, PyTree, Shape
@@ -54,8 +54,9 @@ def check_apart(closed: ClosedJaxpr, units: int, dots: Sequence[Var]) -> None:
     Raises:
       MixesUnitsError: where that is not seen to hold; it names the equation.
     """
-    found = _follow(closed.jaxpr, units, dots, products=False)
-    _check_last(closed.jaxpr.outvars, found)
+    if units > 1:
+        found = _follow(closed.jaxpr, units, dots, products=False)
+        _check_last(closed.jaxpr.outvars, found)
 
 
 def diagonal(
@@ -73,6 +74,12 @@ def diagonal(
       MixesUnitsError: where more is needed than the diagonal of a product.
     """
     jaxpr = closed.jaxpr
+    if units == 1:  # all is its diagonal
+        columns = []
+        for place in range(len(dots)):
+            picked = [jnp.full_like(_zeros(var), n == place) for n, var in enumerate(dots)]
+            columns.append(jaxpr_as_fun(closed)(*values, *picked))
+        return [list(row) for row in zip(*columns, strict=True)]
     along: dict[Any, Along] = _follow(jaxpr, units, dots, products=True)
     _check_last(jaxpr.outvars, along)
     others = jaxpr.invars[: len(jaxpr.invars) - len(dots)]
@@ -168,12 +175,9 @@ def _moved(eqn: JaxprEqn, axis: int, shape: Shape, units: int) -> int | None:
         return None if strided or any(end % units for end in ends) else axis
     if name == "reshape" and params["dimensions"] is None:
         minor, sizes = math.prod(shape[axis + 1 :]), params["new_sizes"]
-        places = [
-            place
-            for place, size in enumerate(sizes)
-            if size % units == 0 and math.prod(sizes[place + 1 :]) == minor
-        ]
-        return places[0] if len(places) == 1 else None
+        for place, size in enumerate(sizes):  # one at most, since there is more than one unit
+            if size % units == 0 and math.prod(sizes[place + 1 :]) == minor:
+                return place
     return None
 
 
