@@ -8,8 +8,8 @@ alone, J has one number for each parameter and leaf of the state, and goes forwa
 with D[k, l] the diagonal of ∂s_k/∂s_l. I[k] is one vjp with ones, since the units stay apart. Where
 the recurrence is diagonal too, nothing is left out, and it is the gradient.
 
-What a loss says of y_t goes through the whole of step t and meets J_{t−1}: that step is not cut. The
-paper reads J_t instead, which has lost the other units at t already.
+What a loss says of y_t goes through the whole of step t and meets J_{t−1}: that step is not cut.
+The paper reads J_t instead, which has lost the other units at t already.
 """
 
 from typing import Any, NamedTuple
