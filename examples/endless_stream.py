@@ -148,11 +148,12 @@ def main() -> None:
     if PIECE % args.window:
         stop(f"--window must divide {PIECE}, as 7, 14, 31, 62 and 124 do")
     pieces = max(1, args.steps // PIECE)
+    ending: Any = None
     names = {None: "forward in time", args.window: f"backpropagation, {args.window} steps"}
     figure, axes = drawing.panels(2, widths=(1, 1.4))
     for (window, name), color in zip(names.items(), spread.COLORS, strict=False):
         began = time.perf_counter()
-        shares, (ys, now) = learn(window, args.seed, args.seeds, pieces)
+        shares, (ys, ending) = learn(window, args.seed, args.seeds, pieces)
         middle, low, high = spread.median_and_range(shares[:, -max(1, pieces // 10) :].mean(1))
         took = f"{time.perf_counter() - began:.0f} s"
         print(f"{name}: {middle:.3f} of the answers right ({low:.3f} to {high:.3f}), {took}")
@@ -160,7 +161,7 @@ def main() -> None:
         axes[0].plot(steps, shares.T, color=color, alpha=0.3, linewidth=0.8)
         axes[0].plot(steps, np.median(shares, axis=0), color=color, label=name)
         axes[1].plot(np.tanh(ys[0, -5 * (DELAY + 1) :] / 2), color=color)
-    target, asked = (np.asarray(leaf)[0, -5 * (DELAY + 1) :] for leaf in (now.target, now.asked))
+    target, asked = (np.asarray(leaf)[0, -5 * (DELAY + 1) :] for leaf in ending[1:])
     axes[0].axhline(0.5, color="black", linestyle=":", label="a guess")
     axes[0].set(title="each seed, and the median", xlabel="thousand steps", ylabel="answers right")
     axes[0].legend(frameon=False)

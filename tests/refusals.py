@@ -48,6 +48,7 @@ TABLES = (
     "refusals_functions",
     "refusals_data",
     "refusals_training",
+    "refusals_online",
 )
 
 

@@ -16,13 +16,12 @@ from jaxnn.online.given import (
     batch_of_state,
     check_first,
     check_inputs,
-    check_like,
     check_output,
     check_params,
     check_targets,
 )
 from jaxnn.online.sequence import Trace
-from jaxnn.online.stepwise import TRACE, Known, begun, expected_trace
+from jaxnn.online.stepwise import Known, begun, check_trace
 from jaxnn.types import (
     Array,
     ArrayLike,
@@ -79,7 +78,7 @@ def unroll(
             state = known.cell.initial_state(params, batch)
         else:
             batch = batch_of_state(name, known.cell, params, state)
-            check_like(name, "trace", trace, expected_trace(known, params, batch, trace), TRACE)
+            check_trace(name, known, params, batch, trace)
         if xs.ndim < 1 + len(batch):
             raise ValueError(
                 f"{name}: xs must be (time, *batch, ...) with the batch {batch}, got "

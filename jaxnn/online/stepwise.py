@@ -28,8 +28,6 @@ from jaxnn.online.given import (
 from jaxnn.online.sequence import Learner, Trace
 from jaxnn.types import ArrayLike, Cell, Key, Params, PyTree, Shape, State, appears_as
 
-TRACE = "as init(params, batch_shape) gives it"
-
 
 class Known(NamedTuple):
     """What a learner was built of; hashable, so that jit knows it again."""
@@ -67,10 +65,12 @@ def begun(known: Known, batch: Shape, params: Params, key: Key | None) -> Trace:
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*batch, *leaf.shape)), trace)
 
 
-def expected_trace(known: Known, params: Params, batch: Shape, trace: Trace) -> Trace:
-    """The types of a trace for such parameters and batch; of keys, those that the trace has."""
+def check_trace(name: str, known: Known, params: Params, batch: Shape, trace: Trace) -> None:
+    """Raise unless a trace is what `init` gives for these parameters, and the batch of a state."""
     begin = functools.partial(begun, known, batch)
-    return jax.eval_shape(begin, params, key_like(trace) if known.draws else None)
+    expected = jax.eval_shape(begin, params, key_like(trace) if known.draws else None)
+    hint = f"as init(params, {batch}) gives it: state has the batch {batch}"
+    check_like(name, "trace", trace, expected, hint)
 
 
 @appears_as("apply")
@@ -89,7 +89,7 @@ def apply(
     check_params(name, params)
     with naming(name):
         batch = batch_of_state(name, known.cell, params, state)
-        check_like(name, "trace", trace, expected_trace(known, params, batch, trace), TRACE)
+        check_trace(name, known, params, batch, trace)
         check_inputs(name, "x", x, batch, key, reset, mask)
         return _jitted_apply(known, batch, params, state, trace, x, Flags(key, reset, mask))
 
