@@ -115,6 +115,7 @@ from jaxnn.recurrence.cell import (
     split_cell as split_cell,
 )
 from jaxnn.scans.linear_recurrence import linear_recurrence as linear_recurrence
+from jaxnn.online.learner import Online as Online, online as online
 from jaxnn.transforms.bidirectional import (
     BidirectionalParams as BidirectionalParams,
     as_layer as as_layer,

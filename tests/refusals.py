@@ -49,6 +49,7 @@ TABLES = (
     "refusals_diagnostics",
     "refusals_data",
     "refusals_training",
+    "refusals_online",
 )
 
 
