@@ -130,6 +130,7 @@ def chunked(
     def between(state: Numbers, now: tuple[Numbers, Numbers]) -> tuple[Numbers, Numbers]:
         return _applied(now, state, guarded), state
 
+    state = vary(state, varying_axes((ends, state)))
     final, begins = jax.lax.scan(between, state, ends)
     begins = [jax.tree.map(lambda leaf: leaf[None], each) for each in begins]
     return final, jax.tree.map(together, _applied(whole, begins, guarded))

@@ -9,7 +9,7 @@ from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.methods import BY_NAME, asking
-from jaxnn.recurrence.unroll import sequence_unroll_by, unroll_by
+from jaxnn.recurrence.unroll import hands_on, sequence_unroll_by, unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -74,6 +74,7 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
     return SequenceLayer(init, functools.partial(_apply, unroll), unroll, model.pools)
 
 
+@hands_on
 def _run(
     name: str, model: Any, method: str, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
