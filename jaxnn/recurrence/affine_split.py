@@ -31,10 +31,12 @@ from jaxnn.recurrence.split import (
     outline_of_projected,
     parameters,
     prepare_all,
+    step_of,
 )
 from jaxnn.scans.boundaries import Boundaries, previous, where
 from jaxnn.scans.linear import Method, OverDevices, run_linear_from
 from jaxnn.scans.over_devices import TimeShards, last_over
+from jaxnn.scans.sequential import laid_out
 from jaxnn.types import Array, Params, PyTree, State
 
 
@@ -114,7 +116,8 @@ def run_affine(
     assert not isinstance(read, str)
     loop, (_, for_combine) = loop_of(split), parameters(split, params)
     projected = prepare_all(split, params, arguments.xs)
-    state, start, reverse = arguments.state, arguments.start, arguments.reverse
+    ends, reverse = (arguments.state, arguments.start), arguments.reverse
+    state, start = laid_out(step_of(split, params), projected, *ends)
     structure = jax.tree.structure(state)
     mixed = loop.mix(parameters(split, params)[0], state)
     combine = functools.partial(loop.combine, for_combine)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxnn.derivative import rule
 from jaxnn.derivative.rule import Loop
 from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.mesh import outline_of_step
+from jaxnn.internal.mesh import outline_of_step, with_mesh
 from jaxnn.scans.sequential import Step
 from jaxnn.types import (
     Array,
@@ -104,7 +104,7 @@ def prepare(split: Split, params: Params, x: ArrayLike) -> PyTree:
 
 def outline_of_projected(split: Split, params: Params, xs: ArrayLike) -> PyTree:
     """The types of what `prepare` gives for one step of xs."""
-    return _prepare(split).eval_shape(params, outline_of_step(xs))
+    return with_mesh(_prepare(split).eval_shape(params, outline_of_step(xs)))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -151,7 +151,7 @@ def back(
         return state, b
     after = None
     if cut is not None:
-        after = shift(cut, jnp.zeros(cut.shape[1:], bool))
+        after = shift(cut, jnp.zeros_like(cut[0]))
     ends = [one_like(jax.tree.map(lambda leaf: leaf[0], each)) for each in a]
     _, outs = run(not reverse, jax.tree.map(shift, a, ends), b, state, after)
     at = -1 if reverse else 0

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from jaxnn.functions.pair import Number, Pair, one_like, plus, times
 from jaxnn.internal.linear_call import apply_linear
+from jaxnn.internal.mesh import is_explicit, laid_out_as, outline_of_step
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import are_zeros, dense, jvp_along
 from jaxnn.scans.affine import (
@@ -87,6 +88,8 @@ def run_linear_from(
 ) -> tuple[Numbers, Numbers, Numbers]:
     """`run_linear`, and the state from which the steps that are here begin: the first one, or what
     comes from the device before."""
+    if any(map(is_explicit, jax.tree.leaves(b))):
+        state, start = (laid_out_as(each, outline_of_step(b)) for each in (state, start))
     over = isinstance(method, OverDevices)
     if over and not jax.tree.leaves(b)[0].shape[0]:
         return state, b, state

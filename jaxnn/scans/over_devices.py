@@ -1,10 +1,11 @@
 """s' = a∘s + b where time is cut over devices: each has the same number of steps, one part.
 
-A part is one step itself, s ↦ p∘s + l: p is the product of its a, and l what it comes to from zeros.
-So every device runs its part from zeros and sends p and l, one state each, to all; what comes of the
-parts in a row is a recurrence over devices, of which each device takes the state that its own part
-begins with, and runs it again from there. However many steps there are, that is two all-gathers. The
-transpose is the same the other way round: p∘ again, and the cotangent that comes out of the part.
+A part is one step itself, s ↦ p∘s + l: p is the product of its a, and l what it comes to from
+zeros. So every device runs its part from zeros and sends p and l, one state each, to all; what
+comes of the parts in a row is a recurrence over devices, of which each device takes the state that
+its own part begins with, and runs it again from there. However many steps there are, that is two
+all-gathers. The transpose is the same the other way round: p∘ again, and the cotangent that comes
+out of the part.
 
 What lies over devices varies along the axis of the mesh, as JAX's types of a `shard_map` say. The
 first state, `start` and the final state are the same on each device.
@@ -23,7 +24,7 @@ from jaxnn.functions.pair import Number, conjugate, plus, rank, times
 from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.scans.affine import Numbers, Run, sequential, spread
 from jaxnn.scans.boundaries import where
-from jaxnn.types import Array, PyTree, State, Tree
+from jaxnn.types import Array, State, Tree
 
 
 class TimeShards(NamedTuple):
@@ -90,8 +91,8 @@ def run_back_over(
     begin: Numbers,
     cut: Cut | None,
 ) -> tuple[Numbers, Numbers]:
-    """The transpose for state and b: from the cotangents of the states, of the final one and of those
-    that the parts begin with, to those of the first state and of b; `run` is the transpose too."""
+    """The transpose for state and b: from the cotangents of the states, of the final one and of
+    what the parts begin with, to those of the first state and of b; `run` is the transpose too."""
     here, there = (None, None) if cut is None else cut
     within, _ = run(reverse, a, bars, _zeros(final), here)
     within = [plus(x, y) for x, y in zip(within, begin, strict=True)]
@@ -102,14 +103,17 @@ def run_back_over(
 
 def gathered(shards: TimeShards, tree: Tree) -> Tree:
     """What each device has of a tree, along a new leading axis, on all devices."""
-    axes = frozenset([shards.axis])
-    return jax.tree.map(
-        lambda leaf: jax.lax.all_gather(leaf, shards.axis, to="invarying"), vary(tree, axes)
-    )
+
+    def gather(leaf: Array) -> Array:
+        # Tiled: jax 0.10.2 gives a new axis the sharding of the first one that is there.
+        return jax.lax.all_gather(leaf[None], shards.axis, tiled=True, to="invarying")
+
+    return jax.tree.map(gather, vary(tree, frozenset([shards.axis])))
 
 
 def neighbours(shards: TimeShards, reverse: bool, every: Tree, first: Tree) -> Tree:
-    """Of what is `gathered`, that of the device whose steps run before ours; `first` for the first."""
+    """Of what is `gathered`, that of the device whose steps run before ours; `first` where there is
+    none."""
 
     def shift(leaf: Array, first: Array) -> Array:
         parts = [leaf[1:], first[None]] if reverse else [first[None], leaf[:-1]]
@@ -118,9 +122,7 @@ def neighbours(shards: TimeShards, reverse: bool, every: Tree, first: Tree) -> T
     return _own(shards, jax.tree.map(shift, every, first))
 
 
-def last_over(
-    shards: TimeShards, reverse: bool, found: Array, last: State, state: State
-) -> State:
+def last_over(shards: TimeShards, reverse: bool, found: Array, last: State, state: State) -> State:
     """What the last device that `found` something has as its `last`; `state` where none has.
 
     Args:
@@ -165,15 +167,18 @@ def _products(shards: TimeShards, a: Numbers, b: Numbers, cut: Array | None) -> 
 
 def _product(x: Number) -> Number:
     """Over the leading axis, half of it by the other half."""
+
+    def cut(begin: int, end: int) -> Number:
+        return jax.tree.map(lambda leaf: leaf[begin:end], x)
+
     odd: list[Number] = []
     steps = jax.tree.leaves(x)[0].shape[0]
     while steps > 1:
         half = steps // 2
         if steps % 2:
-            odd.append(jax.tree.map(lambda leaf: leaf[-1], x))
-        left, right = (jax.tree.map(lambda leaf, n=n: leaf[n : n + half], x) for n in (0, half))
-        x, steps = times(left, right), half
-    return functools.reduce(times, odd, jax.tree.map(lambda leaf: leaf[0], x))
+            odd.append(cut(steps - 1, steps))
+        x, steps = times(cut(0, half), cut(half, 2 * half)), half
+    return jax.tree.map(lambda leaf: leaf[0], functools.reduce(times, odd, x))
 
 
 def _power(x: Number, exponent: int) -> Number:

@@ -24,36 +24,37 @@ S = TypeVar("S")
 def shard_time(cell: Cell[P, S], mesh: Mesh, axis: str) -> Cell[P, S]:
     """A cell whose `unroll` runs sequences that are cut along time over the devices of a mesh.
 
-    Each device holds `time / devices` steps of xs, mask, reset and ys. A recurrence that is linear in
-    its state, s' = a∘s + b, needs no more than the product of a over each part and the state that
-    the part comes to from zeros: with one of each from every device, each knows the state that its
-    own part begins with. So a layer sends two states a device (one where a is the same for all
-    steps, and one flag more where there are resets), however many steps there are, and as many again
-    for its gradient. The values are those of the cell, to rounding.
+    Each device holds `time / devices` steps of xs, mask, reset and ys. A recurrence that is linear
+    in its state, s' = a∘s + b, needs no more than the product of a over each part, and the state
+    that the part comes to from zeros: with those of every device, each knows the state that its own
+    part begins with. So a recurrence sends two states a device by two all-gathers (one where a is
+    the same for all steps, and one of flags more where there are resets, two in reverse), however
+    many steps there are, and as many at most for its gradient. The values are those of the cell, to
+    rounding.
 
     Args:
-      cell: a Cell that is linear in its state (`min_gru`, `linear_cell`, an affine `split_cell`), or
-        one made of such cells and of layers that act on each step, by `stack`, `residual`,
+      cell: a Cell that is linear in its state (`min_gru`, `linear_cell`, an affine `split_cell`),
+        or one made of such cells, and of layers that act on each step, by `stack`, `residual`,
         `learned_initial_state`, `output_state`, `with_method`.
       mesh: a `jax.sharding.Mesh`, such as `jax.make_mesh((8,), ("time",))`. Its other axes are left
         as they are: the batch may lie along one of them.
       axis: the name of the axis that time is cut along.
 
     Returns:
-      A Cell with the params, states and numbers of `cell`. Of `unroll`, ys is cut along time, and the
-      final state is on all devices, as params, state and start are taken to be. Where a key is given,
-      device n draws from `jax.random.fold_in(key, n)`. `apply` is one step, and as it was. It does
+      A Cell with the params, states and numbers of `cell`. Of its `unroll`, ys is cut along time
+      and the final state is on all devices, as params, state and start are taken to be. Given a
+      key, device n draws from `jax.random.fold_in(key, n)`. `apply` is one step, as it was. It does
       not pickle, since a mesh does not.
 
     Raises:
-      TypeError: where cell is no Cell, or mesh no Mesh.
-      ValueError: for an axis that the mesh does not have; when it runs, for steps that do not divide
-        by the devices, within a `shard_map` over the axis, and for a recurrence that is not linear in
-        its state: there each device would wait for the one before it.
+      TypeError: where cell is no Cell, or has an `unroll` of somebody's own, or mesh is no Mesh.
+      ValueError: for an axis that the mesh does not have; when it runs, for a number of steps that
+        the devices do not share evenly, inside of a `shard_map` over the axis, and for a recurrence
+        that is not linear in its state: there each device would wait for the one before it.
 
     Each device runs its part twice, so that n devices win n / 2 at most in the recurrence, and n in
-    all that is done step by step. The product of a over a part must not overflow. Source: Martin &
-    Cundy 2018 (arXiv 1709.04057), section 2.2; Blelloch 1990.
+    all that is done step by step. The product of a over a part must not overflow. Source: Blelloch
+    1990; Martin & Cundy 2018 (arXiv 1709.04057).
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> mesh = jax.make_mesh((1,), ("time",), devices=jax.devices()[:1])
@@ -78,8 +79,8 @@ def _check_known(tree: Parts) -> None:
     """Raise unless a factory made all of it: of an `unroll` of somebody's own nothing is known."""
     if tree.factory is Cell:
         raise TypeError(
-            "shard_time: cell must be made by jaxnn's factories, got one with an unroll of its own, "
-            "which may do anything along time: use jaxnn.linear_cell"
+            "shard_time: cell must be made by jaxnn's factories, got one with an unroll of its "
+            "own, which may do anything along time: use jaxnn.linear_cell"
         )
     for part in tree.parts.values():
         _check_known(part)
@@ -127,19 +128,19 @@ def _check_divides(name: str, time: int, count: int) -> None:
     if time % count:
         more = -time % count
         raise ValueError(
-            f"{name}: xs must have a number of steps that {count} devices share evenly, got {time}: "
-            f"add {more} to it and to reset, jnp.pad(xs, [(0, {more})] + [(0, 0)] * (xs.ndim - 1)), "
-            f"with a mask that is false there; the state stays as it is at such steps"
+            f"{name}: xs must have steps that {count} devices share evenly, got {time} steps: "
+            f"add {more} by jnp.pad(xs, [(0, {more})] + [(0, 0)] * (xs.ndim - 1)), to reset too, "
+            f"with a mask that is false there, which leaves the state as it is"
         )
 
 
 def _laid(mesh: Mesh, axis: str, tree: PyTree, spec: PartitionSpec) -> PyTree:
-    """The tree as the mesh has it, where types say how arrays are sharded; else the compiler does."""
+    """The tree on the mesh, where types say how arrays are sharded; else the compiler does it."""
     if dict(zip(mesh.axis_names, mesh.axis_types, strict=True))[axis] is not AxisType.Explicit:
         return tree
 
     def lay(leaf: Array) -> Array:
-        others = [each for each in jax.typeof(leaf).sharding.spec]
+        others = list(jax.typeof(leaf).sharding.spec)
         if spec:
             others[0] = axis
         return jax.sharding.reshard(leaf, NamedSharding(mesh, PartitionSpec(*others)))
