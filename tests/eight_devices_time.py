@@ -80,7 +80,10 @@ def made(cell: jaxnn.Cell) -> Problem:
     return Problem(cell, params, xs, state, start, mask, reset, 1)
 
 
+CONV = jaxnn.stack(jaxnn.causal_conv(3, 4, dtype=F64), jaxnn.rg_lru(3, dtype=F64))
 CELLS = {
+    "convolution": lambda: made(CONV),
+    "mamba": lambda: made(jaxnn.mamba_block(3, 2, dtype=F64)),
     "min gru": lambda: made(GRU),
     "min gru, associative": lambda: made(jaxnn.with_method(GRU, "associative")),
     "deep": lambda: made(DEEP),

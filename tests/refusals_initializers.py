@@ -49,6 +49,7 @@ MISFITS: dict[str, dict[str, tuple[Callable[[], Any], Any]]] = {
     },
     "gru": {BIAS_INIT: (lambda: jaxnn.gru(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
     "mgu": {BIAS_INIT: (lambda: jaxnn.mgu(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "min_gru": {BIAS_INIT: (lambda: jaxnn.min_gru(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
     "conv_lstm": {
         BIAS_INIT: (
             lambda: jaxnn.conv_lstm(**IMAGES, bias=False, bias_init=FILL),

@@ -48,6 +48,15 @@ SPLIT: dict[str, Any] = {
     "initial_state": own_initial_state,
     "output": lambda state: state.hidden,
 }
+LINEAR: dict[str, Any] = {
+    "init": own_init,
+    "coefficients": lambda params, x: (
+        jaxnn.ElmanState(jax.nn.sigmoid(x @ params["kernel"])),
+        jaxnn.ElmanState(x @ params["kernel"]),
+    ),
+    "initial_state": own_initial_state,
+    "output": lambda params, state, x: state.hidden @ params["recurrent"],
+}
 CELLS: dict[str, Callable[[], Any]] = {
     "elman": lambda: jaxnn.elman(F, H),
     "lstm": lambda: jaxnn.lstm(F, H),
@@ -59,6 +68,10 @@ CELLS: dict[str, Callable[[], Any]] = {
     "conv_lstm": lambda: CONV_LSTM(peephole=True),
     "cell": lambda: jaxnn.cell(**OWN),
     "split_cell": lambda: jaxnn.split_cell(**SPLIT),
+    "linear_cell": lambda: jaxnn.linear_cell(**LINEAR),
+    "min_gru": lambda: jaxnn.min_gru(F, H),
+    "min_lstm": lambda: jaxnn.min_lstm(F, H),
+    "with_method": lambda: jaxnn.with_method(jaxnn.min_gru(F, H), "associative"),
     "stack": lambda: jaxnn.stack(jaxnn.lstm(F, H), jaxnn.dense(H, 2)),
     "residual of a cell": lambda: jaxnn.residual(jaxnn.gru(F, F)),
     "learned_initial_state": lambda: jaxnn.learned_initial_state(jaxnn.lstm(F, H)),
@@ -151,7 +164,7 @@ def cell_arguments(make: Callable[[], Any], *only: str) -> dict[str, Any]:
 def refuse_cell(label: str, make: Callable[[], Any]) -> None:
     """All arguments of all methods; of a variant of a cell, its parameters."""
     name: Any = name_in(label)
-    own = name in ("cell", "split_cell")
+    own = name in ("cell", "split_cell", "linear_cell")
     name = (name, "own_apply") if name == "cell" else name
     trees = wrong.trees_of_any_dtype if own else wrong.trees
     right = functools.partial(cell_arguments, make)
@@ -260,6 +273,9 @@ def others() -> dict[str, Callable[[], Any]]:
         "mgu: of other hidden size": (jaxnn.mgu(F, H), jaxnn.mgu(F, 5)),
         "mgu: without a bias": (jaxnn.mgu(F, H), jaxnn.mgu(F, H, bias=False)),
         "mgu: of a gru": (jaxnn.mgu(F, H), gru),
+        "min_gru: of other hidden size": (jaxnn.min_gru(F, H), jaxnn.min_gru(F, 5)),
+        "min_gru: of a min_lstm": (jaxnn.min_gru(F, H), jaxnn.min_lstm(F, H)),
+        "min_gru: of a gru": (jaxnn.min_gru(F, H), gru),
         "conv_lstm: of another window": (CONV_LSTM(), jaxnn.conv_lstm(F, H, (5,), (5,))),
         "conv_lstm: of another state window": (
             CONV_LSTM(),
@@ -285,7 +301,17 @@ def others() -> dict[str, Callable[[], Any]]:
 
 for label_, make_ in CELLS.items():
     refuse_cell(label_, make_)
-OTHERS = ("gru", "lstm", "elman", "mgu", "conv_lstm", "stack", "bidirectional", "as_layer")
+OTHERS = (
+    "gru",
+    "lstm",
+    "elman",
+    "mgu",
+    "min_gru",
+    "conv_lstm",
+    "stack",
+    "bidirectional",
+    "as_layer",
+)
 for name_ in OTHERS:
     add(
         f"{name_}.unroll-params of another form",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import wrong_values as wrong
 from refusals import FEATURES, HIDDEN, refuse
-from refusals_models import OWN, SPLIT
+from refusals_models import LINEAR, OWN, SPLIT
 from wrong_values import Pool, ones
 
 import jaxnn
@@ -14,7 +14,8 @@ import jaxnn
 F, H = FEATURES, HIDDEN
 LSTM = jaxnn.lstm(F, H)
 BOTH: dict[str, Any] = {"dtype": wrong.DTYPES, "param_dtype": wrong.DTYPES_OR_NONE}
-KERNELS: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS, "recurrent_init": wrong.FUNCTIONS}
+KERNEL: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS}
+KERNELS: dict[str, Any] = {**KERNEL, "recurrent_init": wrong.FUNCTIONS}
 BIAS: dict[str, Any] = {"bias": wrong.FLAGS, "bias_init": wrong.FUNCTIONS_OR_NONE}
 CELL_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "hidden_size": wrong.SIZES}
 LAYER_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "output_size": wrong.SIZES}
@@ -108,6 +109,16 @@ FACTORIES: dict[str, Row] = {
         {**CELL_SIZES, "reset_after": wrong.FLAGS, **BIAS, **KERNELS, **BOTH},
     ),
     "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
+    "min_gru": (
+        jaxnn.min_gru,
+        SIZES,
+        {**CELL_SIZES, **BIAS, **KERNEL, **BOTH},
+    ),
+    "min_lstm": (
+        jaxnn.min_lstm,
+        SIZES,
+        {**CELL_SIZES, **BIAS, **KERNEL, **BOTH},
+    ),
     "conv_lstm": (
         jaxnn.conv_lstm,
         IMAGES,
@@ -249,6 +260,25 @@ FACTORIES: dict[str, Row] = {
             "initial_state": wrong.FUNCTIONS,
             "output": wrong.FUNCTIONS,
             "event_ndim": EVENT_NDIMS,
+        },
+    ),
+    "linear_cell": (
+        jaxnn.linear_cell,
+        LINEAR,
+        {
+            "init": wrong.FUNCTIONS,
+            "coefficients": wrong.FUNCTIONS,
+            "initial_state": wrong.FUNCTIONS,
+            "output": {**wrong.FUNCTIONS, "of two arguments": lambda params, state: state},
+            "event_ndim": EVENT_NDIMS,
+        },
+    ),
+    "with_method": (
+        jaxnn.with_method,
+        {"model": LSTM, "method": "fast"},
+        {
+            "model": {**INNER, "a layer": jaxnn.dense(2, 2)},
+            "method": {"unknown": "quick", "a number": 1, "None": None, "a list": ["fast"]},
         },
     ),
     "per_gate": (

@@ -1,4 +1,4 @@
-"""`linear_recurrence` against a loop in numpy, by every method: values, derivatives of all orders."""
+"""`linear_recurrence` against a plain loop, by every method: values, derivatives of all orders."""
 
 import functools
 from typing import Any
@@ -110,7 +110,7 @@ def test_complex_numbers(method: Any, reverse: bool) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_pair_is_a_complex_number(method: Any) -> None:
     n = Numbers(jnp.complex128, constant=True)
-    pairs = [jaxnn.Pair(x.real, x.imag) for x in n.given]
+    pairs: Any = [jaxnn.Pair(x.real, x.imag) for x in n.given]
     for got, expected in zip(
         run(method, n, False, True)(*pairs), want(n, False, True)(*n.given), strict=True
     ):
@@ -167,8 +167,8 @@ def test_nothing_of_what_was_not_finite_crosses_a_reset_or_a_mask(
     assert_close(states[clean], expected[clean])
     mask = np.ones_like(n.mask)
     mask[3] = False
-    hidden = (x.at[3].set(jnp.nan) for x in (n.a, n.b))
-    _, states = jaxnn.linear_recurrence(*hidden, n.state, n.start, mask, None, reverse, method)
+    a, b = (x.at[3].set(jnp.nan) for x in (n.a, n.b))
+    _, states = jaxnn.linear_recurrence(a, b, n.state, n.start, mask, None, reverse, method)
     assert_close(states, loop(n.a, n.b, n.state, n.start, mask, None, reverse)[1])
 
 
@@ -194,8 +194,8 @@ def test_long_sequences_keep_their_accuracy(method: Any) -> None:
     a = jax.nn.sigmoid(-jnp.asarray(logits))
     b = (1 - a) * values
     _, exact = jaxnn.linear_recurrence(a, b, method="scan")
-    single = (x.astype(jnp.float32) for x in (a, b))
-    _, states = jaxnn.linear_recurrence(*single, method=method)
+    single, added = (x.astype(jnp.float32) for x in (a, b))
+    _, states = jaxnn.linear_recurrence(single, added, method=method)
     error = np.abs(np.asarray(states, np.float64) - np.asarray(exact)).max()
     assert error <= 1e-6 * np.abs(exact).max()
 

@@ -5,6 +5,7 @@ from typing import TypeVar
 from jaxnn.internal.checks import naming
 from jaxnn.recurrence.arguments import check_step
 from jaxnn.recurrence.cell import check_cell, description_of
+from jaxnn.recurrence.linear_split import LinearSplit, gates_of
 from jaxnn.recurrence.split import Split, before_combine
 from jaxnn.types import ArrayLike, Cell, PyTree
 
@@ -22,7 +23,8 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     Returns:
       The NamedTuple of the cell's own gates, each `(*batch, hidden)`, or `(*batch, *spatial,
       hidden)`, in the dtype of the state: `LSTMGates(i, f, g, o)` of `lstm` and `conv_lstm`,
-      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`. For a
+      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`,
+      `MinGRUGates(z, n)` and `MinLSTMGates(f, i, n)` of `min_gru` and `min_lstm`. For a
       whole sequence, `jax.vmap` it over the states and inputs of all steps.
 
     Raises:
@@ -41,7 +43,7 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     """
     check_cell("gates", "cell", cell)
     split = description_of(cell)
-    if not isinstance(split, Split) or split.gates is None:
+    if not isinstance(split, (Split, LinearSplit)) or split.gates is None:
         raise TypeError(
             f"gates: cell must be one of the library's gated cells, got {cell}. Of a cell that is "
             f"made of others, give one of its parts and that part's params and state; what the "
@@ -50,5 +52,7 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     name = f"gates: {split.name}"
     check_step(name, split._replace(name=name), params, state, x, None)
     with naming("gates"):
+        if isinstance(split, LinearSplit):
+            return gates_of(split, params, x)
         params, projected, mixed = before_combine(split, params, state, x)
         return split.gates(params, projected, mixed, state)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.types import Array, PyTree, exportable
+from jaxnn.types import Array, PyTree, Tree, exportable
 
 
 @exportable
@@ -47,13 +47,11 @@ def rank(x: Number) -> int:
 
 
 def times(a: Number, b: Number) -> Number:
-    """The product; what has fewer dimensions is one for all of the leading ones."""
+    """The product, complex where b is; what has fewer dimensions serves all the leading ones."""
     ndim = max(rank(a), rank(b))
     a, b = _wide(a, ndim), _wide(b, ndim)
     if isinstance(a, Pair) and isinstance(b, Pair):
         return Pair(a.real * b.real - a.imag * b.imag, a.real * b.imag + a.imag * b.real)
-    if isinstance(a, Pair):
-        return Pair(a.real * b, a.imag * b)
     return jax.tree.map(lambda part: a * part, b)
 
 
@@ -91,11 +89,12 @@ def paired(tree: PyTree) -> PyTree:
 def unpaired(tree: PyTree, like: PyTree) -> PyTree:
     """The inverse of `paired`: complex arrays where `like` has them."""
 
-    def join(leaf: Array, number: Number) -> Array:
-        return jax.lax.complex(*number) if jnp.iscomplexobj(leaf) else number
+    def join(leaf: Array, number: Number) -> Number:
+        is_joined = isinstance(number, Pair) and not isinstance(leaf, Pair)
+        return jax.lax.complex(number.real, number.imag) if is_joined else number
 
-    return jax.tree.map(join, like, tree)
+    return jax.tree.map(join, like, tree, is_leaf=is_pair)
 
 
-def _wide(x: Number, ndim: int) -> Number:
+def _wide(x: Tree, ndim: int) -> Tree:
     return jax.tree.map(lambda part: jnp.expand_dims(part, tuple(range(ndim - part.ndim))), x)

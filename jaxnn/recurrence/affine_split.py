@@ -1,4 +1,4 @@
-"""A split that turns out to be linear in its state: no product in `mix`, and s' = a∘s + b in `combine`.
+"""A split that turns out to be linear in its state: no `mix`, and s' = a∘s + b in `combine`.
 
 Whether it is, its jaxpr says: each leaf of the state that `combine` reads must come back affine in
 itself alone, place by place, and `mix` must give nothing. Then b is `combine` at zero, and a its
@@ -16,6 +16,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Var
 
 from jaxnn.derivative.jaxprs import (
     KEPT,
+    Atom,
     eqn_text,
     inlined,
     is_floating,
@@ -71,8 +72,8 @@ def _affine_leaves(jaxpr: Jaxpr, states: Sequence[Var]) -> list[bool] | str:
         return "combine: it does not read the state"
     if not all(is_floating(var) for var in itertools.compress(states, read)):
         return "a leaf of the state is not floating"
-    of: dict[Var, int] = {var: leaf for leaf, var in enumerate(states)}
-    crooked: dict[Var, str] = {}
+    of: dict[Atom, int] = {var: leaf for leaf, var in enumerate(states)}
+    crooked: dict[Atom, str] = {}
     for eqn in jaxpr.eqns:
         inside = [of[atom] for atom in eqn.invars if is_in(of, atom)]
         reason = next((crooked[atom] for atom in eqn.invars if is_in(crooked, atom)), None)
@@ -167,7 +168,7 @@ def _final(
         last = new[0 if reverse else -1]
         last = last if at.after is None else where(at.after[0], start, last)
         return last if shards is None else last_over(shards, reverse, jnp.array(True), last, state)
-    valid = jax.lax.cumsum(mask.astype(jnp.int32), reverse=not reverse)
+    valid = jax.lax.cumsum(jnp.asarray(mask, jnp.int32), reverse=not reverse)
     is_last, found = mask & (valid == 1), jnp.any(mask, axis=0)
     last = jnp.sum(where(is_last, new, jnp.zeros_like(new)), axis=0, dtype=new.dtype)
     if at.after is not None:

@@ -66,13 +66,23 @@ class Split(NamedTuple):
 
 
 class Stepwise(NamedTuple):
-    """A cell that is known by its step only."""
+    """A cell that is known by its step only; the fields that `Split` has too mean the same here.
+
+    `at_once(params, arguments)`, if there is one, gives what the steps would, without a loop;
+    `over_devices(shards, params, arguments)` gives it for one part of a sequence that is cut along
+    time.
+    """
 
     name: str
     step: CellApply
     initial_state: InitialState
     event_ndim: int
     init: Any = None
+    dtype: jnp.dtype | None = None
+    input_size: Callable[[Params], int] | None = None
+    spatial_shape: tuple[int, ...] = ()
+    at_once: Callable[..., tuple[State, PyTree]] | None = None
+    over_devices: Callable[..., tuple[State, PyTree]] | None = None
 
 
 def hidden(state: State) -> Array:

@@ -1,19 +1,20 @@
-"""s' = a∘s + b along time, in three ways: step by step, associatively, and in chunks side by side.
+"""s' = a∘s + b along time, in three ways: step by step, associatively, in chunks side by side.
 
 Two steps are one: s ↦ a₂∘(a₁∘s + b₁) + b₂ = (a₂∘a₁)∘s + (a₂∘b₁ + b₂). So hardware that does many
-things at once may join pairs, then pairs of pairs (`jax.lax.associative_scan`; Blelloch 1990): log T
-rounds in the place of T steps, and more work in all. On a CPU the plain loop is 3 to 11 times as fast
-as that, forward, and compiles in a tenth of the time, which is why the platform decides. In chunks,
-the steps of all chunks run side by side, then one state a chunk is handed on.
+things at once may join pairs, then pairs of pairs (`jax.lax.associative_scan`; Blelloch 1990): log
+T rounds in the place of T steps, and more work in all. On a CPU the plain loop is 3 to 11 times as
+fast as that, forward, and compiles in a tenth of the time, which is why the platform decides. In
+chunks, the steps of all chunks run side by side, then one state a chunk is handed on.
 
-Everything is a list of numbers (`functions/pair.py`): b over time, a over time or one for all steps,
-and `cut`, `(time, *batch)`, which says where nothing of the state before goes into a step: not even
-a NaN, which a = 0 would let through.
+Everything is a list of numbers (`functions/pair.py`): b over time, a over time or one for all
+steps; and `cut`, `(time, *batch)`, says where nothing of the state before goes into a step: not
+even a NaN, which a = 0 would let through.
 """
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.scans.boundaries import where
 from jaxnn.types import Array, Tree
 
-Numbers = list[Number]
+Numbers = Sequence[Number]
 Run = Callable[[bool, Numbers, Numbers, Numbers, Array | None], tuple[Numbers, Numbers]]
 """`final, states = run(reverse, a, b, state, cut)`."""
 
@@ -75,7 +76,7 @@ def associative(
     reverse: bool, a: Numbers, b: Numbers, state: Numbers, cut: Array | None
 ) -> tuple[Numbers, Numbers]:
     """By pairs of steps, pairs of pairs, and so on."""
-    a, b = spread(a, b), list(b)
+    a = spread(a, b)
     if cut is not None:
         a = where(cut, _zeros(a), a)
     if not jax.tree.leaves(b)[0].shape[0]:
@@ -95,7 +96,7 @@ def chunked(
 ) -> tuple[Numbers, Numbers]:
     """√T chunks of √T steps: all chunks side by side, from zeros; then the states between them."""
     time = jax.tree.leaves(b)[0].shape[0]
-    a, b = spread(a, b), list(b)
+    a = spread(a, b)
     if cut is not None:
         a = where(cut, _zeros(a), a)
     if not time:
@@ -115,7 +116,8 @@ def chunked(
         flat = jnp.swapaxes(leaf, 0, 1).reshape(chunks * steps, *leaf.shape[2:])[:time]
         return jnp.flip(flat, 0) if reverse else flat
 
-    ones = [Pair(1.0, 0.0) if is_pair(each) else 1.0 for each in a]
+    one: Any = 1.0
+    ones = [Pair(one, 0 * one) if is_pair(each) else one for each in a]
     pieces = jax.tree.map(apart, a, ones), jax.tree.map(functools.partial(apart, fill=0.0), b)
     guarded = cut is not None
 
@@ -139,7 +141,7 @@ def chunked(
 def back(
     run: Run, reverse: bool, a: Numbers, b: Numbers, state: Numbers, cut: Array | None
 ) -> tuple[Numbers, Numbers]:
-    """`sequential_back` by another way of running: the same recurrence in the other direction, where
+    """`sequential_back` by another way of running: the same recurrence the other way round, where
     each step has the coefficient of the one after it."""
 
     def shift(leaf: Array, end: Array) -> Array:

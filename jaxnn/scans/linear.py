@@ -260,8 +260,8 @@ def _by(
     state: Numbers,
     cut: Array | None,
 ) -> tuple[Numbers, Numbers]:
-    """Forward (0) or back (1), by a method; None is the loop on a CPU, and where the number of steps
-    is not known, and the associative scan elsewhere."""
+    """Forward (0) or back (1), by a method; None is the loop on a CPU, and where the number of
+    steps is not known, and the associative scan elsewhere."""
     if method is not None:
         return METHODS[method][which](reverse, a, b, state, cut)
     loop = functools.partial(METHODS["scan"][which], reverse)

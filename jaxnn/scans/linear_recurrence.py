@@ -40,15 +40,15 @@ def linear_recurrence(
         structure, in which a `jaxnn.Pair` is a complex number in two real arrays.
       state: the first state, like one step of b; by default `start`.
       start: what a reset returns to, like one step of b; by default zeros.
-      mask: boolean `(time, *batch)`. A masked step leaves the state as it is; what stands in a and b
-        there, NaN included, reaches nothing.
+      mask: boolean `(time, *batch)`. A masked step leaves the state as it is; what stands in a and
+        b there, NaN included, reaches nothing.
       reset: boolean `(time, *batch)`, true where a segment begins: nothing crosses its boundary, a
         NaN neither, in either direction. Ignored at masked steps.
       reverse: from the last step to the first; states stay at their own time.
-      method: "scan" (a loop), "associative" (`jax.lax.associative_scan`: log T rounds) or "chunked"
-        (√T chunks side by side). By default the loop where it runs on a CPU, on which it is several
-        times as fast as the others, and where the number of steps is symbolic; else the associative
-        scan.
+      method: "scan" (a loop), "associative" (`jax.lax.associative_scan`: log T rounds) or
+        "chunked" (√T chunks side by side). By default the loop where it runs on a CPU, on which it
+        is several times as fast as the others, and where the number of steps is symbolic; else the
+        associative scan.
 
     Returns:
       The final state, and the states after each step, `(time, *batch, ...)`; at a masked step, the
@@ -57,11 +57,11 @@ def linear_recurrence(
     Raises:
       TypeError: for what is no array, dtypes that differ or are not floating or complex, flags that
         are not boolean, and a tree of another structure.
-      ValueError: for shapes that do not fit, an unknown method, and "chunked" or "associative" where
-        the number of steps is symbolic.
+      ValueError: for shapes that do not fit, an unknown method, and "chunked" or "associative"
+        where the number of steps is symbolic.
 
-    Its derivative is the recurrence in the other direction, by the same method, in both modes and of
-    all orders. Source: Blelloch 1990; Martin & Cundy 2018 (arXiv 1709.04057).
+    Its derivative is the recurrence in the other direction, by the same method, in both modes and
+    of all orders. Source: Blelloch 1990; Martin & Cundy 2018 (arXiv 1709.04057).
 
     >>> import jax.numpy as jnp, jaxnn
     >>> state, states = jaxnn.linear_recurrence(jnp.array([0.5]), jnp.ones((3, 1)))
@@ -85,6 +85,11 @@ def linear_recurrence(
         if flags is not None:
             check_array(name, argument, flags)
             check_flags(name, argument, flags, lead[: flags.ndim] if flags.ndim else lead, "b")
+    if mask is not None and reset is not None and mask.shape != reset.shape:
+        raise ValueError(
+            f"{name}: mask and reset must cover the same dimensions of b, got {tuple(mask.shape)} "
+            f"and {tuple(reset.shape)}"
+        )
     time = lead[0]
     if method not in (None, "scan") and not isinstance(time, int):
         raise ValueError(
@@ -108,8 +113,8 @@ def _jitted(
     if start is None:
         start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), first)
     state = start if state is None else state
-    numbers = [numbers_of(paired(tree)) for tree in (a, b, state, start)]
-    final, states = run_linear(method, reverse, *numbers, mask, reset)
+    x, y, s, s_0 = (numbers_of(paired(tree)) for tree in (a, b, state, start))
+    final, states = run_linear(method, reverse, x, y, s, s_0, mask, reset)
     structure = jax.tree.structure(paired(b), is_leaf=is_pair)
     return unpaired(structure.unflatten(final), first), unpaired(structure.unflatten(states), b)
 

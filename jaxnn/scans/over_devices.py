@@ -119,7 +119,7 @@ def neighbours(shards: TimeShards, reverse: bool, every: Tree, first: Tree) -> T
         parts = [leaf[1:], first[None]] if reverse else [first[None], leaf[:-1]]
         return jnp.concatenate(parts)
 
-    return _own(shards, jax.tree.map(shift, every, first))
+    return of_this(shards, jax.tree.map(shift, every, first))
 
 
 def last_over(shards: TimeShards, reverse: bool, found: Array, last: State, state: State) -> State:
@@ -197,7 +197,7 @@ def _zeros(tree: Tree) -> Tree:
     return jax.tree.map(jnp.zeros_like, tree)
 
 
-def _own(shards: TimeShards, every: Tree) -> Tree:
+def of_this(shards: TimeShards, every: Tree) -> Tree:
     """Of what is `gathered`, that of this device."""
     mine = jnp.arange(shards.count, dtype=jnp.int32) == jax.lax.axis_index(shards.axis)
 
