@@ -17,7 +17,7 @@ from jaxnn.layers.composition import serial
 from jaxnn.layers.dense import dense
 from jaxnn.layers.dropout import activation
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import unroll_by
+from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.transforms.gated_by import gated_by
 from jaxnn.transforms.stack import stack
 from jaxnn.types import (
@@ -121,6 +121,7 @@ def _initial_state(
         return block.initial_state(params, batch_shape)
 
 
+@hands_on
 def _run(name: str, block: Cell, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     with naming(name):
         return block.unroll(params, *arguments)

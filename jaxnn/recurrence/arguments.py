@@ -23,6 +23,7 @@ from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.description import Description, check_x
 from jaxnn.recurrence.linear_split import LinearSplit, check_functions
 from jaxnn.recurrence.split import Split, Stepwise, mixed_by, output_by, parameters, prepare
+from jaxnn.scans.over_devices import TimeShards
 from jaxnn.types import ArrayLike, InitialState, Key, Params, PyTree, State
 
 
@@ -83,9 +84,16 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
         check_state(name, "state", state, expected, hint)
 
 
-def begun(name: str, description: Description, params: Params, arguments: Arguments) -> Arguments:
+def begun(
+    name: str,
+    description: Description,
+    params: Params,
+    arguments: Arguments,
+    shards: TimeShards | None = None,
+) -> Arguments:
     """Checked arguments with clean inputs, the first state, and the start of every sequence; a
-    start that is given without batch dimensions serves all."""
+    start that is given without batch dimensions serves all. Where time lies over devices, both are
+    the same on each."""
     batch = batch_of(description, arguments.xs)
     start = arguments.start
     if start is None:
@@ -98,6 +106,8 @@ def begun(name: str, description: Description, params: Params, arguments: Argume
     if not isinstance(description, Stepwise):
         _check_functions(name, description, params, outline_of_step(xs), state, batch)
     axes = varying_axes((params, xs, state, start, arguments.mask, arguments.reset))
+    if shards is not None:
+        axes -= {shards.axis}
     return arguments._replace(xs=xs, state=vary(state, axes), start=vary(start, axes))
 
 
