@@ -130,6 +130,11 @@ from jaxnn.transforms.initial_state import (
 from jaxnn.transforms.output_state import output_state as output_state
 from jaxnn.transforms.residual import residual as residual
 from jaxnn.transforms.shard_time import shard_time as shard_time
+from jaxnn.transforms.solve import (
+    Solution as Solution,
+    solution as solution,
+    solve as solve,
+)
 from jaxnn.transforms.stack import stack as stack
 from jaxnn.transforms.with_method import with_method as with_method
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer

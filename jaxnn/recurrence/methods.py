@@ -137,6 +137,18 @@ def is_attended() -> bool:
     return any(each is not None for each in attended)
 
 
+def asked() -> str | None:
+    """The method that all recurrences are asked to run by, if there is one."""
+    return _asked.get()
+
+
+def tell(choice: Choice) -> None:
+    """Say by which method something runs that has not been chosen here."""
+    heard = _listening.get()
+    if heard is not None:
+        heard.append(choice)
+
+
 def _explained(
     methods: tuple[Method, ...],
     chosen: Method,

@@ -141,7 +141,8 @@ def _run_jvp(
     found = _run(reverse, method, *primals)
     _, states, begin = found
     known = a, begin or state, states, cut
-    dots = None if are_zeros(a_dot) else dense(a_dot), dense(b_dot), dense(state_dot)
+    with_a = not are_zeros(a_dot)
+    dots = dense(a_dot) if with_a else None, dense(b_dot), dense(state_dot)
     residuals, known_structure = jax.tree.flatten(known)
     operands, dots_structure = jax.tree.flatten(dots)
     results, results_structure = jax.tree.flatten(found)
@@ -152,10 +153,10 @@ def _run_jvp(
 
     def transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         known, bars = known_structure.unflatten(residuals), results_structure.unflatten(cotangents)
-        return jax.tree.leaves(_cotangent(reverse, method, known, dots[0] is not None, *bars))
+        return jax.tree.leaves(_cotangent(reverse, method, known, with_a, *bars))
 
-    dots = apply_linear(run, transposed, residuals, operands, results, transposed)
-    return pinned(found, primals), results_structure.unflatten(dots)
+    along = apply_linear(run, transposed, residuals, operands, results, transposed)
+    return pinned(found, primals), results_structure.unflatten(along)
 
 
 def _tangent(
