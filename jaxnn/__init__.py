@@ -38,6 +38,7 @@ from jaxnn.cells.mgu import (
 )
 from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
 from jaxnn.diagnostics.gates import gates as gates
+from jaxnn.diagnostics.memory import Memory as Memory, memory as memory
 from jaxnn.functions.params import (
     describe as describe,
     hidden_partition_specs as hidden_partition_specs,
@@ -83,6 +84,7 @@ from jaxnn.transforms.initial_state import (
     reset_state as reset_state,
 )
 from jaxnn.transforms.output_state import output_state as output_state
+from jaxnn.transforms.remat import remat as remat
 from jaxnn.transforms.residual import residual as residual
 from jaxnn.transforms.stack import stack as stack
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer
