@@ -121,9 +121,7 @@ def table(rows: list[Row]) -> str:
 
 def main() -> None:
     """The whole table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.long_memory", description=__doc__.partition("\n")[0]
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small shapes, two rounds")
     parser.add_argument("--rounds", type=int, help="of each way (default 5, with --quick 2)")
     given = parser.parse_args()

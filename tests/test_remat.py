@@ -203,6 +203,7 @@ def test_a_stack_as_a_whole_draws_for_each_chunk() -> None:
 # Layers over sequences ----------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("few_optimizations_here")
 def test_a_serial_is_cut_as_a_whole() -> None:
     gru, other = (jaxnn.as_layer(jaxnn.gru(*sizes, dtype="float64")) for sizes in ((4, 4), (4, 3)))
     model = jaxnn.serial(
@@ -248,7 +249,8 @@ REFUSED: dict[str, Any] = {
         jaxnn.as_layer(jaxnn.gru(3, 4)), jaxnn.bidirectional(jaxnn.gru(4, 4))
     ),
     "Layer": jaxnn.serial(
-        jaxnn.as_layer(jaxnn.gru(3, 4)), jaxnn.Layer(lambda key: (), lambda params, x, mask, key: x)
+        jaxnn.as_layer(jaxnn.gru(3, 4)),
+        jaxnn.Layer(lambda key: (), lambda params, x, mask=None, key=None: x),
     ),
 }
 
@@ -266,7 +268,7 @@ def test_two_directions_are_refused() -> None:
     with pytest.raises(ValueError, match="remat: inner must run in one direction"):
         jaxnn.remat(both)
     with pytest.raises(TypeError, match=r"got dense.*a Layer alone keeps no states"):
-        jaxnn.remat(jaxnn.dense(3, 3))  # pyright: ignore[reportArgumentType]
+        jaxnn.remat(jaxnn.dense(3, 3))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 # Memory -------------------------------------------------------------------------------------------
@@ -357,8 +359,9 @@ def needs(cell: Any, xs: Any) -> int:
 
     params = cell.init(KEY)
     bars = jax.eval_shape(cell.unroll, params, xs)
-    compiled = jax.jit(gradient).lower(params, xs, bars).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    found = jax.jit(gradient).lower(params, xs, bars).compile().memory_analysis()
+    assert found is not None
+    return found.temp_size_in_bytes
 
 
 def test_a_budget_chooses_the_least_recomputation_that_fits() -> None:

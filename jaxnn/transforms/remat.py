@@ -221,8 +221,8 @@ def _is_cut(inner: Cell | SequenceLayer, arguments: Arguments) -> bool:
 def _first_state(inner: Cell | SequenceLayer, params: Params, arguments: Arguments) -> State:
     """The state before the first chunk; None where only `inner` knows which."""
     event_ndim, xs, state = facts_of(inner).event_ndim, arguments.xs, arguments.state
-    unknown = event_ndim is None or arguments.start is not None
-    if state is None and not unknown and isinstance(inner, Cell):
+    own = state is None and arguments.start is None
+    if own and event_ndim is not None and isinstance(inner, Cell):
         state = inner.initial_state(params, tuple(xs.shape[1 : xs.ndim - event_ndim]))
     given = params, arguments._replace(key=None, reverse=None)
     return None if state is None else vary(state, varying_axes(given))
