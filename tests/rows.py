@@ -258,6 +258,11 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     ),
     "solved gru": lambda d: _solved(jaxnn.gru(3, 4, dtype=d), "full", d),
     "solved lstm, unit": lambda d: _solved(jaxnn.lstm(3, 4, dtype=d), "unit", d),
+    "remat": lambda d: jaxnn.remat(jaxnn.lstm(3, 4, dtype=d), 2),
+    "remat of stack in levels": lambda d: jaxnn.remat(_stack(d), 1, levels=2),
+    "remat in learned in stack": lambda d: jaxnn.stack(
+        jaxnn.elman(3, 4, dtype=d),
+        jaxnn.learned_initial_state(jaxnn.remat(jaxnn.gru(4, 3, dtype=d), 3)),
 }
 CELLS_AND_MORE = CELLS | COMBINATIONS
 DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")

@@ -35,13 +35,27 @@ class Arguments(NamedTuple):
     mask: ArrayLike | None = None
     reset: ArrayLike | None = None
     reverse: bool = False
-    key: Key | None = None
+    key: Any = None
     start: State | None = None
+
+
+class StepKeys(NamedTuple):
+    """In the place of a key, one for each step, so that a part of a sequence draws as the whole."""
+
+    keys: Key
+
+
+def step_keys(key: Key | StepKeys | None, time: int) -> Key | None:
+    """The key of each of so many steps, or None."""
+    if key is None:
+        return None
+    return key.keys if isinstance(key, StepKeys) else jax.random.split(key, time)
 
 
 def check_given(name: str, params: Params, arguments: Arguments) -> None:
     """Raise where something is no array: it stands before the jit, which says less."""
-    check_key(name, arguments.key)
+    if not isinstance(arguments.key, StepKeys):
+        check_key(name, arguments.key)
     xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
     for argument, value in (("xs", xs), ("mask", mask), ("reset", reset)):
         if value is not None or argument == "xs":

@@ -20,7 +20,7 @@ from jaxnn.derivative.rule import run_loop, why_or_how
 from jaxnn.internal.checks import shape_text
 from jaxnn.internal.mesh import on_mesh
 from jaxnn.recurrence.affine_split import run_affine, why_not_affine
-from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
+from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step, step_keys
 from jaxnn.recurrence.blocks import run_blocks
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
@@ -268,7 +268,7 @@ def _run_linear(
 def _run_sequential(
     description: Description, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, PyTree]:
-    xs, key = arguments.xs, arguments.key
+    xs = arguments.xs
     if isinstance(description, Split):
         step, inputs = step_of(description, params), prepare_all(description, params, xs)
     elif isinstance(description, LinearSplit):
@@ -276,7 +276,7 @@ def _run_sequential(
     else:
         batch = batch_of(description, xs)
         step = functools.partial(checked_step, description, batch, params)
-        inputs = xs, None if key is None else jax.random.split(key, xs.shape[0])
+        inputs = xs, step_keys(arguments.key, xs.shape[0])
     state, start = laid_out(step, inputs, arguments.state, arguments.start)
     final, (_, ys) = scan(description.name, step, inputs, state, start, at, arguments.reverse)
     return final, ys
