@@ -263,6 +263,7 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "remat in learned in stack": lambda d: jaxnn.stack(
         jaxnn.elman(3, 4, dtype=d),
         jaxnn.learned_initial_state(jaxnn.remat(jaxnn.gru(4, 3, dtype=d), 3)),
+    ),
 }
 CELLS_AND_MORE = CELLS | COMBINATIONS
 DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")

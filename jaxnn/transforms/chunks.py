@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxnn.internal.compiled import memory_of
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.methods import is_listening, listening
+from jaxnn.recurrence.methods import is_attended, listening
 from jaxnn.types import Array, Params, PyTree
 
 RESIDUALS = 4
@@ -81,7 +81,7 @@ def sizes_within(
             f"{tuple(arguments.xs.shape)}: give steps in its place"
         )
     # Programs that are only looked at are none that somebody asked for.
-    with listening() if is_listening() else contextlib.nullcontext():
+    with listening() if is_attended() else contextlib.nullcontext():
         return _within(name, budget, run, inner, structure, outlines, arguments.reverse)
 
 
