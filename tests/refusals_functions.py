@@ -282,3 +282,27 @@ refuse(
     start=start_pool,
     words={"reset": ("reset", "state")},
 )
+
+# What a gradient takes ----------------------------------------------------------------------------
+
+
+def squares(params: Any, xs: Any) -> Any:
+    """A loss."""
+    return (params * xs**2).sum()
+
+
+refuse(
+    "memory",
+    lambda: lambda loss, params, xs: jaxnn.memory(loss, params, xs),
+    {"loss": squares, "params": ones(2), "xs": ones(2)},
+    words={"xs": "args"},
+    loss={
+        **wrong.FUNCTIONS,
+        "of more numbers": lambda params, xs: params * xs,
+        "of two results": lambda params, xs: (squares(params, xs), xs),
+        "of an integer": lambda params, xs: squares(params, xs).astype(np.int32),
+        "of nothing": lambda params, xs: None,
+    },
+    params={"text": "p", "a list of text": ["p"], "a function": abs, "a number": 2.0},
+    xs={"text": "x", "a function": abs, "a list of text": ["x"]},
+)

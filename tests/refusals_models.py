@@ -81,6 +81,8 @@ CELLS: dict[str, Callable[[], Any]] = {
     "residual of a cell": lambda: jaxnn.residual(jaxnn.gru(F, F)),
     "learned_initial_state": lambda: jaxnn.learned_initial_state(jaxnn.lstm(F, H)),
     "output_state": lambda: jaxnn.output_state(jaxnn.lstm(F, H)),
+    "remat": lambda: jaxnn.remat(jaxnn.lstm(F, H), 1),
+    "remat of a stack": lambda: jaxnn.remat(jaxnn.stack(jaxnn.gru(F, H), jaxnn.dense(H, 2))),
 }
 VARIANTS = ("lstm with peepholes", "lstm, coupled", "gru, reset before")
 SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {
@@ -93,6 +95,7 @@ SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {
         jaxnn.as_layer(jaxnn.gru(F, H)), jaxnn.dense(F, H)
     ),
     "residual over time": lambda: jaxnn.residual(jaxnn.as_layer(jaxnn.gru(F, F))),
+    "remat over time": lambda: jaxnn.remat(jaxnn.as_layer(jaxnn.gru(F, H)), 1),
 }
 LINE = ones(BATCH, 6, F)  # images of one spatial axis
 LAYERS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {

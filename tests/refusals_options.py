@@ -269,6 +269,24 @@ FACTORIES: dict[str, Row] = {
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "reverse": wrong.FLAGS},
     ),
     "residual": (jaxnn.residual, {}, {"inner": INNER}),
+    "remat": (
+        jaxnn.remat,
+        {"inner": LSTM},
+        {
+            "inner": {
+                **INNER,
+                "a layer": jaxnn.dense(2, 2),
+                "what needs the end": jaxnn.bidirectional(LSTM),
+                "what pools": jaxnn.pool_over_time("last"),
+                "two directions": jaxnn.serial(
+                    jaxnn.as_layer(LSTM), jaxnn.as_layer(jaxnn.gru(H, H), True)
+                ),
+            },
+            "steps": wrong.SIZES_OR_NONE,
+            "levels": wrong.SIZES,
+            "budget": wrong.omit(wrong.POSITIVE, "None"),
+        },
+    ),
     "learned_initial_state": (
         jaxnn.learned_initial_state,
         {},
@@ -343,3 +361,6 @@ FACTORIES: dict[str, Row] = {
 }
 for name_, (make_, right_, pools_) in FACTORIES.items():
     refuse(name_, lambda make_=make_: make_, right_, **pools_)
+BESIDE: Pool = {"beside what it chooses": 1e6}
+refuse("remat of chunks", lambda: jaxnn.remat, {"inner": LSTM, "steps": 2}, "remat", budget=BESIDE)
+refuse("remat of loops", lambda: jaxnn.remat, {"inner": LSTM, "levels": 2}, "remat", budget=BESIDE)

@@ -166,7 +166,7 @@ def _run(
     if isinstance(inner, SequenceLayer):
         arguments = arguments._replace(reverse=True in _directions(inner))
     if budget is not None:
-        sizes = sizes_within(name, budget, run_in_chunks, inner, params, arguments)
+        sizes = sizes_within(f"{name}.unroll", budget, run_in_chunks, inner, params, arguments)
     elif _is_cut(inner, arguments):
         sizes = chunk_sizes(arguments.xs.shape[0], steps, levels)
     else:
