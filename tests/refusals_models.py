@@ -63,6 +63,7 @@ CELLS: dict[str, Callable[[], Any]] = {
     "residual of a cell": lambda: jaxnn.residual(jaxnn.gru(F, F)),
     "learned_initial_state": lambda: jaxnn.learned_initial_state(jaxnn.lstm(F, H)),
     "output_state": lambda: jaxnn.output_state(jaxnn.lstm(F, H)),
+    "solve": lambda: jaxnn.solve(jaxnn.gru(F, H)),
 }
 VARIANTS = ("lstm with peepholes", "lstm, coupled", "gru, reset before")
 SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {
