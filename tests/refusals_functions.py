@@ -125,6 +125,32 @@ refuse(
 )
 
 
+# The solution of a solved cell --------------------------------------------------------------------
+
+
+@functools.cache
+def to_solve() -> dict[str, Any]:
+    """What `solution` takes."""
+    cell = jaxnn.solve(jaxnn.gru(F, H))
+    return {"cell": cell, "params": filled(cell), "xs": ones(TIME, BATCH, F)}
+
+
+refuse(
+    "solution",
+    lambda: jaxnn.solution,
+    to_solve,
+    cell={**wrong.CELLS, "a cell that is not solved": jaxnn.gru(F, H)},
+    params=wrong.trees,
+    xs=wrong.sequence,
+    state=lambda _: wrong.states(zeros(jaxnn.GRUState(ones(BATCH, H)))),
+    start=lambda _: wrong.starts(zeros(jaxnn.GRUState(ones(BATCH, H)))),
+    mask=lambda _: wrong.exact_flags(ones(TIME, BATCH, dtype=bool)),
+    reset=lambda _: wrong.exact_flags(ones(TIME, BATCH, dtype=bool)),
+    reverse=wrong.FLAGS,
+    key=wrong.KEYS,
+)
+
+
 # Losses and pools over steps ----------------------------------------------------------------------
 
 LOGITS, MASK = ones(TIME, BATCH, F), ones(TIME, BATCH, dtype=bool)

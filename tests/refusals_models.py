@@ -83,6 +83,7 @@ CELLS: dict[str, Callable[[], Any]] = {
     "output_state": lambda: jaxnn.output_state(jaxnn.lstm(F, H)),
     "remat": lambda: jaxnn.remat(jaxnn.lstm(F, H), 1),
     "remat of a stack": lambda: jaxnn.remat(jaxnn.stack(jaxnn.gru(F, H), jaxnn.dense(H, 2))),
+    "solve": lambda: jaxnn.solve(jaxnn.gru(F, H)),
 }
 VARIANTS = ("lstm with peepholes", "lstm, coupled", "gru, reset before")
 SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {

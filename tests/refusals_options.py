@@ -297,6 +297,16 @@ FACTORIES: dict[str, Row] = {
         {"cell": LSTM},
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "event_ndim": EVENT_NDIMS},
     ),
+    "solve": (
+        jaxnn.solve,
+        {"cell": LSTM},
+        {
+            "cell": {**INNER, "a layer": jaxnn.dense(2, 2)},
+            "method": {"no method": "dense", **wrong.omit(wrong.FUNCTIONS, "text")},
+            "tolerance": {**VALUES, "zero": 0.0, "negative": -1e-6},
+            "sweeps": wrong.SIZES,
+        },
+    ),
     "cell": (
         jaxnn.cell,
         OWN,

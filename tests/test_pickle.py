@@ -37,6 +37,7 @@ LAYERS: list[Any] = [
     jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 3), reverse=True), jaxnn.dense(3, 2)),
     jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 4), merge="sum"),
     jaxnn.residual(jaxnn.dense(3, 3)),
+    jaxnn.solve(jaxnn.lstm(3, 4), "unit", sweeps=9),
     jaxnn.bidirectional(jaxnn.lstm(3, 4), jaxnn.gru(3, 4)),
     jaxnn.elman(3, 4, jax.nn.relu),
     jaxnn.lstm(3, 4, recurrent_init=INITIALIZERS.orthogonal(), param_dtype="float64"),

@@ -11,7 +11,7 @@ from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool, check_number, check_option, check_size
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments, begun, check_given, checked
-from jaxnn.recurrence.cell import check_cell, description_of
+from jaxnn.recurrence.cell import cell_of, check_cell, description_of
 from jaxnn.recurrence.description import Description
 from jaxnn.recurrence.methods import Choice, asked, tell
 from jaxnn.recurrence.newton import Certificate, Goal, solved_states
@@ -123,10 +123,12 @@ def solve(
     if description is None:
         step = functools.partial(_step, cell)
         description = Stepwise(name, step, cell.initial_state, event_ndim, cell.init)
-    solver = Solver(cell, description._replace(name=name), method, goal)
+    description = description._replace(name=name)
+    solver = Solver(cell, description, method, goal)
     init = functools.partial(init_checked, name, cell.init)
     init = with_facts(init, event_ndim, facts.each_step, solver)
-    return Cell(init, cell.apply, cell.initial_state, unroll_by(_run, name, solver))
+    _, apply, initial_state, _ = cell_of(description, cell.init)
+    return Cell(init, apply, initial_state, unroll_by(_run, name, solver))
 
 
 def _step(
