@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import wrong_values as wrong
 from refusals import FEATURES, HIDDEN, refuse
@@ -13,6 +14,9 @@ import jaxnn
 
 F, H = FEATURES, HIDDEN
 LSTM = jaxnn.lstm(F, H)
+TIME_MESH = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("time",))
+UNROLL: Any = jaxnn.gru(F, H).unroll
+BARE = LSTM._replace(unroll=UNROLL)  # whose unroll is of somebody's own
 BOTH: dict[str, Any] = {"dtype": wrong.DTYPES, "param_dtype": wrong.DTYPES_OR_NONE}
 KERNEL: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS}
 KERNELS: dict[str, Any] = {**KERNEL, "recurrent_init": wrong.FUNCTIONS}
@@ -291,6 +295,27 @@ FACTORIES: dict[str, Row] = {
         jaxnn.learned_initial_state,
         {},
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}},
+    ),
+    "shard_time": (
+        jaxnn.shard_time,
+        {"cell": jaxnn.min_gru(F, H), "mesh": TIME_MESH, "axis": "time"},
+        {
+            "cell": {**INNER, "a layer": jaxnn.dense(2, 2), "a bare cell": BARE},
+            "mesh": {
+                "None": None,
+                "a number": 8,
+                "a name": "time",
+                "devices": tuple(jax.devices()),
+                "an outline": TIME_MESH.abstract_mesh,
+            },
+            "axis": {
+                "no axis of it": "batch",
+                "None": None,
+                "a number": 0,
+                "two": ("time", "time"),
+                "a list": ["time"],
+            },
+        },
     ),
     "output_state": (
         jaxnn.output_state,

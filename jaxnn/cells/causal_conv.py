@@ -161,7 +161,7 @@ def _run_over(
 ) -> tuple[CausalConvState, Array]:
     """The same for one part of the steps: it begins with the last inputs of the parts before it."""
     xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
-    first: CausalConvState = arguments.state
+    first: Any = arguments.state
     width = first.inputs.shape[-2]
     if not width or not xs.shape[0]:
         return first, _run(dtype, params, arguments)[1]

@@ -226,7 +226,7 @@ def _refuses_parallel(description: Description, params: Params, arguments: Argum
 
 def over_devices(shards: TimeShards, asked: str | None) -> Method:
     """The method of sequences that are cut along time."""
-    name = f"over {shards.count} devices along {shards.axis!r}"
+    name = f"over {shards.devices} devices along {shards.axis!r}"
     linear = None if asked == "linear" else asked
     run = functools.partial(_run_parts, OverDevices(shards, linear))
     return Method(name, functools.partial(_refuses_parts, linear), run, _nothing)
@@ -243,10 +243,11 @@ def _run_parts(
 def _refuses_parts(
     asked: str | None, description: Description, params: Params, arguments: Arguments
 ) -> str | None:
-    if isinstance(description, Stepwise) and description.over_devices is not None:
-        return None
-    if asked is not None and asked not in LINEAR_METHODS:
+    at_once = isinstance(description, Stepwise) and description.over_devices is not None
+    if asked not in (None, *((AT_ONCE.name,) if at_once else LINEAR_METHODS)):
         return f"method {asked!r} runs whole sequences"
+    if at_once:
+        return None
     reason = _refuses_linear(description, params, arguments)
     if reason is None:
         return None

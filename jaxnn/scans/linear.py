@@ -31,7 +31,7 @@ from jaxnn.scans.affine import (
     spread,
 )
 from jaxnn.scans.boundaries import where
-from jaxnn.scans.over_devices import Cut, TimeShards, gathered, neighbours, run_back_over, run_over
+from jaxnn.scans.over_devices import TimeShards, gathered, neighbours, run_back_over, run_over
 from jaxnn.types import Array, ArrayLike
 
 METHODS = {
@@ -121,9 +121,12 @@ def run_linear_from(
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def _run(
-    reverse: bool, method: Method, a: Numbers, b: Numbers, state: Numbers, cut: Array | Cut | None
+    reverse: bool, method: Method, a: Numbers, b: Numbers, state: Numbers, cut: Any
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """The final state, those after each step and, over devices, what the steps here begin with."""
+    """The final state, those after each step and, over devices, what the steps here begin with.
+
+    `cut` is as the method has it: flags over time, or a `Cut` over devices.
+    """
     if isinstance(method, OverDevices):
         part = functools.partial(_run_in_order, method.method)
         result = run_over(method.shards, part, reverse, a, b, state, cut)
@@ -201,7 +204,7 @@ def _run_back(
     bars: Numbers,
     final: Numbers,
     begin: Numbers,
-    cut: Array | Cut | None,
+    cut: Any,
 ) -> tuple[Numbers, Numbers]:
     """The cotangents of the first state, and of b, from those of what `_run` gives."""
     if isinstance(method, OverDevices):
@@ -273,7 +276,7 @@ def _by(
     return jax.lax.platform_dependent(a, b, state, cut, cpu=loop, default=parallel)
 
 
-def _before(reverse: bool, state: Numbers, states: Numbers, cut: Array | Cut | None) -> Numbers:
+def _before(reverse: bool, state: Numbers, states: Numbers, cut: Any) -> Numbers:
     """What each step began from; zeros where that is nothing."""
     if isinstance(cut, tuple):
         cut, _ = cut

@@ -31,7 +31,7 @@ class TimeShards(NamedTuple):
     """The axis of the mesh that time lies along, and how many devices it has."""
 
     axis: str
-    count: int
+    devices: int
 
 
 Cut = tuple[Array, Array]
@@ -199,7 +199,7 @@ def _zeros(tree: Tree) -> Tree:
 
 def of_this(shards: TimeShards, every: Tree) -> Tree:
     """Of what is `gathered`, that of this device."""
-    mine = jnp.arange(shards.count, dtype=jnp.int32) == jax.lax.axis_index(shards.axis)
+    mine = jnp.arange(shards.devices, dtype=jnp.int32) == jax.lax.axis_index(shards.axis)
 
     def take(leaf: Array) -> Array:
         if leaf.dtype == bool:
