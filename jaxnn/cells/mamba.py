@@ -1,6 +1,7 @@
 """Mamba's block: a convolution and a selective state space, beside a gate."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -9,9 +10,9 @@ from jax.typing import DTypeLike
 
 from jaxnn.cells.causal_conv import causal_conv, uniform_rows
 from jaxnn.cells.s6 import s6
-from jaxnn.internal.checks import naming
+from jaxnn.internal.checks import check_dtype_of, check_features, naming
 from jaxnn.internal.factory import factory, this_call
-from jaxnn.internal.options import check_size
+from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.composition import serial
 from jaxnn.layers.dense import dense
@@ -96,19 +97,32 @@ def mamba_block(
         branch = gated_by(stack(into, conv, silu, selective), serial(into, silu))
         block = stack(branch, dense(inner, size, bias=False, **options))
     name = this_call()
+    check = functools.partial(_check, check_dtypes("mamba_block", dtype, param_dtype)[0], size)
     init = functools.partial(init_checked, name, block.init)
     return Cell(
         with_facts(init, event_ndim=1),
-        functools.partial(_apply, name, block),
+        functools.partial(_apply, name, check, block),
         functools.partial(_initial_state, name, block),
-        unroll_by(_run, name, block),
+        unroll_by(_run, name, check, block),
     )
+
+
+def _check(dtype: jnp.dtype, size: int, name: str, argument: str, x: ArrayLike) -> None:
+    check_dtype_of(name, argument, x, dtype)
+    check_features(name, argument, x, size)
 
 
 @appears_as("apply")
 def _apply(
-    name: str, block: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    name: str,
+    check: Callable[[str, str, ArrayLike], None],
+    block: Cell,
+    params: Params,
+    state: State,
+    x: ArrayLike,
+    key: Key | None = None,
 ) -> tuple[State, PyTree]:
+    check(f"{name}.apply", "x", x)
     with naming(f"{name}.apply"):
         return block.apply(params, state, x, key)
 
@@ -121,6 +135,13 @@ def _initial_state(
         return block.initial_state(params, batch_shape)
 
 
-def _run(name: str, block: Cell, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
+def _run(
+    name: str,
+    check: Callable[[str, str, ArrayLike], None],
+    block: Cell,
+    params: Params,
+    arguments: Arguments,
+) -> tuple[State, PyTree]:
+    check(f"{name}.unroll", "xs", arguments.xs)
     with naming(name):
         return block.unroll(params, *arguments)
