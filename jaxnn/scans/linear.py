@@ -96,6 +96,7 @@ def _run_jvp(
     final, states = _run(reverse, method, *primals)
     known = a, state, states, cut
     dots = None if are_zeros(a_dot) else dense(a_dot), dense(b_dot), dense(state_dot)
+    with_a = dots[0] is not None
     residuals, known_structure = jax.tree.flatten(known)
     operands, dots_structure = jax.tree.flatten(dots)
     results, results_structure = jax.tree.flatten((final, states))
@@ -106,7 +107,7 @@ def _run_jvp(
 
     def transposed(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
         known, bars = known_structure.unflatten(residuals), results_structure.unflatten(cotangents)
-        return jax.tree.leaves(_cotangent(reverse, method, known, dots[0] is not None, *bars))
+        return jax.tree.leaves(_cotangent(reverse, method, known, with_a, *bars))
 
     dots = apply_linear(run, transposed, residuals, operands, results, transposed)
     return pinned((final, states), primals), results_structure.unflatten(dots)
