@@ -25,6 +25,10 @@ CELL_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "hidden_size": wrong.SI
 LAYER_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "output_size": wrong.SIZES}
 SIZES = {"input_size": F, "hidden_size": H}
 BIASES: Pool = {"no word": "both", **wrong.omit(wrong.FLAGS, "yes", "no")}
+STEPS: dict[str, Any] = {
+    "step_min": {**wrong.POSITIVE, "above the largest": 0.2},
+    "step_max": {**wrong.POSITIVE, "below the smallest": 1e-4},
+}
 MERGES: Pool = {
     "no word": "add",
     **wrong.omit(wrong.FUNCTIONS, "text"),
@@ -167,6 +171,50 @@ FACTORIES: dict[str, Row] = {
         SIZES,
         {**CELL_SIZES, **BIAS, **KERNEL, **BOTH},
     ),
+    "lru": (
+        jaxnn.lru,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "r_min": {**wrong.omit(wrong.POSITIVE, "zero"), "above the largest": 1.5},
+            "r_max": {**wrong.POSITIVE, "above one": 1.1},
+            "max_phase": {**wrong.POSITIVE, "more than a turn": 7.0},
+            **BOTH,
+        },
+    ),
+    "s5": (
+        jaxnn.s5,
+        {"input_size": F, "hidden_size": 8},
+        {
+            **CELL_SIZES,
+            "hidden_size": {**wrong.SIZES, "odd": 3},
+            "blocks": {**wrong.SIZES, "of another size": 3},
+            **STEPS,
+            **BOTH,
+        },
+    ),
+    "s6": (
+        jaxnn.s6,
+        {"input_size": F},
+        {**CELL_SIZES, "rank": wrong.SIZES_OR_NONE, **STEPS, **KERNEL, **BOTH},
+    ),
+    "causal_conv": (
+        jaxnn.causal_conv,
+        {"input_size": F, "window": 3},
+        {"input_size": wrong.SIZES, "window": wrong.SIZES, **BIAS, **KERNEL, **BOTH},
+    ),
+    "mamba_block": (
+        jaxnn.mamba_block,
+        {"input_size": F},
+        {
+            **CELL_SIZES,
+            "expand": wrong.SIZES,
+            "window": wrong.SIZES,
+            "rank": wrong.SIZES_OR_NONE,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
     "conv_lstm": (
         jaxnn.conv_lstm,
         IMAGES,
@@ -289,6 +337,14 @@ FACTORIES: dict[str, Row] = {
             "steps": wrong.SIZES_OR_NONE,
             "levels": wrong.SIZES,
             "budget": wrong.omit(wrong.POSITIVE, "None"),
+        },
+    ),
+    "gated_by": (
+        jaxnn.gated_by,
+        {"cell": LSTM, "gate": jaxnn.dense(F, H)},
+        {
+            "cell": {**INNER, "a layer": jaxnn.dense(2, 2)},
+            "gate": {**INNER, "a cell": LSTM},
         },
     ),
     "learned_initial_state": (

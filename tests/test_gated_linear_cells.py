@@ -136,6 +136,7 @@ def test_the_gradients_of_an_rg_lru_are_finite_where_it_forgets_nothing(dtype: s
     """r or softplus(Λ) is zero, or nearly so, in the arithmetic, so that a = 1."""
     cell = jaxnn.rg_lru(6, bias_init=jax.nn.initializers.zeros, dtype=dtype)
     params = cell.init(jax.random.key(0))
+    assert params.bias is not None
     far = jnp.asarray([-1e4, -400.0, -100.0, -80.0, -30.0, 0.0], params.bias.dtype)
     xs = jnp.ones((4, 6), dtype)
 

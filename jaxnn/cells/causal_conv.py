@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxnn.cells.diagonal import spread
 from jaxnn.cells.parameters import check_bias, check_kernels
-from jaxnn.cells.products import per_unit
 from jaxnn.functions.fill import fill
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.layers.dense import zeros
-from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Stepwise, cast
 from jaxnn.scans.boundaries import where
@@ -112,9 +111,9 @@ def causal_conv(
 def _convolved(dtype: jnp.dtype, params: CausalConvParams, before: list[Array], x: Array) -> Array:
     """y from x and what came one step before, two steps before, and so on."""
     kernel, bias = cast(params, state_dtype(dtype))
-    terms = [each * per_unit(w, x) for each, w in zip([x, *before], kernel[::-1], strict=True)]
+    terms = [each * spread(w, x) for each, w in zip([x, *before], kernel[::-1], strict=True)]
     y = functools.reduce(jnp.add, terms)
-    return (y if bias is None else y + per_unit(bias, y)).astype(dtype)
+    return (y if bias is None else y + spread(bias, y)).astype(dtype)
 
 
 def _step(
@@ -133,7 +132,7 @@ def _step(
 
 
 def _run(
-    dtype: jnp.dtype, params: CausalConvParams, arguments: Arguments
+    dtype: jnp.dtype, params: CausalConvParams, arguments: Any
 ) -> tuple[CausalConvState, Array]:
     """All steps at once: the valid ones side by side, in the order in which they run."""
     mask, reset, reverse = arguments.mask, arguments.reset, arguments.reverse
@@ -152,7 +151,7 @@ def _run(
         ys = apart(ys, to)
     if not after:
         return arguments.state, turn(ys)
-    final = [each[-1] if to is None else at_step(each, to.count) for each in reversed(after)]
+    final = [each[-1] if to is None else at_step(each, to.steps) for each in reversed(after)]
     return CausalConvState(jnp.stack(final, -2)), turn(ys)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from jaxnn.cells.products import Terms, per_unit, project_input
+from jaxnn.cells.products import Terms, product, project_input
 from jaxnn.functions.pair import Pair
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import this_call
@@ -31,8 +31,8 @@ def diagonal_cell(
     Args:
       init: `init(name, key)` gives the parameters; among them `input_kernel` `(input, 2, hidden)`.
       state: the NamedTuple of the state, of one field, a Pair of zeros at first.
-      coefficients: `coefficients(params, projected)` gives λ and b from the two parts of x B, in the
-        dtype of the state.
+      coefficients: `coefficients(params, projected)` gives λ and b from the two parts of x B, in
+        the dtype of the state.
       output: `output(params, state, x)`.
       dtype: of the arithmetic.
     """
@@ -57,13 +57,19 @@ def polar(size: Array, angle: Array) -> Pair:
 
 def real_product(h: Pair, kernel: Array, x: Array) -> Array:
     """Re(h C) in the dtype of x, for a kernel `(hidden, 2, out)`."""
-    real, imag = (jnp.matmul(h[part].astype(x.dtype), kernel[:, part]) for part in range(2))
+    real, imag = (product(h[part].astype(x.dtype), kernel[:, part]) for part in range(2))
     return real - imag
 
 
 def skipped(x: Array, skip: Array) -> Array:
     """D∘x."""
-    return per_unit(skip, x) * x
+    return spread(skip, x) * x
+
+
+def spread(vector: Array, like: Array) -> Array:
+    """What has the last dimensions of another array, in its shape: as a product does it by itself,
+    but that the sum of its transpose is one over all leading dimensions, which is fast."""
+    return jnp.broadcast_to(vector, like.shape)
 
 
 def check_range(name: str, low: str, high: str, given: tuple[float, float]) -> tuple[float, float]:

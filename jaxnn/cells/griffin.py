@@ -84,4 +84,4 @@ def rg_lru_block(
         branch = gated_by(stack(into, conv, unit), serial(into, activation(jax.nn.gelu)))
         return stack(branch, dense(inner, size, kernel_init=kernel_init, **options))
 
-    return block_cell("rg_lru_block", make)
+    return block_cell("rg_lru_block", size, dtype, make)

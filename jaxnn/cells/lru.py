@@ -1,4 +1,4 @@
-"""The linear recurrent unit: complex numbers that turn and shrink, and nothing that is not linear."""
+"""The linear recurrent unit: complex numbers that turn and shrink, and nothing else."""
 
 import functools
 import math
@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxnn.cells.diagonal import check_range, diagonal_cell, polar, real_product, skipped
-from jaxnn.cells.products import Terms, per_unit
+from jaxnn.cells.diagonal import check_range, diagonal_cell, polar, real_product, skipped, spread
+from jaxnn.cells.products import Terms
 from jaxnn.functions.pair import Pair
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory
@@ -54,10 +54,14 @@ def lru(
         y = Re(h' C) + D∘x
 
     λ, h, B and C are complex, in pairs of real numbers. |λ| < 1 whatever the parameters are. At
-    first λ is uniform on the ring r_min ≤ |λ| ≤ r_max with phases in [0, max_phase], γ = √(1 − |λ|²),
-    so that h does not grow with the length of the memory, and the entries of B, C and D are normal
-    with the variances 1/(2·input), 1/hidden and 1. For long memories, r_min = 0.9 and r_max = 0.999,
-    and a max_phase of π/10 or less. What is not linear stands between two of them: a layer.
+    first λ is uniform on the ring r_min ≤ |λ| ≤ r_max with phases in [0, max_phase]; γ is
+    √(1 − |λ|²), so that h does not grow with the length of the memory; and D and both parts of the
+    entries of B and C are normal, with the variances 1, 1/(2·input) and 1/hidden. For long
+    memories, r_min = 0.9, r_max = 0.999 and a max_phase of π/10 or less. What is not linear stands
+    between two of them: a layer.
+
+    The nearer |λ| is to 1, the more its own rounding is worth: in float32, y is exact to about
+    1e-7/(1 − |λ|) of a constant input, and to a fraction of that of one that varies.
 
     Args:
       input_size: features of x and of y.
@@ -68,8 +72,8 @@ def lru(
       param_dtype: of the parameters; by default as the state's.
 
     Raises:
-      ValueError, TypeError: for sizes that are not positive integers, numbers outside of their range
-        and dtypes that are not floating.
+      ValueError, TypeError: for sizes that are not positive integers, numbers outside of their
+        range and dtypes that are not floating.
 
     Source: Orvieto et al. 2023 (arXiv 2303.06349), section 3 and appendix A, whose code these
     distributions are from.
@@ -96,7 +100,7 @@ def lru(
 
 
 def _coefficients(params: LRUParams, projected: Terms) -> tuple[LRUState, LRUState]:
-    gain = per_unit(jnp.exp(params.log_gain), projected[0])
+    gain = spread(jnp.exp(params.log_gain), projected[0])
     turn = polar(jnp.exp(-jnp.exp(params.log_decay)), jnp.exp(params.log_phase))
     return LRUState(turn), LRUState(Pair(*(gain * part for part in projected)))
 

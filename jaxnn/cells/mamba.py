@@ -1,36 +1,22 @@
 """Mamba's block: a convolution and a selective state space, beside a gate."""
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxnn.cells.block import block_cell
 from jaxnn.cells.causal_conv import causal_conv, uniform_rows
 from jaxnn.cells.s6 import s6
-from jaxnn.internal.checks import naming
-from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.factory import factory
 from jaxnn.internal.options import check_size
-from jaxnn.internal.parameters import init_checked
 from jaxnn.layers.composition import serial
 from jaxnn.layers.dense import dense
 from jaxnn.layers.dropout import activation
-from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.transforms.gated_by import gated_by
 from jaxnn.transforms.stack import stack
-from jaxnn.types import (
-    ArrayLike,
-    Cell,
-    Initializer,
-    Key,
-    Params,
-    PyTree,
-    State,
-    appears_as,
-    with_facts,
-)
+from jaxnn.types import Cell, Initializer
 
 
 @factory
@@ -87,41 +73,18 @@ def mamba_block(
     """
     size = check_size("mamba_block", "input_size", input_size)
     inner = size * check_size("mamba_block", "expand", expand)
-    options = {"kernel_init": kernel_init, "dtype": dtype, "param_dtype": param_dtype}
-    with naming("mamba_block"):
+    options: dict[str, Any] = {
+        "kernel_init": kernel_init,
+        "dtype": dtype,
+        "param_dtype": param_dtype,
+    }
+
+    def make() -> Cell[Any, Any]:
         into = dense(size, inner, bias=False, **options)
         silu = activation(jax.nn.silu)
         conv = causal_conv(inner, window, **options)
         selective = s6(inner, hidden_size, rank, **options)
         branch = gated_by(stack(into, conv, silu, selective), serial(into, silu))
-        block = stack(branch, dense(inner, size, bias=False, **options))
-    name = this_call()
-    init = functools.partial(init_checked, name, block.init)
-    return Cell(
-        with_facts(init, event_ndim=1),
-        functools.partial(_apply, name, block),
-        functools.partial(_initial_state, name, block),
-        unroll_by(_run, name, block),
-    )
+        return stack(branch, dense(inner, size, bias=False, **options))
 
-
-@appears_as("apply")
-def _apply(
-    name: str, block: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
-) -> tuple[State, PyTree]:
-    with naming(f"{name}.apply"):
-        return block.apply(params, state, x, key)
-
-
-@appears_as("initial_state")
-def _initial_state(
-    name: str, block: Cell, params: Params, batch_shape: tuple[int, ...] = ()
-) -> State:
-    with naming(f"{name}.initial_state"):
-        return block.initial_state(params, batch_shape)
-
-
-@hands_on
-def _run(name: str, block: Cell, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
-    with naming(name):
-        return block.unroll(params, *arguments)
+    return block_cell("mamba_block", size, dtype, make)

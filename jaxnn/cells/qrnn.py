@@ -12,7 +12,7 @@ from jaxnn.cells.linear import Options, linear_gated_cell
 from jaxnn.cells.products import Terms, plus_bias, project_gates
 from jaxnn.functions.initializers import glorot
 from jaxnn.internal.factory import factory, this_call
-from jaxnn.internal.options import check_callable
+from jaxnn.internal.options import check_callable, check_size
 from jaxnn.internal.users import map_user
 from jaxnn.types import Array, Cell, Initializer, exportable
 
@@ -117,6 +117,7 @@ def sru(
     >>> ys.shape, state.cell.shape
     ((5, 2, 3), (2, 3))
     """
+    size = check_size("sru", "size", size)
     check_callable("sru", "activation", activation)
     options = Options(size, size, bias, kernel_init, bias_init, dtype, param_dtype)
     output = _highway_with(this_call(), activation)

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,13 +54,14 @@ def s5(
         h' = λ∘h + (λ − 1)/Λ∘(x B)
         y = 2 Re(h' C) + D∘x
 
-    This is dh/dt = Λ∘h + x B where x holds for a time Δ, each unit's own. Λ, h, B and C are complex,
-    in pairs of real numbers; of two conjugate ones only one is there, hence the 2.
+    This is dh/dt = Λ∘h + x B where x holds for a time Δ, each unit's own. Λ, h, B and C are
+    complex, in pairs of real numbers; of two conjugate ones only one is there, hence the 2.
 
-    At first Λ has the eigenvalues of HiPPO-N, −½ ± iω, of as many blocks on the diagonal as are asked
-    for; with their eigenvectors V, B is V⁻¹B₀ and C is C₀V, where the entries of B₀ and of both parts
-    of C₀ are normal with the variance 1/hidden. log Δ is uniform between log step_min and
-    log step_max, and D normal. The real part of Λ is not bound to stay negative.
+    At first Λ has the eigenvalues of HiPPO-N, −½ ± iω, of as many blocks on the diagonal as are
+    asked for. With their eigenvectors V, B is V⁻¹B₀ and C is C₀V, where the entries of B₀ and of
+    both parts of C₀ are normal with the variance 1/hidden, cut at two standard deviations. log Δ is
+    uniform between log step_min and log step_max, and D normal. The real part of Λ is not bound to
+    stay negative. On rounding where |λ| is near 1, as it is for a small Δ, see `lru`.
 
     Args:
       input_size: features of x and of y.
@@ -74,9 +75,9 @@ def s5(
       ValueError, TypeError: for sizes that are not positive integers, a hidden_size that does not
         divide by 2·blocks, numbers outside of their range and dtypes that are not floating.
 
-    Source: Smith et al. 2023 (arXiv 2208.04933), section 3 and appendix B; HiPPO-N from Gupta et al.
-    2022 (arXiv 2203.14343). The layer around it, with its norm, activation and gate, is a matter of
-    `stack` and `residual`.
+    Source: Smith et al. 2023 (arXiv 2208.04933), section 3 and appendix B, and its code; HiPPO-N
+    from Gupta et al. 2022 (arXiv 2203.14343). The layer around it, with its norm, activation and
+    gate, is a matter of `stack` and `residual`.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> cell = jaxnn.s5(3, 8)
@@ -107,8 +108,9 @@ def _coefficients(params: S5Params, projected: Terms) -> tuple[S5State, S5State]
     # λ − 1 without the difference of numbers that are nearly equal.
     less = Pair(jnp.expm1(shrink) * jnp.cos(angle) - 2 * jnp.sin(angle / 2) ** 2, turn.imag)
     square = rate.real**2 + rate.imag**2
-    gain = times(less, Pair(rate.real / square, -rate.imag / square))
-    return S5State(turn), S5State(times(gain, Pair(*projected)))
+    gain: Any = times(less, Pair(rate.real / square, -rate.imag / square))
+    b: Any = times(gain, Pair(*projected))
+    return S5State(turn), S5State(b)
 
 
 def _output(params: S5Params, state: S5State, x: Array) -> Array:
@@ -154,7 +156,7 @@ def _init(
 
 
 @functools.lru_cache(maxsize=64)
-def hippo(size: int) -> tuple[np.ndarray, np.ndarray]:
+def hippo(size: int) -> tuple[Any, Any]:
     """The eigenvalues of HiPPO-N with a positive imaginary part, and their eigenvectors, one a
     column.
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.cells.causal_conv import uniform_rows
-from jaxnn.cells.diagonal import check_range, skipped
+from jaxnn.cells.diagonal import check_range, skipped, spread
 from jaxnn.cells.parameters import check_kernels
-from jaxnn.cells.products import per_unit
+from jaxnn.cells.products import product
 from jaxnn.functions.fill import fill
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
@@ -64,7 +64,8 @@ def s6(
     A[d, n] = −(n + 1), with n from 0, D = 1, and b such that softplus(b) is log-uniform between
     step_min and step_max. The step of h is exact for A, and Euler's for B, as in the authors' code.
 
-    Over time a, b and the states are `(time, *batch, input, hidden)`: `hidden_size` times what x is.
+    What goes into the loop and comes out of it is `(time, *batch, input, hidden)`, `hidden_size`
+    times as large as x, and a gradient keeps several such arrays.
 
     Args:
       input_size: features of x and of y.
@@ -76,8 +77,8 @@ def s6(
       param_dtype: of the parameters; by default as the state's.
 
     Raises:
-      ValueError, TypeError: for sizes that are not positive integers, numbers outside of their range,
-        an initialiser that is no function and dtypes that are not floating.
+      ValueError, TypeError: for sizes that are not positive integers, numbers outside of their
+        range, an initialiser that is no function and dtypes that are not floating.
 
     Source: Gu & Dao 2023 (arXiv 2312.00752), algorithm 2 and section 3.6. With what is around it in
     their network: `mamba_block`.
@@ -114,22 +115,21 @@ def s6(
 
 
 def _project(params: S6Params, x: Array) -> tuple[Array, Array, Array]:
-    low = jnp.matmul(x, params.step_down_kernel)
-    return x, jnp.matmul(low, params.step_up_kernel), jnp.matmul(x, params.input_kernel)
+    step = product(product(x, params.step_down_kernel), params.step_up_kernel)
+    return x, step, product(x, params.input_kernel)
 
 
 def _coefficients(
     params: S6Params, projected: tuple[Array, Array, Array]
 ) -> tuple[S6State, S6State]:
     x, step, into = projected
-    step = jax.nn.softplus(step + per_unit(params.step_bias, step))[..., None]
-    rates = -jnp.exp(params.log_rates)
-    a = jnp.exp(step * jnp.expand_dims(rates, tuple(range(step.ndim - 2))))
-    return S6State(a), S6State(step * x[..., None] * into[..., None, :])
+    step = jax.nn.softplus(step + spread(params.step_bias, step))
+    b = (step * x)[..., None] * into[..., None, :]
+    return S6State(jnp.exp(step[..., None] * spread(-jnp.exp(params.log_rates), b))), S6State(b)
 
 
 def _output(params: S6Params, state: S6State, x: Array) -> Array:
-    out = jnp.matmul(x, params.output_kernel).astype(state.hidden.dtype)
+    out = product(x, params.output_kernel).astype(state.hidden.dtype)
     y = jnp.sum(state.hidden * out[..., None, :], -1).astype(x.dtype)
     return y + skipped(x, params.skip)
 

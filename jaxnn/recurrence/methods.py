@@ -3,7 +3,7 @@
 `sequential` is the reference, the plain scan of any step. `fast` runs a split the same way, with a
 derivative rule of its own (`jaxnn.derivative`), which falls back to the derivative of the scan
 where it may not be taken; what that depends on is looked at only when somebody differentiates.
-`blocks` is for long sequences that nobody differentiates. `at once` is for a cell that needs no loop.
+`blocks` is for long sequences that nobody differentiates, `at once` for a cell that needs no loop.
 """
 
 import contextlib

@@ -5,13 +5,16 @@ goes back to their places. Both are gathers, and each is the transpose of the ot
 gradient is a scatter.
 """
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxnn.internal.linear_call import apply_linear
+from jaxnn.internal.pinned import pinned
+from jaxnn.internal.symbolic_zeros import dense
 from jaxnn.scans.boundaries import where
 from jaxnn.types import Array, ArrayLike
 
@@ -22,13 +25,13 @@ class Places(NamedTuple):
     """Where steps go when the valid ones are moved together.
 
     of: `(time, *batch)`, which step comes to each place; at: which place each step has.
-    count: `(*batch)`, how many steps are valid. valid: the mask.
+    steps: `(*batch)`, how many are valid. valid: the mask.
     """
 
     of: Array
     at: Array
-    count: Array
-    valid: ArrayLike
+    steps: Array
+    valid: Array
 
 
 def places(mask: ArrayLike) -> Places:
@@ -36,23 +39,23 @@ def places(mask: ArrayLike) -> Places:
     valid = jnp.asarray(mask, jnp.int32)
     of = jnp.argsort(1 - valid, axis=0, stable=True).astype(jnp.int32)
     at = jnp.maximum(jnp.cumsum(valid, 0, dtype=jnp.int32) - 1, 0)
-    return Places(of, at, jnp.sum(valid, 0, dtype=jnp.int32), mask)
+    return Places(of, at, jnp.sum(valid, 0, dtype=jnp.int32), jnp.asarray(mask))
 
 
 def together(xs: Array, to: Places) -> Array:
-    """xs `(time, *batch, features)` with the valid steps first, in their order, and zeros behind."""
-    return _moved(_together, _apart, xs, to)
+    """xs `(time, *batch, features)`, the valid steps first, in their order, and zeros behind."""
+    return _moved((_together, _apart), xs, to)
 
 
 def apart(xs: Array, to: Places) -> Array:
     """The steps back at their places; zeros at masked ones."""
-    return _moved(_apart, _together, xs, to)
+    return _moved((_apart, _together), xs, to)
 
 
 def recent(
     xs: Array, state: Array, start: Array, cut: ArrayLike | None
 ) -> tuple[list[Array], list[Array]]:
-    """What came one step before each step, two steps before, and so on, and the same after the last.
+    """What came one step before each step, two steps before, and so on; also after the last.
 
     Args:
       xs: `(time, *batch, features)`.
@@ -82,16 +85,26 @@ def at_step(xs: Array, step: Array) -> Array:
     return _taken(xs, step[None])[0]
 
 
-def _moved(run: Move, back: Move, xs: Array, to: Places) -> Array:
-    (moved,) = apply_linear(run, back, list(to), [xs], [jax.typeof(xs)])
-    return moved
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _moved(moves: tuple[Move, Move], xs: Array, to: Places) -> Array:
+    """xs by the first of two moves; the other one is its transpose."""
+    return pinned(moves[0](list(to), [xs])[0], (xs, to))
+
+
+@functools.partial(_moved.defjvp, symbolic_zeros=True)
+def _moved_jvp(
+    moves: tuple[Move, Move], primals: tuple[Array, Places], tangents: tuple[Any, Any]
+) -> tuple[Array, Array]:
+    (xs, to), xs_dot = primals, dense(tangents[0])
+    (dot,) = apply_linear(*moves, list(to), [xs_dot], [jax.typeof(xs)], moves[1])
+    return pinned(_moved(moves, xs, to), primals), dot
 
 
 def _together(to: list[Array], operands: list[Array]) -> list[Array]:
-    of, _, count, _ = to
+    of, _, steps, _ = to
     (xs,) = operands
-    steps = jnp.arange(xs.shape[0], dtype=count.dtype).reshape(-1, *(1,) * count.ndim)
-    return [_zero_unless(steps < count[None], _taken(xs, of))]
+    places = jnp.arange(xs.shape[0], dtype=steps.dtype).reshape(-1, *(1,) * steps.ndim)
+    return [_zero_unless(places < steps[None], _taken(xs, of))]
 
 
 def _apart(to: list[Array], operands: list[Array]) -> list[Array]:

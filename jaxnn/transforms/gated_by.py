@@ -136,7 +136,7 @@ def _multiplied(name: str, y: PyTree, gate: PyTree) -> Array:
     if y.shape != gate.shape or y.dtype != gate.dtype:
         error = ValueError if y.shape != gate.shape else TypeError
         raise error(
-            f"{name}: the gate must be as the output of the cell, {shape_text(y)}, to be multiplied "
-            f"with it; got {shape_text(gate)}"
+            f"{name}: the gate must be as the output of the cell, {shape_text(y)}, to be "
+            f"multiplied with it; got {shape_text(gate)}"
         )
     return y * gate
