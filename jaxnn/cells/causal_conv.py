@@ -156,7 +156,7 @@ def _run(
 
 
 def _run_over(
-    dtype: jnp.dtype, shards: TimeShards, params: CausalConvParams, arguments: Arguments
+    dtype: jnp.dtype, shards: TimeShards, params: CausalConvParams, arguments: Any
 ) -> tuple[CausalConvState, Array]:
     """The same for one part of the steps: it begins with the last inputs of the parts before it."""
     xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
