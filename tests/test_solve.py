@@ -210,7 +210,8 @@ def conditions(jaxpr: Jaxpr, found: list[Any]) -> list[Any]:
     """The shapes of all conditions of loops and branches."""
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "cond":
-            found.append(eqn.invars[0].aval.shape)
+            condition: Any = eqn.invars[0].aval
+            found.append(condition.shape)
         if eqn.primitive.name == "while":
             found.append(eqn.params["cond_jaxpr"].jaxpr.outvars[0].aval.shape)
         for value in eqn.params.values():
