@@ -43,17 +43,17 @@ def public() -> list[str]:
     Functions come first, then types, then constants of each module; cells in the order of the
     README's table, the others in that of the imports.
     """
-    named = [name for name, _ in _exported("jaxnn")]
+    named = [name for name, _ in exported("jaxnn")]
     for module in modules():
-        named += [name for name, _ in _exported(f"jaxnn.{module}")]
+        named += [name for name, _ in exported(f"jaxnn.{module}")]
     return named + _defined("jaxnn.plot")
 
 
 def names_of(room: str) -> list[str]:
     """The names of a public module, or those that `jaxnn` has from one of its rooms."""
     if room.removeprefix("jaxnn.") in modules():
-        return [name for name, _ in _exported(room)]
-    names = [name for name, module in _exported("jaxnn") if f"{module}.".startswith(f"{room}.")]
+        return [name for name, _ in exported(room)]
+    names = [name for name, module in exported("jaxnn") if f"{module}.".startswith(f"{room}.")]
     return names or _defined(room)
 
 
@@ -63,7 +63,7 @@ def _lines(room: str) -> str:
     return "\n\n".join(f"::: {name}{BESIDE if functions and _kind(name) else ''}" for name in names)
 
 
-def _exported(module: str) -> Iterator[tuple[str, str]]:
+def exported(module: str) -> Iterator[tuple[str, str]]:
     """What a module imports for others, and from where."""
     imports = [part for part in _parts(module) if isinstance(part, ast.ImportFrom)]
     table = section("README.md", "The cells")
