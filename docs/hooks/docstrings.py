@@ -1,4 +1,7 @@
-"""Docstrings as Markdown: their sections as lists, their equations and examples as code."""
+"""Docstrings as Markdown: their sections as lists, their equations and examples as code.
+
+And where a public name is that of a room too, as `jaxnn.online`, it is the name that is shown.
+"""
 
 import re
 import textwrap
@@ -6,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import griffe
+from public_names import exported
 
 SECTIONS = {
     "Args:": "Arguments",
@@ -27,6 +31,15 @@ class Markdown(griffe.Extension):
             declared = "\n".join(["```python", head, *fields, "```"])
             text = obj.docstring.value if obj.docstring else ""
             obj.docstring = griffe.Docstring(f"{text}\n\n{declared}", parent=obj)
+
+    def on_package(self, *, pkg: griffe.Module, **rest: Any) -> None:
+        for name, module in exported(pkg.name):
+            last = name.rpartition(".")[2]
+            room = pkg.members.get(last)
+            if isinstance(room, griffe.Module):
+                target: Any = pkg[f"{module.partition('.')[2]}.{last}"]
+                target.members.update(room.members)  # the paths through the room stay
+                pkg.set_member(last, griffe.Alias(last, target, parent=pkg))
 
 
 def _blocks(text: str) -> Iterator[str]:

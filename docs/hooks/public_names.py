@@ -43,7 +43,7 @@ def public() -> list[str]:
     Functions come first, then types, then constants of each module; cells in the order of the
     README's table, the others in that of the imports.
     """
-    named = [name for name, _ in _exported("jaxnn")]
+    named = [name for name, _ in exported("jaxnn")]
     for module in modules():
         named += _own(f"jaxnn.{module}")
     return named + names_of("jaxnn.plot")
@@ -51,7 +51,7 @@ def public() -> list[str]:
 
 def names_of(room: str) -> list[str]:
     """The names that `jaxnn` has from one of its rooms, and those of a public module."""
-    names = [name for name, module in _exported("jaxnn") if f"{module}.".startswith(f"{room}.")]
+    names = [name for name, module in exported("jaxnn") if f"{module}.".startswith(f"{room}.")]
     if names and room.removeprefix("jaxnn.") not in modules():
         return names
     return names + _own(room)
@@ -63,7 +63,7 @@ def _lines(room: str) -> str:
     return "\n\n".join(f"::: {name}{BESIDE if functions and _kind(name) else ''}" for name in names)
 
 
-def _exported(module: str) -> Iterator[tuple[str, str]]:
+def exported(module: str) -> Iterator[tuple[str, str]]:
     """What a module imports for others, and from where."""
     imports = [part for part in _parts(module) if isinstance(part, ast.ImportFrom)]
     table = section("README.md", "The cells")
@@ -85,8 +85,8 @@ def modules() -> list[str]:
 
 def _own(module: str) -> list[str]:
     """The names of a public module that `jaxnn` itself does not have."""
-    top = {(name.rpartition(".")[2], source) for name, source in _exported("jaxnn")}
-    found = _exported(module)
+    top = {(name.rpartition(".")[2], source) for name, source in exported("jaxnn")}
+    found = exported(module)
     return [name for name, source in found if (name.rpartition(".")[2], source) not in top]
 
 

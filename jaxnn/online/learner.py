@@ -28,7 +28,9 @@ class Online(NamedTuple):
     `(state, trace, y, seen)`. `gradient(params, seen, y_bar)` says what a cotangent of that y, the
     gradient of a loss with respect to it, means for the parameters. `unroll(params, xs, targets,
     loss, state=None, trace=None, mask=None, reset=None, key=None)` goes along a sequence with
-    these parameters and adds up the gradients.
+    these parameters; it gives `Learned(state, trace, loss, weight, gradient)`: those after the last
+    step, the sum of the loss over all valid steps and sequences, how many those were, and the
+    gradient of that sum.
     """
 
     init: Callable[..., Trace]
