@@ -147,8 +147,11 @@ def main() -> None:
     for shape in SHAPES[:1] if given.quick else SHAPES:
         print(f"time, batch, features = {shape}", flush=True)
         found = times(shape, rounds, given.seconds)
-        seconds = compiles(shape, 1 if given.quick else 3)
-        print(f"    {'train step':24}{'median ms':>12}{'min_gru / it':>14}{'compile s':>12}")
+        seconds = compiles(shape, max(1, rounds // 3))
+        print(
+            f"    {'train step':24}{'median ms':>12}{'min_gru / it':>14}{'compile s':>12}",
+            flush=True,
+        )
         for name, values in found.items():
             median = statistics.median(values)
             ratio = statistics.median(found[ours]) / median

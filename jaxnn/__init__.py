@@ -2,6 +2,7 @@
 
 from jaxnn import (
     data as data,
+    diagnostics as diagnostics,
     initializers as initializers,
     losses as losses,
     training as training,
@@ -72,8 +73,9 @@ from jaxnn.cells.rg_lru import (
 )
 from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
 from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6
-from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
-from jaxnn.diagnostics.gates import gates as gates
+from jaxnn.diagnostics.explanation import Explanation as Explanation, explain as explain
+from jaxnn.diagnostics.gate_values import gates as gates
+from jaxnn.diagnostics.memory import Memory as Memory, memory as memory
 from jaxnn.functions.pair import Pair as Pair
 from jaxnn.functions.params import (
     describe as describe,
@@ -108,6 +110,7 @@ from jaxnn.layers.norm import (
 )
 from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
 from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
+from jaxnn.online.learner import Online as Online, online as online
 from jaxnn.recurrence.cell import (
     cell as cell,
     linear_cell as linear_cell,
@@ -126,7 +129,14 @@ from jaxnn.transforms.initial_state import (
     reset_state as reset_state,
 )
 from jaxnn.transforms.output_state import output_state as output_state
+from jaxnn.transforms.remat import remat as remat
 from jaxnn.transforms.residual import residual as residual
+from jaxnn.transforms.shard_time import shard_time as shard_time
+from jaxnn.transforms.solve import (
+    Solution as Solution,
+    solution as solution,
+    solve as solve,
+)
 from jaxnn.transforms.stack import stack as stack
 from jaxnn.transforms.with_method import with_method as with_method
 from jaxnn.types import Cell as Cell, Layer as Layer, SequenceLayer as SequenceLayer

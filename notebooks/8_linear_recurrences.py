@@ -109,7 +109,9 @@ figure, axes = drawing.canvas(9, 4.4, 0.9)
 places = [[(1 + 0.95 * t, 0.6 + 1.05 * r) for t in range(STEPS)] for r in range(rounds + 1)]
 for r in range(rounds):
     for t in range(STEPS):
-        axes.plot(*zip(places[r][t], places[r + 1][t], strict=True), color=drawing.GREY, lw=1, zorder=0)
+        axes.plot(
+            *zip(places[r][t], places[r + 1][t], strict=True), color=drawing.GREY, lw=1, zorder=0
+        )
         if t >= 2**r:
             ends = places[r][t - 2**r], places[r + 1][t]
             axes.plot(*zip(*ends, strict=True), color=drawing.BLUE, lw=1.6, zorder=0)

@@ -173,6 +173,11 @@ def _learned_inside(dtype: Any) -> jaxnn.Cell:
     return jaxnn.residual(jaxnn.stack(jaxnn.elman(3, 4, dtype=dtype), learned))
 
 
+def _solved(cell: jaxnn.Cell, method: str, dtype: Any) -> jaxnn.Cell:
+    """To nearly all digits of the dtype."""
+    return jaxnn.solve(cell, method, 1e-13 if dtype == jnp.float64 else 1e-6)
+
+
 CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "elman": lambda d: jaxnn.elman(3, 4, dtype=d),
     "elman relu no bias": lambda d: jaxnn.elman(3, 4, jax.nn.relu, bias=False, dtype=d),
@@ -250,6 +255,14 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "gated by": lambda d: jaxnn.gated_by(jaxnn.min_gru(3, 4, dtype=d), jaxnn.dense(3, 4, dtype=d)),
     "min gru, associative": lambda d: jaxnn.with_method(
         jaxnn.min_gru(3, 4, dtype=d), "associative"
+    ),
+    "solved gru": lambda d: _solved(jaxnn.gru(3, 4, dtype=d), "full", d),
+    "solved lstm, unit": lambda d: _solved(jaxnn.lstm(3, 4, dtype=d), "unit", d),
+    "remat": lambda d: jaxnn.remat(jaxnn.lstm(3, 4, dtype=d), 2),
+    "remat of stack in levels": lambda d: jaxnn.remat(_stack(d), 1, levels=2),
+    "remat in learned in stack": lambda d: jaxnn.stack(
+        jaxnn.elman(3, 4, dtype=d),
+        jaxnn.learned_initial_state(jaxnn.remat(jaxnn.gru(4, 3, dtype=d), 3)),
     ),
 }
 CELLS_AND_MORE = CELLS | COMBINATIONS

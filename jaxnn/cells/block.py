@@ -8,7 +8,7 @@ from jaxnn.internal.checks import naming
 from jaxnn.internal.factory import this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import unroll_by
+from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -56,6 +56,7 @@ def _initial_state(
         return block.initial_state(params, batch_shape)
 
 
+@hands_on
 def _run(name: str, block: Cell, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     with naming(name):
         return block.unroll(params, *arguments)

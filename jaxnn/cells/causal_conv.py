@@ -12,10 +12,13 @@ from jaxnn.cells.parameters import check_bias, check_kernels
 from jaxnn.functions.fill import fill
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.layers.dense import zeros
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Stepwise, cast
+from jaxnn.scans.boundaries import where
+from jaxnn.scans.over_devices import TimeShards, gathered, of_this
 from jaxnn.scans.recent import apart, at_step, places, recent, together
 from jaxnn.types import Array, ArrayLike, Cell, Initializer, Key, exportable
 
@@ -97,6 +100,7 @@ def causal_conv(
         dtype=dtype,
         input_size=_input_size_of,
         at_once=functools.partial(_run, dtype),
+        over_devices=functools.partial(_run_over, dtype),
     )
     filling = kernel_init, bias_fill
     return cell_of(
@@ -149,6 +153,44 @@ def _run(
         return arguments.state, turn(ys)
     final = [each[-1] if to is None else at_step(each, to.steps) for each in reversed(after)]
     return CausalConvState(jnp.stack(final, -2)), turn(ys)
+
+
+def _run_over(
+    dtype: jnp.dtype, shards: TimeShards, params: CausalConvParams, arguments: Any
+) -> tuple[CausalConvState, Array]:
+    """The same for one part of the steps: it begins with the last inputs of the parts before it."""
+    xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
+    first: CausalConvState = arguments.state
+    width = first.inputs.shape[-2]
+    if not width or not xs.shape[0]:
+        return first, _run(dtype, params, arguments)[1]
+    last, _ = _run(dtype, params, arguments._replace(state=arguments.start))
+    count = None if mask is None else jnp.sum(mask, 0, dtype=jnp.int32)
+    fresh = reset if mask is None or reset is None else reset & mask
+    fresh = None if fresh is None else jnp.any(fresh, 0)
+
+    def follow(state: CausalConvState, now: Any) -> tuple[CausalConvState, CausalConvState]:
+        last, count, fresh = now
+        if count is None:
+            new = _after(state, last, min(width, xs.shape[0]))
+        else:
+            new = last
+            for few in range(width):
+                new = where(count == few, _after(state, last, few), new)
+        return (new if fresh is None else where(fresh, last, new)), state
+
+    every = gathered(shards, (last, count, fresh))
+    first = vary(first, varying_axes(every))
+    final, begins = jax.lax.scan(follow, first, every, reverse=arguments.reverse)
+    begin = of_this(shards, begins)
+    return final, _run(dtype, params, arguments._replace(state=begin))[1]
+
+
+def _after(before: CausalConvState, last: CausalConvState, count: int) -> CausalConvState:
+    """The last inputs, where so many of them, and of `last`, came after those that were before."""
+    width = last.inputs.shape[-2]
+    old, new = before.inputs[..., count:, :], last.inputs[..., width - count :, :]
+    return CausalConvState(jnp.concatenate([old, new], -2))
 
 
 def _cut(reverse: bool, fresh: Array | None) -> Array | None:

@@ -18,7 +18,7 @@ from jaxnn.layers.composition import serial
 from jaxnn.layers.dense import dense
 from jaxnn.layers.dropout import activation
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import unroll_by
+from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.transforms.gated_by import gated_by
 from jaxnn.transforms.stack import stack
 from jaxnn.types import (
@@ -135,6 +135,7 @@ def _initial_state(
         return block.initial_state(params, batch_shape)
 
 
+@hands_on
 def _run(
     name: str,
     check: Callable[[str, str, ArrayLike], None],

@@ -15,7 +15,7 @@ from jax import core
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jaxnn.internal.mesh import varying_axes
+from jaxnn.internal.mesh import is_explicit, varying_axes
 from jaxnn.internal.symbolic_zeros import Tangent, jvp_along
 from jaxnn.types import Array, Shaped
 
@@ -55,6 +55,7 @@ def apply_linear(
     operands: Sequence[Array],
     results: Sequence[Shaped],
     plain_transposed: Flat | None = None,
+    plain: Flat | None = None,
 ) -> list[Array]:
     """`run(residuals, operands)`, linear in the operands; no function may close over a tracer.
 
@@ -62,19 +63,21 @@ def apply_linear(
     alone.
 
     Args:
-      run: the function, which JAX can differentiate.
+      run: the function, which JAX can differentiate unless `plain` is given.
       transposed: `transposed(residuals, cotangents)` gives those of the operands.
       residuals, operands: arrays.
       results: arrays or types like those of the results.
-      plain_transposed: the transpose as JAX may differentiate it; by default its own of `run`.
+      plain_transposed: the transpose as JAX may differentiate it; by default its own of `plain`.
+      plain: the function as JAX may differentiate it; by default `run`.
     """
     outlines = [jax.typeof(leaf) for leaf in operands]
+    plain = plain or run
 
     def transposed_by_jax(residuals: list[Array], cotangents: list[Array]) -> list[Array]:
-        (found,) = jax.linear_transpose(lambda x: run(residuals, x), outlines)(cotangents)
+        (found,) = jax.linear_transpose(lambda x: plain(residuals, x), outlines)(cotangents)
         return found
 
-    functions = run, run, transposed, plain_transposed or transposed_by_jax
+    functions = run, plain, transposed, plain_transposed or transposed_by_jax
     return _bind(functions, residuals, operands, results)
 
 
@@ -85,8 +88,8 @@ def _bind(
     results: Sequence[Shaped],
 ) -> list[Array]:
     kinds: list[Any] = [core.ShapedArray(leaf.shape, leaf.dtype) for leaf in results]
-    if varying_axes((residuals, operands)):
-        # How they vary from device to device, only tracing tells.
+    if varying_axes((residuals, operands)) or any(map(is_explicit, (*residuals, *operands))):
+        # How they vary from device to device, or are laid over them, only tracing tells.
         kinds = jax.make_jaxpr(functions[0])([*residuals], [*operands]).out_avals
     linear = Linear(*functions, tuple(map(jax.typeof, operands)), tuple(kinds))
     return linear.bind(residuals, operands)

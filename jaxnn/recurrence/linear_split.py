@@ -23,7 +23,7 @@ from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.split import cast
 from jaxnn.scans.boundaries import where
-from jaxnn.scans.linear import check_coefficient, run_linear
+from jaxnn.scans.linear import Method, check_coefficient, run_linear
 from jaxnn.types import Array, ArrayLike, InitialState, Params, PyTree, State
 
 Coefficients = Callable[[Params, Any], tuple[PyTree, State]]
@@ -101,7 +101,7 @@ def emitted(params: Params, state: State, x: ArrayLike) -> State:
 
 
 def run_linear_split(
-    split: LinearSplit, params: Params, arguments: Any, method: str | None
+    split: LinearSplit, params: Params, arguments: Any, method: Method
 ) -> tuple[State, PyTree]:
     """The final state and the outputs over time."""
     xs, state, start = arguments.xs, arguments.state, arguments.start

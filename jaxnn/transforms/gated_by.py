@@ -10,7 +10,7 @@ from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import check_kind, init_checked
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.cell import check_cell
-from jaxnn.recurrence.unroll import unroll_by
+from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.transforms.stack import stack
 from jaxnn.types import (
     Array,
@@ -118,6 +118,7 @@ def _initial_state(
         return parts[0].initial_state(params.cell, batch_shape)
 
 
+@hands_on
 def _run(
     name: str, parts: tuple[Cell, Cell], params: GatedByParams, arguments: Arguments
 ) -> tuple[State, Array]:

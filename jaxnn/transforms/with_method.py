@@ -9,7 +9,7 @@ from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.methods import BY_NAME, asking
-from jaxnn.recurrence.unroll import sequence_unroll_by, unroll_by
+from jaxnn.recurrence.unroll import hands_on, sequence_unroll_by, unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -96,6 +96,7 @@ def _initial_state(
         return cell.initial_state(params, batch_shape)
 
 
+@hands_on
 def _run(
     name: str, model: Cell | SequenceLayer, method: str, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
