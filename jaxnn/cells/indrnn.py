@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -168,9 +168,10 @@ def _init(
         shapes,
         strict=True,
     )
-    return IndRNNParams(
-        *(fill_gates(f"{name}: {what}", fill, k, shape, dtype) for what, fill, k, shape in each)
-    )
+    filled: list[Any] = [
+        fill_gates(f"{name}: {what}", fill, k, shape, dtype) for what, fill, k, shape in each
+    ]
+    return IndRNNParams(*filled)
 
 
 def _input_size_of(params: IndRNNParams) -> int:
