@@ -5,7 +5,7 @@ own, asked in turn, round after round; then trace and compile of one train step,
 then the values, of the same weights, against a loop in float64. `--quick` does one shape, with
 fewer rounds. Close what else runs.
 
-    pip install -e '.[peers]' memax memorax
+    pip install -e '.[peers]'
 """
 
 import argparse

@@ -86,6 +86,12 @@ def _initial_state(
 def _run(
     name: str, takes: _Takes, block: Cell, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
-    _check(takes, f"{name}.unroll", "xs", arguments.xs)
+    xs = arguments.xs
+    _check(takes, f"{name}.unroll", "xs", xs)
+    if xs.ndim < 2:
+        raise ValueError(
+            f"{name}.unroll: xs must be (time, *batch, features), at least 2 dimensions, got the "
+            f"shape {tuple(xs.shape)}; apply runs one step"
+        )
     with naming(name):
         return block.unroll(params, *arguments)

@@ -168,7 +168,7 @@ def _init(
         shapes,
         strict=True,
     )
-    filled: Any = [
+    filled: list[Any] = [
         fill_gates(f"{name}: {what}", fill, k, shape, dtype) for what, fill, k, shape in each
     ]
     return IndRNNParams(*filled)

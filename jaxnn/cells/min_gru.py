@@ -65,8 +65,8 @@ def min_gru(
         h' = (1 − z)∘h + z∘n
 
     Nothing but h itself is left in the loop, which runs as a `linear_recurrence`. This is the
-    direct form: in logarithms, as the paper's code has it for n > 0, float32 loses four digits and
-    more over thousands of steps.
+    direct form: with running sums of logarithms, as the paper's code has it for n > 0, float32
+    loses four digits and more over thousands of steps.
 
     Args:
       input_size, hidden_size: positive integers.

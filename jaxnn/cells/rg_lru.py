@@ -156,7 +156,7 @@ def _init(
     kernel_init, bias_init, decay_init = filling
     kernel_key, bias_key, decay_key = jax.random.split(key, 3)
     shape = size // blocks, len(GATES), size // blocks
-    kernels: Any = [
+    kernels: list[Any] = [
         fill_gates(f"{name}: kernel_init", kernel_init, k, shape, dtype)
         for k in jax.random.split(kernel_key, blocks)
     ]
