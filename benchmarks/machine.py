@@ -16,6 +16,8 @@ DISTRIBUTIONS = (
     "dm-haiku",
     "equinox",
     "keras",
+    "memax",
+    "memorax",
 )
 FIXED = {
     "JAX_PLATFORMS": "cpu",

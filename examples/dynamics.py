@@ -4,7 +4,7 @@ A network sees noisy evidence for left or right, then nothing for a while, and m
 which it was (decision_task.py). The cell is τ dh/dt = −h + tanh(h W + x U + b + ξ) in steps of Δt,
 written as a split; its noise ξ comes in with the input, since the step of a split has no key. An
 ensemble is trained at once. In each trained network the fixed points of the step in the pause are
-found (fixed_points.py), and the eigenvalues of the step's Jacobian there.
+found (`jaxnn.diagnostics.fixed_points`), and the eigenvalues of the step's Jacobian there.
 """
 
 import time
@@ -97,7 +97,7 @@ def look_into(params: Any, key: Key) -> Portrait:
     coherence = jnp.repeat(jnp.array([-0.512, -0.128, 0.128, 0.512]), 4)
     _, states = leaky.unroll(params[0], inputs_of(key, coherence))
     nothing = jnp.zeros(SENSES + UNITS)
-    return portrait(lambda h: leaky.apply(params[0], h, nothing)[0], states[:-ANSWER])
+    return portrait(leaky, params[0], states[:-ANSWER], nothing)
 
 
 def draw(losses: Any, shares: np.ndarray, found: Portrait, path: Any) -> None:

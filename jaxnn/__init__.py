@@ -2,9 +2,15 @@
 
 from jaxnn import (
     data as data,
+    diagnostics as diagnostics,
     initializers as initializers,
     losses as losses,
     training as training,
+)
+from jaxnn.cells.causal_conv import (
+    CausalConvParams as CausalConvParams,
+    CausalConvState as CausalConvState,
+    causal_conv as causal_conv,
 )
 from jaxnn.cells.conv_lstm import ConvLSTMParams as ConvLSTMParams, conv_lstm as conv_lstm
 from jaxnn.cells.elman import (
@@ -14,6 +20,7 @@ from jaxnn.cells.elman import (
     ElmanState as ElmanState,
     elman as elman,
 )
+from jaxnn.cells.griffin import rg_lru_block as rg_lru_block
 from jaxnn.cells.gru import (
     GATES as GRU_GATES,
     GRUGates as GRUGates,
@@ -21,6 +28,12 @@ from jaxnn.cells.gru import (
     GRUState as GRUState,
     gru as gru,
 )
+from jaxnn.cells.indrnn import (
+    IndRNNParams as IndRNNParams,
+    IndRNNState as IndRNNState,
+    indrnn as indrnn,
+)
+from jaxnn.cells.lru import LRUParams as LRUParams, LRUState as LRUState, lru as lru
 from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
     GATES as LSTM_GATES,
@@ -29,6 +42,7 @@ from jaxnn.cells.lstm import (
     LSTMState as LSTMState,
     lstm as lstm,
 )
+from jaxnn.cells.mamba import mamba_block as mamba_block
 from jaxnn.cells.mgu import (
     GATES as MGU_GATES,
     MGUGates as MGUGates,
@@ -37,13 +51,31 @@ from jaxnn.cells.mgu import (
     mgu as mgu,
 )
 from jaxnn.cells.min_gru import (
+    GATES as MIN_GRU_GATES,
+    LSTM_GATES as MIN_LSTM_GATES,
+    MinGRUGates as MinGRUGates,
     MinGRUParams as MinGRUParams,
     MinGRUState as MinGRUState,
+    MinLSTMGates as MinLSTMGates,
     min_gru as min_gru,
     min_lstm as min_lstm,
 )
-from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
-from jaxnn.diagnostics.gates import gates as gates
+from jaxnn.cells.qrnn import (
+    QRNNParams as QRNNParams,
+    QRNNState as QRNNState,
+    qrnn as qrnn,
+    sru as sru,
+)
+from jaxnn.cells.rg_lru import (
+    RGLRUParams as RGLRUParams,
+    RGLRUState as RGLRUState,
+    rg_lru as rg_lru,
+)
+from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
+from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6
+from jaxnn.diagnostics.explanation import Explanation as Explanation, explain as explain
+from jaxnn.diagnostics.gate_values import gates as gates
+from jaxnn.diagnostics.memory import Memory as Memory, memory as memory
 from jaxnn.functions.pair import Pair as Pair
 from jaxnn.functions.params import (
     describe as describe,
@@ -78,6 +110,7 @@ from jaxnn.layers.norm import (
 )
 from jaxnn.layers.pool import average_pool as average_pool, max_pool as max_pool
 from jaxnn.layers.pool_over_time import pool_over_time as pool_over_time
+from jaxnn.online.learner import Online as Online, online as online
 from jaxnn.recurrence.cell import (
     cell as cell,
     linear_cell as linear_cell,
@@ -89,13 +122,16 @@ from jaxnn.transforms.bidirectional import (
     as_layer as as_layer,
     bidirectional as bidirectional,
 )
+from jaxnn.transforms.gated_by import GatedByParams as GatedByParams, gated_by as gated_by
 from jaxnn.transforms.initial_state import (
     LearnedInitialStateParams as LearnedInitialStateParams,
     learned_initial_state as learned_initial_state,
     reset_state as reset_state,
 )
 from jaxnn.transforms.output_state import output_state as output_state
+from jaxnn.transforms.remat import remat as remat
 from jaxnn.transforms.residual import residual as residual
+from jaxnn.transforms.shard_time import shard_time as shard_time
 from jaxnn.transforms.solve import (
     Solution as Solution,
     solution as solution,

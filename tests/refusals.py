@@ -46,8 +46,10 @@ TABLES = (
     "refusals_initializers",
     "refusals_own",
     "refusals_functions",
+    "refusals_diagnostics",
     "refusals_data",
     "refusals_training",
+    "refusals_online",
 )
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import wrong_values as wrong
 from refusals import BATCH, FEATURES, HIDDEN, TIME, add, filled, refuse, zeros
-from refusals_models import OWN, SPLIT
+from refusals_models import LINEAR, OWN, SPLIT
 from wrong_values import HUGE, KEY, NAN, Foreign, Pool, ones
 
 import jaxnn
@@ -22,6 +22,8 @@ GATED: dict[str, Callable[[], Any]] = {
     "lstm": lambda: jaxnn.lstm(F, H, peephole=True),
     "gru": lambda: jaxnn.gru(F, H),
     "mgu": lambda: jaxnn.mgu(F, H),
+    "min_gru": lambda: jaxnn.min_gru(F, H),
+    "min_lstm": lambda: jaxnn.min_lstm(F, H),
     "conv_lstm": lambda: jaxnn.conv_lstm(F, H, (5,), (3,), peephole=True),
     "output_state": lambda: jaxnn.output_state(jaxnn.gru(F, H)),
 }
@@ -30,6 +32,7 @@ GATELESS: Pool = {
     "a layer": jaxnn.dense(F, H),
     "a cell of one's own": jaxnn.cell(**OWN),
     "a split of one's own": jaxnn.split_cell(**SPLIT),
+    "a linear cell of one's own": jaxnn.linear_cell(**LINEAR),
     "a bare cell": jaxnn.Cell(*jaxnn.gru(F, H)[:2], *jaxnn.cell(**OWN)[2:]),
     "a stack": jaxnn.stack(jaxnn.lstm(F, H), jaxnn.dense(H, 2)),
     "a residual": jaxnn.residual(jaxnn.gru(F, F)),
@@ -59,6 +62,67 @@ for label_ in GATED:
         x=wrong.features,
     )
 refuse("gates", lambda: jaxnn.gates, functools.partial(step_of, "gru"), cell=GATELESS)
+
+
+# Linear recurrences -------------------------------------------------------------------------------
+
+RECURRENCE: dict[str, Any] = {
+    "a": ones(TIME, BATCH, H),
+    "b": ones(TIME, BATCH, H),
+    "state": ones(BATCH, H),
+    "start": ones(BATCH, H),
+    "mask": ones(TIME, BATCH, dtype=bool),
+    "reset": ones(TIME, BATCH, dtype=bool),
+    "reverse": False,
+    "method": "scan",
+}
+
+
+def coefficients(right: Any) -> Pool:
+    """For what is as b, or as its last dimensions."""
+    return {
+        **wrong.omit(wrong.floats(right), "None"),
+        "None": None,
+        "of one": right[..., :1],
+        "of other units": right[..., 1:],
+        "of the other time": right[1:],
+        "with more dimensions": right[None],
+        "a tree": {"a": right},
+        "a pair": jaxnn.Pair(right, right),
+    }
+
+
+def like_a_step(right: Any) -> Pool:
+    """For a state."""
+    return {
+        **wrong.omit(wrong.floats(right), "None"),
+        "of one": right[..., :1],
+        "without the batch": right[0],
+        "over time": right[None],
+        "a tuple": (right,),
+    }
+
+
+refuse(
+    "linear_recurrence",
+    lambda: jaxnn.linear_recurrence,
+    RECURRENCE,
+    words={"b": ("b", "a must")},
+    a=coefficients,
+    b=lambda right: {
+        **wrong.omit(wrong.floats(right), "None"),
+        "None": None,
+        "without time": right[0, 0, 0],
+        "of another time": right[1:],
+        "no array at all": (),
+    },
+    state=like_a_step,
+    start=like_a_step,
+    mask=wrong.exact_flags,
+    reset=wrong.exact_flags,
+    reverse=wrong.FLAGS,
+    method={"unknown": "parallel", "a number": 1, "a function": abs},
+)
 
 
 # The solution of a solved cell --------------------------------------------------------------------
@@ -243,4 +307,28 @@ refuse(
     reset=lambda right: {**wrong.flags(right), "None": None, "a scalar": np.bool_(True)},
     start=start_pool,
     words={"reset": ("reset", "state")},
+)
+
+# What a gradient takes ----------------------------------------------------------------------------
+
+
+def squares(params: Any, xs: Any) -> Any:
+    """A loss."""
+    return (params * xs**2).sum()
+
+
+refuse(
+    "memory",
+    lambda: lambda loss, params, xs: jaxnn.memory(loss, params, xs),
+    {"loss": squares, "params": ones(2), "xs": ones(2)},
+    words={"xs": "args"},
+    loss={
+        **wrong.FUNCTIONS,
+        "of more numbers": lambda params, xs: params * xs,
+        "of two results": lambda params, xs: (squares(params, xs), xs),
+        "of an integer": lambda params, xs: squares(params, xs).astype(np.int32),
+        "of nothing": lambda params, xs: None,
+    },
+    params={"text": "p", "a list of text": ["p"], "a function": abs, "a number": 2.0},
+    xs={"text": "x", "a function": abs, "a list of text": ["x"]},
 )

@@ -48,7 +48,12 @@ MISFITS: dict[str, dict[str, tuple[Callable[[], Any], Any]]] = {
         "peephole_init": (lambda: jaxnn.lstm(F, H, peephole_init=FILL), "peephole_init"),
     },
     "gru": {BIAS_INIT: (lambda: jaxnn.gru(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "indrnn": {BIAS_INIT: (lambda: jaxnn.indrnn(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "qrnn": {BIAS_INIT: (lambda: jaxnn.qrnn(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "sru": {BIAS_INIT: (lambda: jaxnn.sru(F, bias=False, bias_init=FILL), BIAS_INIT)},
+    "rg_lru": {BIAS_INIT: (lambda: jaxnn.rg_lru(F, bias=False, bias_init=FILL), BIAS_INIT)},
     "mgu": {BIAS_INIT: (lambda: jaxnn.mgu(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "min_gru": {BIAS_INIT: (lambda: jaxnn.min_gru(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
     "conv_lstm": {
         BIAS_INIT: (
             lambda: jaxnn.conv_lstm(**IMAGES, bias=False, bias_init=FILL),

@@ -48,6 +48,15 @@ SPLIT: dict[str, Any] = {
     "initial_state": own_initial_state,
     "output": lambda state: state.hidden,
 }
+LINEAR: dict[str, Any] = {
+    "init": own_init,
+    "coefficients": lambda params, x: (
+        jaxnn.ElmanState(jax.nn.sigmoid(x @ params["kernel"])),
+        jaxnn.ElmanState(x @ params["kernel"]),
+    ),
+    "initial_state": own_initial_state,
+    "output": lambda params, state, x: state.hidden @ params["recurrent"],
+}
 CELLS: dict[str, Callable[[], Any]] = {
     "elman": lambda: jaxnn.elman(F, H),
     "lstm": lambda: jaxnn.lstm(F, H),
@@ -56,13 +65,30 @@ CELLS: dict[str, Callable[[], Any]] = {
     "gru": lambda: jaxnn.gru(F, H),
     "gru, reset before": lambda: jaxnn.gru(F, H, reset_after=False),
     "mgu": lambda: jaxnn.mgu(F, H),
+    "indrnn": lambda: jaxnn.indrnn(F, H, steps=3),
+    "qrnn": lambda: jaxnn.qrnn(F, H),
+    "sru": lambda: jaxnn.sru(F),
+    "rg_lru": lambda: jaxnn.rg_lru(F),
+    "rg_lru_block": lambda: jaxnn.rg_lru_block(F, H),
     "conv_lstm": lambda: CONV_LSTM(peephole=True),
     "cell": lambda: jaxnn.cell(**OWN),
     "split_cell": lambda: jaxnn.split_cell(**SPLIT),
+    "linear_cell": lambda: jaxnn.linear_cell(**LINEAR),
+    "min_gru": lambda: jaxnn.min_gru(F, H),
+    "min_lstm": lambda: jaxnn.min_lstm(F, H),
+    "with_method": lambda: jaxnn.with_method(jaxnn.min_gru(F, H), "associative"),
+    "lru": lambda: jaxnn.lru(F, H),
+    "s5": lambda: jaxnn.s5(F, 2 * H),
+    "s6": lambda: jaxnn.s6(F, H, 2),
+    "causal_conv": lambda: jaxnn.causal_conv(F, 3),
+    "mamba_block": lambda: jaxnn.mamba_block(F, 2, rank=2),
+    "gated_by": lambda: jaxnn.gated_by(jaxnn.lstm(F, H), jaxnn.dense(F, H)),
     "stack": lambda: jaxnn.stack(jaxnn.lstm(F, H), jaxnn.dense(H, 2)),
     "residual of a cell": lambda: jaxnn.residual(jaxnn.gru(F, F)),
     "learned_initial_state": lambda: jaxnn.learned_initial_state(jaxnn.lstm(F, H)),
     "output_state": lambda: jaxnn.output_state(jaxnn.lstm(F, H)),
+    "remat": lambda: jaxnn.remat(jaxnn.lstm(F, H), 1),
+    "remat of a stack": lambda: jaxnn.remat(jaxnn.stack(jaxnn.gru(F, H), jaxnn.dense(H, 2))),
     "solve": lambda: jaxnn.solve(jaxnn.gru(F, H)),
 }
 VARIANTS = ("lstm with peepholes", "lstm, coupled", "gru, reset before")
@@ -76,6 +102,7 @@ SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {
         jaxnn.as_layer(jaxnn.gru(F, H)), jaxnn.dense(F, H)
     ),
     "residual over time": lambda: jaxnn.residual(jaxnn.as_layer(jaxnn.gru(F, F))),
+    "remat over time": lambda: jaxnn.remat(jaxnn.as_layer(jaxnn.gru(F, H)), 1),
 }
 LINE = ones(BATCH, 6, F)  # images of one spatial axis
 LAYERS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
@@ -152,7 +179,7 @@ def cell_arguments(make: Callable[[], Any], *only: str) -> dict[str, Any]:
 def refuse_cell(label: str, make: Callable[[], Any]) -> None:
     """All arguments of all methods; of a variant of a cell, its parameters."""
     name: Any = name_in(label)
-    own = name in ("cell", "split_cell")
+    own = name in ("cell", "split_cell", "linear_cell")
     name = (name, "own_apply") if name == "cell" else name
     trees = wrong.trees_of_any_dtype if own else wrong.trees
     right = functools.partial(cell_arguments, make)
@@ -258,9 +285,38 @@ def others() -> dict[str, Callable[[], Any]]:
         "elman: of other hidden size": (jaxnn.elman(F, H), jaxnn.elman(F, 5)),
         "elman: without a bias": (jaxnn.elman(F, H), jaxnn.elman(F, H, bias=False)),
         "elman: of an lstm": (jaxnn.elman(F, H), lstm),
+        "indrnn: of other hidden size": (jaxnn.indrnn(F, H), jaxnn.indrnn(F, 5)),
+        "indrnn: of an elman": (jaxnn.indrnn(F, H), jaxnn.elman(F, H)),
+        "qrnn: of other hidden size": (jaxnn.qrnn(F, H), jaxnn.qrnn(F, 5)),
+        "qrnn: of an sru": (jaxnn.qrnn(F, F), jaxnn.sru(F)),
+        "sru: of a qrnn": (jaxnn.sru(F), jaxnn.qrnn(F, F)),
+        "rg_lru: of other blocks": (jaxnn.rg_lru(F), jaxnn.rg_lru(F, F)),
+        "rg_lru: without a bias": (jaxnn.rg_lru(F), jaxnn.rg_lru(F, bias=False)),
+        "rg_lru_block: of other hidden size": (
+            jaxnn.rg_lru_block(F, H),
+            jaxnn.rg_lru_block(F, 5),
+        ),
         "mgu: of other hidden size": (jaxnn.mgu(F, H), jaxnn.mgu(F, 5)),
         "mgu: without a bias": (jaxnn.mgu(F, H), jaxnn.mgu(F, H, bias=False)),
         "mgu: of a gru": (jaxnn.mgu(F, H), gru),
+        "min_gru: of other hidden size": (jaxnn.min_gru(F, H), jaxnn.min_gru(F, 5)),
+        "min_gru: of a min_lstm": (jaxnn.min_gru(F, H), jaxnn.min_lstm(F, H)),
+        "min_gru: of a gru": (jaxnn.min_gru(F, H), gru),
+        "lru: of other hidden size": (jaxnn.lru(F, H), jaxnn.lru(F, 5)),
+        "s5: of other hidden size": (jaxnn.s5(F, 8), jaxnn.s5(F, 6)),
+        "s5: of an lru": (jaxnn.s5(F, 8), jaxnn.lru(F, 4)),
+        "s6: of other hidden size": (jaxnn.s6(F, H), jaxnn.s6(F, 5)),
+        "causal_conv: of another window": (jaxnn.causal_conv(F, 3), jaxnn.causal_conv(F, 4)),
+        "causal_conv: without a bias": (
+            jaxnn.causal_conv(F, 3),
+            jaxnn.causal_conv(F, 3, bias=False),
+        ),
+        "mamba_block: of another window": (jaxnn.mamba_block(F), jaxnn.mamba_block(F, window=3)),
+        "gated_by: of its cell": (jaxnn.gated_by(lstm, jaxnn.dense(F, H)), lstm),
+        "gated_by: of another gate": (
+            jaxnn.gated_by(lstm, jaxnn.dense(F, H)),
+            jaxnn.gated_by(lstm, jaxnn.dense(F, H, bias=False)),
+        ),
         "conv_lstm: of another window": (CONV_LSTM(), jaxnn.conv_lstm(F, H, (5,), (5,))),
         "conv_lstm: of another state window": (
             CONV_LSTM(),
@@ -286,7 +342,28 @@ def others() -> dict[str, Callable[[], Any]]:
 
 for label_, make_ in CELLS.items():
     refuse_cell(label_, make_)
-OTHERS = ("gru", "lstm", "elman", "mgu", "conv_lstm", "stack", "bidirectional", "as_layer")
+OTHERS = (
+    "gru",
+    "lstm",
+    "elman",
+    "mgu",
+    "indrnn",
+    "qrnn",
+    "sru",
+    "rg_lru",
+    "rg_lru_block",
+    "min_gru",
+    "lru",
+    "s5",
+    "s6",
+    "causal_conv",
+    "mamba_block",
+    "gated_by",
+    "conv_lstm",
+    "stack",
+    "bidirectional",
+    "as_layer",
+)
 for name_ in OTHERS:
     add(
         f"{name_}.unroll-params of another form",

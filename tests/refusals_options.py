@@ -3,23 +3,32 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import wrong_values as wrong
 from refusals import FEATURES, HIDDEN, refuse
-from refusals_models import OWN, SPLIT
+from refusals_models import LINEAR, OWN, SPLIT
 from wrong_values import Pool, ones
 
 import jaxnn
 
 F, H = FEATURES, HIDDEN
 LSTM = jaxnn.lstm(F, H)
+TIME_MESH = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("time",))
+UNROLL: Any = jaxnn.gru(F, H).unroll
+BARE = LSTM._replace(unroll=UNROLL)  # whose unroll is of somebody's own
 BOTH: dict[str, Any] = {"dtype": wrong.DTYPES, "param_dtype": wrong.DTYPES_OR_NONE}
-KERNELS: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS, "recurrent_init": wrong.FUNCTIONS}
+KERNEL: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS}
+KERNELS: dict[str, Any] = {**KERNEL, "recurrent_init": wrong.FUNCTIONS}
 BIAS: dict[str, Any] = {"bias": wrong.FLAGS, "bias_init": wrong.FUNCTIONS_OR_NONE}
 CELL_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "hidden_size": wrong.SIZES}
 LAYER_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "output_size": wrong.SIZES}
 SIZES = {"input_size": F, "hidden_size": H}
 BIASES: Pool = {"no word": "both", **wrong.omit(wrong.FLAGS, "yes", "no")}
+STEPS: dict[str, Any] = {
+    "step_min": {**wrong.POSITIVE, "above the largest": 0.2},
+    "step_max": {**wrong.POSITIVE, "below the smallest": 1e-4},
+}
 MERGES: Pool = {
     "no word": "add",
     **wrong.omit(wrong.FUNCTIONS, "text"),
@@ -108,6 +117,104 @@ FACTORIES: dict[str, Row] = {
         {**CELL_SIZES, "reset_after": wrong.FLAGS, **BIAS, **KERNELS, **BOTH},
     ),
     "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
+    "indrnn": (
+        jaxnn.indrnn,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "activation": wrong.FUNCTIONS,
+            "steps": wrong.SIZES_OR_NONE,
+            "recurrent_init": wrong.FUNCTIONS_OR_NONE,
+            **BIAS,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
+    "qrnn": (jaxnn.qrnn, SIZES, {**CELL_SIZES, **BIAS, **KERNEL, **BOTH}),
+    "sru": (
+        jaxnn.sru,
+        {"size": F},
+        {"size": wrong.SIZES, "activation": wrong.FUNCTIONS, **BIAS, **KERNEL, **BOTH},
+    ),
+    "rg_lru": (
+        jaxnn.rg_lru,
+        {"size": 6},
+        {
+            "size": wrong.SIZES,
+            "blocks": {**wrong.SIZES, "no divisor": 4},
+            "decay_init": wrong.FUNCTIONS,
+            **BIAS,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
+    "rg_lru_block": (
+        jaxnn.rg_lru_block,
+        {"input_size": 6},
+        {
+            "input_size": wrong.SIZES,
+            "hidden_size": wrong.SIZES_OR_NONE,
+            "blocks": {**wrong.SIZES, "no divisor": 4},
+            "window": wrong.SIZES,
+            "bias": wrong.FLAGS,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
+    "min_gru": (
+        jaxnn.min_gru,
+        SIZES,
+        {**CELL_SIZES, **BIAS, **KERNEL, **BOTH},
+    ),
+    "min_lstm": (
+        jaxnn.min_lstm,
+        SIZES,
+        {**CELL_SIZES, **BIAS, **KERNEL, **BOTH},
+    ),
+    "lru": (
+        jaxnn.lru,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "r_min": {**wrong.omit(wrong.POSITIVE, "zero"), "above the largest": 1.5},
+            "r_max": {**wrong.POSITIVE, "above one": 1.1},
+            "max_phase": {**wrong.POSITIVE, "more than a turn": 7.0},
+            **BOTH,
+        },
+    ),
+    "s5": (
+        jaxnn.s5,
+        {"input_size": F, "hidden_size": 8},
+        {
+            **CELL_SIZES,
+            "hidden_size": {**wrong.SIZES, "odd": 3},
+            "blocks": {**wrong.SIZES, "of another size": 3},
+            **STEPS,
+            **BOTH,
+        },
+    ),
+    "s6": (
+        jaxnn.s6,
+        {"input_size": F},
+        {**CELL_SIZES, "rank": wrong.SIZES_OR_NONE, **STEPS, **KERNEL, **BOTH},
+    ),
+    "causal_conv": (
+        jaxnn.causal_conv,
+        {"input_size": F, "window": 3},
+        {"input_size": wrong.SIZES, "window": wrong.SIZES, **BIAS, **KERNEL, **BOTH},
+    ),
+    "mamba_block": (
+        jaxnn.mamba_block,
+        {"input_size": F},
+        {
+            **CELL_SIZES,
+            "expand": wrong.SIZES,
+            "window": wrong.SIZES,
+            "rank": wrong.SIZES_OR_NONE,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
     "conv_lstm": (
         jaxnn.conv_lstm,
         IMAGES,
@@ -214,10 +321,57 @@ FACTORIES: dict[str, Row] = {
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}, "reverse": wrong.FLAGS},
     ),
     "residual": (jaxnn.residual, {}, {"inner": INNER}),
+    "remat": (
+        jaxnn.remat,
+        {"inner": LSTM},
+        {
+            "inner": {
+                **INNER,
+                "a layer": jaxnn.dense(2, 2),
+                "what needs the end": jaxnn.bidirectional(LSTM),
+                "what pools": jaxnn.pool_over_time("last"),
+                "two directions": jaxnn.serial(
+                    jaxnn.as_layer(LSTM), jaxnn.as_layer(jaxnn.gru(H, H), True)
+                ),
+            },
+            "steps": wrong.SIZES_OR_NONE,
+            "levels": wrong.SIZES,
+            "budget": wrong.omit(wrong.POSITIVE, "None"),
+        },
+    ),
+    "gated_by": (
+        jaxnn.gated_by,
+        {"cell": LSTM, "gate": jaxnn.dense(F, H)},
+        {
+            "cell": {**INNER, "a layer": jaxnn.dense(2, 2)},
+            "gate": {**INNER, "a cell": LSTM},
+        },
+    ),
     "learned_initial_state": (
         jaxnn.learned_initial_state,
         {},
         {"cell": {**INNER, "a layer": jaxnn.dense(2, 2)}},
+    ),
+    "shard_time": (
+        jaxnn.shard_time,
+        {"cell": jaxnn.min_gru(F, H), "mesh": TIME_MESH, "axis": "time"},
+        {
+            "cell": {**INNER, "a layer": jaxnn.dense(2, 2), "a bare cell": BARE},
+            "mesh": {
+                "None": None,
+                "a number": 8,
+                "a name": "time",
+                "devices": tuple(jax.devices()),
+                "an outline": TIME_MESH.abstract_mesh,
+            },
+            "axis": {
+                "no axis of it": "batch",
+                "None": None,
+                "a number": 0,
+                "two": ("time", "time"),
+                "a list": ["time"],
+            },
+        },
     ),
     "output_state": (
         jaxnn.output_state,
@@ -261,6 +415,25 @@ FACTORIES: dict[str, Row] = {
             "event_ndim": EVENT_NDIMS,
         },
     ),
+    "linear_cell": (
+        jaxnn.linear_cell,
+        LINEAR,
+        {
+            "init": wrong.FUNCTIONS,
+            "coefficients": wrong.FUNCTIONS,
+            "initial_state": wrong.FUNCTIONS,
+            "output": {**wrong.FUNCTIONS, "of two arguments": lambda params, state: state},
+            "event_ndim": EVENT_NDIMS,
+        },
+    ),
+    "with_method": (
+        jaxnn.with_method,
+        {"model": LSTM, "method": "fast"},
+        {
+            "model": {**INNER, "a layer": jaxnn.dense(2, 2)},
+            "method": {"unknown": "quick", "a number": 1, "None": None, "a list": ["fast"]},
+        },
+    ),
     "per_gate": (
         lambda initializers: jaxnn.initializers.per_gate(initializers),
         {},
@@ -279,3 +452,6 @@ FACTORIES: dict[str, Row] = {
 }
 for name_, (make_, right_, pools_) in FACTORIES.items():
     refuse(name_, lambda make_=make_: make_, right_, **pools_)
+BESIDE: Pool = {"beside what it chooses": 1e6}
+refuse("remat of chunks", lambda: jaxnn.remat, {"inner": LSTM, "steps": 2}, "remat", budget=BESIDE)
+refuse("remat of loops", lambda: jaxnn.remat, {"inner": LSTM, "levels": 2}, "remat", budget=BESIDE)

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from refusals import BATCH, FEATURES, HIDDEN, TIME, add, filled
-from refusals_models import OWN, SPLIT, own_apply, own_combine
+from refusals_models import LINEAR, OWN, SPLIT, own_apply, own_combine
 from wrong_values import KEY, ones
 
 import jaxnn
@@ -102,6 +102,19 @@ PAIRS: dict[str, Change] = {
     "an output without the batch": lambda right: (right[0], jnp.sum(right[1], 0)),
     **{f"{what}, and y": lambda right, c=c: (c(right[0]), right[1]) for what, c in STATES.items()},
 }
+COEFFICIENTS: dict[str, Change] = {
+    "None": lambda right: None,
+    "an array": lambda right: right[0].hidden,
+    "one of the two": lambda right: right[:1],
+    **{f"a, and {what}": lambda right, c=c: (right[0], c(right[1])) for what, c in STATES.items()},
+    "a of other units": lambda right: (jaxnn.ElmanState(right[0].hidden[..., 1:]), right[1]),
+    "a of another dtype": lambda right: (
+        jaxnn.ElmanState(right[0].hidden.astype(jnp.float16)),
+        right[1],
+    ),
+    "a that is an array": lambda right: (right[0].hidden, right[1]),
+    "a that is complex": lambda right: (jaxnn.ElmanState(right[0].hidden + 0j), right[1]),
+}
 INITS: dict[str, Change] = {
     "text": lambda right: "params",
     "a function": lambda right: abs,
@@ -123,7 +136,9 @@ add_own("split_cell", SPLIT, "project", ARRAYS, step, unroll)
 add_own("split_cell", SPLIT, "mix", ARRAYS, step, unroll)
 add_own("split_cell", SPLIT, "combine", STATES, step, unroll)
 add_own("split_cell", SPLIT, "output", ARRAYS, step, unroll)
-for kind_, functions_ in {"cell": OWN, "split_cell": SPLIT}.items():
+add_own("linear_cell", LINEAR, "coefficients", COEFFICIENTS, step, unroll)
+add_own("linear_cell", LINEAR, "output", ARRAYS, step, unroll)
+for kind_, functions_ in {"cell": OWN, "split_cell": SPLIT, "linear_cell": LINEAR}.items():
     add_own(kind_, functions_, "init", INITS, initialise)
     add_own(kind_, functions_, "initial_state", FIRST, first_state, unroll)
 
@@ -142,7 +157,7 @@ def arities(kind: str, functions: dict[str, Any], part: str) -> dict[str, Callab
     return {what: functools.partial(call, function) for what, function in wrong.items()}
 
 
-for kind_, functions_ in {"cell": OWN, "split_cell": SPLIT}.items():
+for kind_, functions_ in {"cell": OWN, "split_cell": SPLIT, "linear_cell": LINEAR}.items():
     for part_ in functions_:
         calls_ = arities(kind_, functions_, part_)
         add(f"{kind_}-{part_} of other arguments", (kind_, "own_apply"), part_, calls_)

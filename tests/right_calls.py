@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from refusals import FEATURES, HIDDEN, filled, zeros
-from refusals_models import CELLS, LAYERS, OWN, SEQUENCE_LAYERS, SPLIT, given
+from refusals_models import CELLS, LAYERS, LINEAR, OWN, SEQUENCE_LAYERS, SPLIT, given
 from wrong_values import KEY, ones
 
 import jaxnn
@@ -81,7 +81,7 @@ def sequence_layer(label: str, **more: Any) -> Any:
 
 def own_of_any_dtype() -> Any:
     """Nothing is cast in a cell of one's own, and nothing is asked of its dtypes."""
-    for kind, functions in (("cell", OWN), ("split_cell", SPLIT)):
+    for kind, functions in (("cell", OWN), ("split_cell", SPLIT), ("linear_cell", LINEAR)):
         first = lambda params, batch_shape=(): jaxnn.ElmanState(  # noqa: E731
             jnp.zeros((*batch_shape, H), params["kernel"].dtype)
         )

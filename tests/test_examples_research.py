@@ -81,6 +81,14 @@ def test_dynamics(tmp_path: pathlib.Path) -> None:
     assert printed.count("fixed points") == 2
 
 
+def test_endless_stream(tmp_path: pathlib.Path) -> None:
+    printed = answer("endless_stream", tmp_path, "--steps", 21_000)
+    forward, backward = (float(share) for share in re.findall(r": ([\d.]+) of the", printed))
+    assert forward > 0.95 and 0.3 < backward < 0.7
+    refused = run("endless_stream", "--window", 5)
+    assert refused.returncode == 2 and "--window must divide" in refused.stderr
+
+
 @pytest.mark.skipif(
     without("flax", "equinox", "haiku"), reason="flax, equinox, haiku: the extra 'peers'"
 )
@@ -105,7 +113,8 @@ def test_variants_without_data(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["recurrent_policy", "dynamics", "inside_other_libraries", "lstm_variants"]
+    "script",
+    ["recurrent_policy", "dynamics", "endless_stream", "inside_other_libraries", "lstm_variants"],
 )
 def test_command_line(script: str) -> None:
     refused = run(script, "--steps", 0)

@@ -6,13 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rows import CELLS, OWN, assert_close, problem
+from rows import CELLS, assert_close, problem
 
 import jaxnn
 
-GATED = [name for name in CELLS if name not in OWN]
-KNOWN = [name for name in GATED if name.startswith(("elman", "lstm", "gru", "mgu", "conv"))]
-"""Those whose new state `new_state` writes from their gates."""
+GATED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "mgu", "min", "conv"))]
 
 
 def new_state(state: Any, gates: Any) -> Any:
@@ -24,10 +22,15 @@ def new_state(state: Any, gates: Any) -> Any:
         return jaxnn.GRUState((1 - gates.z) * gates.n + gates.z * state.hidden)
     if isinstance(gates, jaxnn.MGUGates):
         return jaxnn.MGUState((1 - gates.f) * state.hidden + gates.f * gates.n)
+    if isinstance(gates, jaxnn.MinGRUGates):
+        return jaxnn.MinGRUState((1 - gates.z) * state.hidden + gates.z * gates.n)
+    if isinstance(gates, jaxnn.MinLSTMGates):
+        both = gates.f + gates.i
+        return jaxnn.MinGRUState((gates.f * state.hidden + gates.i * gates.n) / both)
     return jaxnn.ElmanState(gates.s)
 
 
-@pytest.mark.parametrize("row", KNOWN)
+@pytest.mark.parametrize("row", GATED)
 def test_the_step_follows_from_the_gates(row: str) -> None:
     p = problem(row)
     gates = jaxnn.gates(p.cell, p.params, p.state, p.xs[0])

@@ -218,3 +218,20 @@ def test_a_symbolic_number_of_steps(method: Any) -> None:
     function = jax.jit(lambda b: jaxnn.linear_recurrence(0.5 * b, b, method=method))
     b = jnp.ones((5, 2, 3), jnp.float32)
     assert_close(jax.export.export(function)(shape).call(b), function(b), 1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_gradient_of_b_alone_is_that_of_b(method: str | None) -> None:
+    """Where a is not differentiated, nothing of it is computed; with a complex one in pairs."""
+    numbers = Numbers(jnp.complex128, constant=True)
+    pair = [jaxnn.Pair(each.real, each.imag) for each in numbers.given]
+
+    def loss(a: Any, b: Any, state: Any, start: Any) -> Any:
+        flags = numbers.mask, numbers.reset
+        return jaxnn.linear_recurrence(a, b, state, start, *flags, method=method)
+
+    (_, every), (_, one) = (
+        with_gradients(loss, *pair),
+        with_gradients(lambda b: loss(pair[0], b, *pair[2:]), pair[1]),
+    )
+    assert_close(one[0], every[1])

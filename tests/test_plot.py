@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 
 import jaxnn
-from jaxnn.plot import confusion_matrix, gate_activity, gradient_norm, learning_curve
+from jaxnn import diagnostics
+from jaxnn.plot import (
+    confusion_matrix,
+    eigenvalues,
+    gate_activity,
+    gate_saturation,
+    gradient_norm,
+    learning_curve,
+    lyapunov_exponents,
+    singular_values,
+)
 
 
 @pytest.fixture
@@ -88,11 +98,95 @@ def test_gradient_norm_errors(axes: Any):
         gradient_norm(axes, {"a": [1.0, -1.0]})
 
 
+def test_singular_values(axes: Any):
+    """Three lines over the gaps in their order; NaN windows do not count, and zero leaves a gap."""
+    one = np.array([[[2.0, 1.0, 0.5]], [[4.0, 1.0, 0.0]], [[np.nan] * 3]])
+    singular_values(axes, {4: np.zeros((3, 2)), 1: one, 2: np.full((1, 3), np.nan)})
+    axes.figure.canvas.draw()
+    largest, median, smallest = axes.lines[:3]
+    np.testing.assert_array_equal(largest.get_xdata(), [1, 2, 4])
+    np.testing.assert_array_equal(largest.get_ydata(), [3, np.nan, np.nan])
+    np.testing.assert_array_equal(median.get_ydata(), [1, np.nan, np.nan])
+    np.testing.assert_array_equal(smallest.get_ydata(), [0.25, np.nan, np.nan])
+    assert len({line.get_linestyle() for line in axes.lines[:3]}) == 3
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_singular_values_errors(axes: Any):
+    """No gap, a gap that is none, no row of values, a negative one."""
+    with pytest.raises(ValueError, match="values must name at least one gap"):
+        singular_values(axes, {})
+    for gap in (0, 1.5, "1"):
+        with pytest.raises((ValueError, TypeError), match="a gap in values must be a positive"):
+            singular_values(axes, {gap: [[1.0]]})  # type: ignore[dict-item]
+    for values in (1.0, []):
+        with pytest.raises(ValueError, match=r"the values of gap 2 must be \(\.\.\., size\)"):
+            singular_values(axes, {2: values})
+    with pytest.raises(ValueError, match="the values of gap 2 must not be negative"):
+        singular_values(axes, {2: [[-1.0]]})
+
+
+def test_lyapunov_exponents(axes: Any):
+    """The mean so far, and in the end the exponent; one that is −inf is not drawn."""
+    growth = np.array([[0.5, -1.0, -np.inf], [0.1, -3.0, -np.inf]])
+    lyapunov_exponents(axes, growth)
+    axes.figure.canvas.draw()
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 0.5], [2, 0.3]])
+    assert np.isnan(axes.lines[2].get_ydata()).all()
+    texts = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert texts == ["λ1 = 0.300", "λ2 = −2.000", "λ3 = −inf"]
+    for shape in ((3,), (0, 2), (2, 2, 2)):
+        with pytest.raises(ValueError, match=r"growth must be \(time, count\) of one sequence"):
+            lyapunov_exponents(axes, np.zeros(shape))
+
+
+def test_gate_saturation(axes: Any):
+    """To the right what is open, at the top what is shut; the letters that were asked for."""
+    left = jaxnn.GRUGates(*(np.array([0.1 * k, 0.2]) for k in range(3)))
+    right = jaxnn.GRUGates(*(np.array([0.3, 0.1 * k]) for k in range(3)))
+    gate_saturation(axes, diagnostics.GateSaturation(left, right), "zr")
+    axes.figure.canvas.draw()
+    z, r = axes.collections
+    np.testing.assert_allclose(z.get_offsets(), [[0.3, 0.1], [0.1, 0.2]])
+    np.testing.assert_allclose(r.get_offsets(), [[0.3, 0.0], [0.0, 0.2]])
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["z", "r"]
+    for gates in ("", "zf"):
+        with pytest.raises(ValueError, match="gates must be some of r, z, n"):
+            gate_saturation(axes, diagnostics.GateSaturation(left, right), gates)
+    with pytest.raises(TypeError, match="gates must be words"):
+        gate_saturation(axes, diagnostics.GateSaturation(left, right), 3)  # type: ignore[arg-type]
+    for wrong in (None, (left, right), left):
+        with pytest.raises(TypeError, match="saturation must be the GateSaturation"):
+            gate_saturation(axes, wrong)  # type: ignore[arg-type]
+
+
+def test_eigenvalues(axes: Any):
+    """Real and imaginary parts, with the circle; sets differ in more than colour."""
+    eigenvalues(axes, {"at one": np.array([[0.5 + 0.1j, 0.5 - 0.1j]]), "at none": [], "W": [2]})
+    axes.figure.canvas.draw()
+    circle, one, none, real = axes.lines
+    np.testing.assert_allclose(np.hypot(*circle.get_xydata().T), 1)
+    np.testing.assert_allclose(one.get_xydata(), [[0.5, 0.1], [0.5, -0.1]])
+    np.testing.assert_allclose(real.get_xydata(), [[2, 0]])
+    assert not len(none.get_xdata())
+    assert len({line.get_markerfacecolor() for line in (one, none, real)}) == 3
+    with pytest.raises(ValueError, match="at least one set of eigenvalues"):
+        eigenvalues(axes, {})
+    with pytest.raises(TypeError, match="values must be a dictionary"):
+        eigenvalues(axes, [1.0])  # type: ignore[arg-type]
+
+
 PICTURES: dict[str, Any] = {
     "learning_curve": lambda axes: learning_curve(axes, [1.0, 0.5]),
     "confusion_matrix": lambda axes: confusion_matrix(axes, [0, 1], [0, 1]),
     "gate_activity": lambda axes: gate_activity(axes, [[0.5]]),
     "gradient_norm": lambda axes: gradient_norm(axes, {"a": [1.0]}),
+    "singular_values": lambda axes: singular_values(axes, {1: [[1.0]]}),
+    "lyapunov_exponents": lambda axes: lyapunov_exponents(axes, [[1.0]]),
+    "eigenvalues": lambda axes: eigenvalues(axes, {"a": [1.0]}),
+    "gate_saturation": lambda axes: gate_saturation(
+        axes, diagnostics.GateSaturation(*[jaxnn.MGUGates(np.zeros(1), np.zeros(1))] * 2)
+    ),
 }
 
 
@@ -127,9 +221,13 @@ def test_what_is_drawn_are_numbers(axes: Any, what: str):
         "gate_activity: values must": lambda: gate_activity(axes, wrong),
         "gate_activity: limits must": lambda: gate_activity(axes, [[1.0]], limits=wrong),
         "gradient_norm: the norms of 'a' must": lambda: gradient_norm(axes, {"a": wrong}),
+        "lyapunov_exponents: growth must": lambda: lyapunov_exponents(axes, wrong),
+        "singular_values: the values of gap 1 must": lambda: singular_values(axes, {1: wrong}),
         "confusion_matrix: labels": lambda: confusion_matrix(axes, wrong, [0, 1]),
         "confusion_matrix: (labels|predictions)": lambda: confusion_matrix(axes, [0, 1], wrong),
     }
+    if what not in ("complex", "None"):  # which are eigenvalues, or become an object
+        calls["eigenvalues: the values of 'a' must"] = lambda: eigenvalues(axes, {"a": wrong})
     for text, call in calls.items():
         with pytest.raises((ValueError, TypeError), match=text):
             call()

@@ -18,6 +18,7 @@ class Contestant(NamedTuple):
 
 JAXNN, DEVICES, TORCH, JAX = "jaxnn", "jaxnn, a device a core", "torch", "jax itself"
 LINEN, KERAS = "flax.linen", "keras"
+MEMAX, MEMORAX = "memax", "memorax"
 OURS = (JAXNN, DEVICES)
 PEERS = (LINEN, "flax.nnx", "haiku", "equinox", KERAS)
 """The JAX libraries that jaxnn is compared with; each can be the best one."""
@@ -35,6 +36,8 @@ CONTESTANTS = {
         Contestant("haiku", "with_haiku", "haiku"),
         Contestant("equinox", "with_equinox", "equinox"),
         Contestant(KERAS, "with_keras", "keras"),
+        Contestant(MEMAX, "with_memax", "memax", only=("linear cells",)),
+        Contestant(MEMORAX, "with_memorax", "memorax", only=("linear cells",)),
         Contestant(JAX, "with_jax", "jax", only=("matmul", "import")),
         Contestant(ABLATED[0], "without_late", "jaxnn", only=("ablation",)),
         Contestant(ABLATED[1], "without_fewest", "jaxnn", only=("ablation",)),

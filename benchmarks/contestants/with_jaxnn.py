@@ -9,7 +9,12 @@ from benchmarks.contestants.jax_tasks import Network, Stream, jax_task
 from benchmarks.contestants.task import Task
 from benchmarks.workloads import Workload
 
-CELLS = {"lstm": jaxnn.lstm, "gru": jaxnn.gru, "elman": jaxnn.elman}
+CELLS = {
+    "lstm": jaxnn.lstm,
+    "gru": jaxnn.gru,
+    "elman": jaxnn.elman,
+    "min_gru": jaxnn.min_gru,
+}
 
 
 def network(workload: Workload) -> Network:

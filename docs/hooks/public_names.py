@@ -45,16 +45,16 @@ def public() -> list[str]:
     """
     named = [name for name, _ in _exported("jaxnn")]
     for module in modules():
-        named += [name for name, _ in _exported(f"jaxnn.{module}")]
-    return named + _defined("jaxnn.plot")
+        named += _own(f"jaxnn.{module}")
+    return named + names_of("jaxnn.plot")
 
 
 def names_of(room: str) -> list[str]:
-    """The names of a public module, or those that `jaxnn` has from one of its rooms."""
-    if room.removeprefix("jaxnn.") in modules():
-        return [name for name, _ in _exported(room)]
+    """The names that `jaxnn` has from one of its rooms, and those of a public module."""
     names = [name for name, module in _exported("jaxnn") if f"{module}.".startswith(f"{room}.")]
-    return names or _defined(room)
+    if names and room.removeprefix("jaxnn.") not in modules():
+        return names
+    return names + _own(room)
 
 
 def _lines(room: str) -> str:
@@ -83,10 +83,11 @@ def modules() -> list[str]:
     ]
 
 
-def _defined(module: str) -> list[str]:
-    """The public functions of a module that is imported by itself."""
-    functions = (part.name for part in _parts(module) if isinstance(part, ast.FunctionDef))
-    return [f"{module}.{name}" for name in functions if not name.startswith("_")]
+def _own(module: str) -> list[str]:
+    """The names of a public module that `jaxnn` itself does not have."""
+    top = {(name.rpartition(".")[2], source) for name, source in _exported("jaxnn")}
+    found = _exported(module)
+    return [name for name, source in found if (name.rpartition(".")[2], source) not in top]
 
 
 def _parts(module: str) -> list[ast.stmt]:

@@ -51,6 +51,15 @@ def times_gates(x: Array, kernel: Array) -> Terms:
     return cut(flat.reshape(*x.shape[:-1], gates * hidden), gates)
 
 
+def product(x: Array, kernel: Array) -> Array:
+    """x · kernel: `(..., rows)` by `(rows, columns)`, as one matmul of two matrices, for the reason
+    that `times_gates` gives."""
+    if on_mesh(x) or on_mesh(kernel):
+        return jnp.matmul(whole_rows(x), kernel)
+    flat = jnp.matmul(x.reshape(-1, kernel.shape[0]), kernel)
+    return flat.reshape(*x.shape[:-1], kernel.shape[1])
+
+
 def project_gates(x: Array, kernel: Array) -> Terms:
     """x · kernel for a whole sequence, one array a gate, as `times_gates` gives them.
 

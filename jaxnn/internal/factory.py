@@ -5,13 +5,13 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.internal.calls import same_initializer
-from jaxnn.internal.parts import MODELS, Parts, parts_of_call
+from jaxnn.internal.parts import Parts, parts_of_call
 from jaxnn.types import facts_of, know
 
 _one_at_a_time = threading.RLock()
@@ -59,8 +59,8 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*args, **kwargs)
         token = _under_way.set(parts_of_call(build, bound))
         try:
-            thing = make(*args, **kwargs)
-            if isinstance(thing, MODELS) and facts_of(thing).parts is None:
+            thing: Any = make(*args, **kwargs)
+            if hasattr(thing, "init") and facts_of(thing).parts is None:
                 know(thing, _under_way.get())
         finally:
             _under_way.reset(token)

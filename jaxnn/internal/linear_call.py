@@ -15,7 +15,7 @@ from jax import core
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from jaxnn.internal.mesh import varying_axes
+from jaxnn.internal.mesh import is_explicit, varying_axes
 from jaxnn.internal.symbolic_zeros import Tangent, jvp_along
 from jaxnn.types import Array, Shaped
 
@@ -88,8 +88,8 @@ def _bind(
     results: Sequence[Shaped],
 ) -> list[Array]:
     kinds: list[Any] = [core.ShapedArray(leaf.shape, leaf.dtype) for leaf in results]
-    if varying_axes((residuals, operands)):
-        # How they vary from device to device, only tracing tells.
+    if varying_axes((residuals, operands)) or any(map(is_explicit, (*residuals, *operands))):
+        # How they vary from device to device, or are laid over them, only tracing tells.
         kinds = jax.make_jaxpr(functions[0])([*residuals], [*operands]).out_avals
     linear = Linear(*functions, tuple(map(jax.typeof, operands)), tuple(kinds))
     return linear.bind(residuals, operands)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 from jax.core import ShapedArray
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxnn.types import Array, ArrayLike, PyTree, Tree
 
@@ -78,7 +78,20 @@ def outline_of_step(tree: Tree) -> Tree:
         reduce = jax.lax.reduce_or if leaf.dtype == bool else jax.lax.reduce_sum
         return reduce(leaf, (0,))
 
-    return jax.eval_shape(lambda tree: jax.tree.map(one, tree), tree)
+    return with_mesh(jax.eval_shape(lambda tree: jax.tree.map(one, tree), tree))
+
+
+def with_mesh(outlines: Tree) -> Tree:
+    """What `jax.eval_shape` gives, so that it can be traced again: inside of a `shard_map` over
+    some axes only, jax 0.10.2 leaves out the mesh, without which nothing may vary."""
+
+    def one(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        if leaf.sharding is not None or not leaf.manual_axis_type:
+            return leaf
+        where = NamedSharding(jax.sharding.get_abstract_mesh(), PartitionSpec())
+        return leaf.update(sharding=where)
+
+    return jax.tree.map(one, outlines)
 
 
 def over_time(x: jax.Array, time: int, like: jax.Array) -> jax.Array:

@@ -32,9 +32,12 @@ from jaxnn.recurrence.split import (
     outline_of_projected,
     parameters,
     prepare_all,
+    step_of,
 )
 from jaxnn.scans.boundaries import Boundaries, previous, where
-from jaxnn.scans.linear import run_linear
+from jaxnn.scans.linear import Method, OverDevices, run_linear_from
+from jaxnn.scans.over_devices import TimeShards, last_over
+from jaxnn.scans.sequential import laid_out
 from jaxnn.types import Array, Params, PyTree, State
 
 
@@ -107,14 +110,15 @@ def _why_crooked(eqn: JaxprEqn, inside: Sequence[int], which: Sequence[bool]) ->
 
 
 def run_affine(
-    split: Split, params: Params, arguments: Arguments, at: Boundaries, method: str | None
+    split: Split, params: Params, arguments: Arguments, at: Boundaries, method: Method
 ) -> tuple[State, PyTree]:
     """The final state and the outputs of a split that is a linear recurrence."""
     read = _leaves_read(split, params, arguments)
     assert not isinstance(read, str)
     loop, (_, for_combine) = loop_of(split), parameters(split, params)
     projected = prepare_all(split, params, arguments.xs)
-    state, start, reverse = arguments.state, arguments.start, arguments.reverse
+    ends, reverse = (arguments.state, arguments.start), arguments.reverse
+    state, start = laid_out(step_of(split, params), projected, *ends)
     structure = jax.tree.structure(state)
     mixed = loop.mix(parameters(split, params)[0], state)
     combine = functools.partial(loop.combine, for_combine)
@@ -129,8 +133,9 @@ def run_affine(
 
     a, b = jax.vmap(coefficients)(projected)
     ends = _only(read, state), _only(read, start)
-    final, states = run_linear(method, reverse, a, b, *ends, arguments.mask, arguments.reset)
-    before = iter(previous(states, *ends, at, reverse))
+    flags = arguments.mask, arguments.reset
+    final, states, begin = run_linear_from(method, reverse, a, b, *ends, *flags)
+    before = iter(previous(states, begin, ends[1], at, reverse))
     time = jax.tree.leaves(projected)[0].shape[0]
     whole = [
         next(before) if yes else jnp.broadcast_to(leaf, (time, *leaf.shape))
@@ -139,26 +144,38 @@ def run_affine(
     new = jax.vmap(lambda now, state: combine(now, mixed, state))(
         projected, structure.unflatten(whole)
     )
-    ends_of = functools.partial(_final, arguments, at)
+    shards = method.shards if isinstance(method, OverDevices) else None
+    ends_of = functools.partial(_final, arguments, at, shards)
     others = map(ends_of, jax.tree.leaves(new), jax.tree.leaves(state), jax.tree.leaves(start))
     found = iter(final)
     last = [next(found) if yes else other for yes, other in zip(read, others, strict=True)]
     return structure.unflatten(last), jax.vmap(loop.output)(new)
 
 
-def _final(arguments: Arguments, at: Boundaries, new: Array, state: Array, start: Array) -> Array:
+def _final(
+    arguments: Arguments,
+    at: Boundaries,
+    shards: TimeShards | None,
+    new: Array,
+    state: Array,
+    start: Array,
+) -> Array:
     """What is left in the end of a leaf that `combine` does not read, given it after each step."""
     mask, reverse = arguments.mask, arguments.reverse
     if isinstance(new.shape[0], int) and not new.shape[0]:
         return state
     if mask is None:
         last = new[0 if reverse else -1]
-        return last if at.after is None else where(at.after[0], start, last)
+        last = last if at.after is None else where(at.after[0], start, last)
+        return last if shards is None else last_over(shards, reverse, jnp.array(True), last, state)
     valid = jax.lax.cumsum(jnp.asarray(mask, jnp.int32), reverse=not reverse)
-    is_last = mask & (valid == 1)
-    picked = jnp.sum(where(is_last, new, jnp.zeros_like(new)), axis=0, dtype=new.dtype)
-    last = where(jnp.any(mask, axis=0), picked, state)
-    return last if at.after is None else where(jnp.any(is_last & at.after, axis=0), start, last)
+    is_last, found = mask & (valid == 1), jnp.any(mask, axis=0)
+    last = jnp.sum(where(is_last, new, jnp.zeros_like(new)), axis=0, dtype=new.dtype)
+    if at.after is not None:
+        last = where(jnp.any(is_last & at.after, axis=0), start, last)
+    if shards is not None:
+        return last_over(shards, reverse, found, last, state)
+    return where(found, last, state)
 
 
 def _only(read: Sequence[bool], state: State) -> list[Array]:

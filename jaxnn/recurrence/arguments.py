@@ -23,6 +23,7 @@ from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.description import Description, check_x
 from jaxnn.recurrence.linear_split import LinearSplit, check_functions
 from jaxnn.recurrence.split import Split, Stepwise, mixed_by, output_by, parameters, prepare
+from jaxnn.scans.over_devices import TimeShards
 from jaxnn.types import ArrayLike, InitialState, Key, Params, PyTree, State
 
 
@@ -34,13 +35,27 @@ class Arguments(NamedTuple):
     mask: ArrayLike | None = None
     reset: ArrayLike | None = None
     reverse: bool = False
-    key: Key | None = None
+    key: Any = None
     start: State | None = None
+
+
+class StepKeys(NamedTuple):
+    """In the place of a key, one for each step, so that a part of a sequence draws as the whole."""
+
+    keys: Key
+
+
+def step_keys(key: Key | StepKeys | None, time: int) -> Key | None:
+    """The key of each of so many steps, or None."""
+    if key is None:
+        return None
+    return key.keys if isinstance(key, StepKeys) else jax.random.split(key, time)
 
 
 def check_given(name: str, params: Params, arguments: Arguments) -> None:
     """Raise where something is no array: it stands before the jit, which says less."""
-    check_key(name, arguments.key)
+    if not isinstance(arguments.key, StepKeys):
+        check_key(name, arguments.key)
     xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
     for argument, value in (("xs", xs), ("mask", mask), ("reset", reset)):
         if value is not None or argument == "xs":
@@ -69,8 +84,7 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
     for argument, flags in (("mask", arguments.mask), ("reset", arguments.reset)):
         if flags is not None:
             check_flags(name, argument, flags, leading, "xs")
-    if not isinstance(description, Stepwise):
-        check_x(description, params, xs, "xs")
+    check_x(description, params, xs, "xs")
     state, start = arguments.state, arguments.start
     if state is None and start is None:
         return
@@ -84,9 +98,16 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
         check_state(name, "state", state, expected, hint)
 
 
-def begun(name: str, description: Description, params: Params, arguments: Arguments) -> Arguments:
+def begun(
+    name: str,
+    description: Description,
+    params: Params,
+    arguments: Arguments,
+    shards: TimeShards | None = None,
+) -> Arguments:
     """Checked arguments with clean inputs, the first state, and the start of every sequence; a
-    start that is given without batch dimensions serves all."""
+    start that is given without batch dimensions serves all. Where time lies over devices, both are
+    the same on each."""
     batch = batch_of(description, arguments.xs)
     start = arguments.start
     if start is None:
@@ -99,6 +120,8 @@ def begun(name: str, description: Description, params: Params, arguments: Argume
     if not isinstance(description, Stepwise):
         _check_functions(name, description, params, outline_of_step(xs), state, batch)
     axes = varying_axes((params, xs, state, start, arguments.mask, arguments.reset))
+    if shards is not None:
+        axes -= {shards.axis}
     return arguments._replace(xs=xs, state=vary(state, axes), start=vary(start, axes))
 
 
@@ -109,7 +132,7 @@ def batch_of(description: Description, xs: ArrayLike) -> tuple[int, ...]:
 
 def check_params_of(name: str, description: Description, params: Params) -> None:
     """Raise unless params are those of the cell; the dtypes of a user's own are the user's."""
-    if not isinstance(description, Stepwise) and description.dtype is not None:
+    if description.dtype is not None:
         check_params(name, description.init, params)
     elif known_params(description.init) is not None:
         check_params(name, description.init, params, dtypes=False)
@@ -128,8 +151,7 @@ def check_step(
         raise ValueError(
             f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
         )
-    if not isinstance(description, Stepwise):
-        check_x(description, params, x, "x")
+    check_x(description, params, x, "x")
     batch = tuple(x.shape[: x.ndim - event_ndim])
     expected = _shapes(description.initial_state, params, batch)
     check_leading(name, f"initial_state(params, {batch})", expected, batch)

@@ -236,11 +236,25 @@ def linear_cell(
     event_ndim = check_event_ndim("linear_cell", event_ndim)
     name = this_call()
     own = functools.partial
-    output = own(call_user, name, "output", _of_all(output))
-    coefficients = own(call_user, name, "coefficients", coefficients)
+    output = own(give_arrays, name, "output", _of_all(output))
+    given = own(_coefficients, name, coefficients)
     first = own(_initial_state, name, initial_state)
-    split = LinearSplit(name, coefficients, first, output, event_ndim)
+    split = LinearSplit(name, given, first, output, event_ndim)
     return cell_of(split, own(_params, name, init))
+
+
+def _coefficients(
+    name: str,
+    coefficients: Callable[..., tuple[PyTree, State]],
+    params: Params,
+    x: ArrayLike,
+) -> tuple[PyTree, State]:
+    """A pair of trees of arrays."""
+    found = call_user(name, "coefficients", coefficients, params, x)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(f"{name}: coefficients must give (a, b), got {shape_text(found)}")
+    check_leading(f"{name}: coefficients", "(a, b)", found, ())
+    return found
 
 
 def _of_all(output: Callable[..., PyTree]) -> Callable[[Params, State, ArrayLike], PyTree]:

@@ -3,6 +3,10 @@
 a, b = coefficients(params, x)              from the input only, for all steps at once
 state = a∘state + b                         unit by unit: no product is left in the loop
 y    = output(params, state, x)             for all steps at once
+
+Under 16-bit arithmetic an a near 1 would be rounded to 1. So the library's own cells have their
+products in `project(params, x)`, which runs in the dtype of the arithmetic, and `coefficients` gets
+what that gives, and its params, in the dtype of the state.
 """
 
 import functools
@@ -14,12 +18,12 @@ import jax.numpy as jnp
 
 from jaxnn.derivative.jaxprs import depending, is_in
 from jaxnn.functions.pair import is_pair, numbers_of, paired, plus, times, unpaired
-from jaxnn.internal.checks import check_state, outline_text, shape_text, state_dtype
+from jaxnn.internal.checks import check_state, outline_text, state_dtype
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.split import cast
 from jaxnn.scans.boundaries import where
-from jaxnn.scans.linear import check_coefficient, run_linear
+from jaxnn.scans.linear import Method, check_coefficient, run_linear
 from jaxnn.types import Array, ArrayLike, InitialState, Params, PyTree, State
 
 Coefficients = Callable[[Params, Any], tuple[PyTree, State]]
@@ -29,8 +33,10 @@ Coefficients = Callable[[Params, Any], tuple[PyTree, State]]
 class LinearSplit(NamedTuple):
     """What a linear recurrence is; the fields that `Split` has too mean the same here.
 
-    With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`.
-    `any_rank` says that both are written for any number of leading dimensions.
+    With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`;
+    where there is a `project`, that runs in the one, and `coefficients` in the other. `any_rank`
+    says that all three are written for any number of leading dimensions. `gates`, if there is one,
+    takes what `coefficients` takes, and gives the gates' values.
     """
 
     name: str
@@ -44,6 +50,8 @@ class LinearSplit(NamedTuple):
     any_rank: bool = False
     closed: bool = False
     init: Any = None
+    project: Callable[[Params, Any], PyTree] | None = None
+    gates: Callable[[Params, Any], PyTree] | None = None
 
 
 def one_step(
@@ -59,8 +67,24 @@ def one_step(
 
 def coefficients_of(split: LinearSplit, params: Params, x: ArrayLike) -> tuple[PyTree, State]:
     """a and b of one step, in the dtype of the state."""
-    found = split.coefficients(cast(params, split.dtype), x)
-    return cast(found, None if split.dtype is None else state_dtype(split.dtype))
+    return _in_state_dtype(split, split.coefficients, params, x)
+
+
+def gates_of(split: LinearSplit, params: Params, x: ArrayLike) -> PyTree:
+    """The gates' values of one step, in the dtype of the state."""
+    assert split.gates is not None
+    return _in_state_dtype(split, split.gates, params, x)
+
+
+def _in_state_dtype(
+    split: LinearSplit, function: Callable[[Params, Any], Any], params: Params, x: ArrayLike
+) -> Any:
+    """What `coefficients` or `gates` gives for x."""
+    exact = None if split.dtype is None else state_dtype(split.dtype)
+    if split.project is None:
+        return cast(function(cast(params, split.dtype), x), exact)
+    projected = cast(split.project(cast(params, split.dtype), x), exact)
+    return cast(function(cast(params, exact), projected), exact)
 
 
 def output_of(split: LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
@@ -77,7 +101,7 @@ def emitted(params: Params, state: State, x: ArrayLike) -> State:
 
 
 def run_linear_split(
-    split: LinearSplit, params: Params, arguments: Any, method: str | None
+    split: LinearSplit, params: Params, arguments: Any, method: Method
 ) -> tuple[State, PyTree]:
     """The final state and the outputs over time."""
     xs, state, start = arguments.xs, arguments.state, arguments.start
@@ -129,7 +153,11 @@ def check_functions(
     batch: tuple[int, ...],
 ) -> None:
     """Raise unless what a user's functions give fits the state, and keeps the batch."""
-    (a, b), y = jax.eval_shape(functools.partial(_results, name, split), params, x, state)
+
+    def results(params: Params, x: ArrayLike, state: State) -> tuple[Any, PyTree]:
+        return coefficients_of(split, params, x), output_of(split, params, state, x)
+
+    (a, b), y = jax.eval_shape(results, params, x, state)
     hint = ": what coefficients adds is like the state"
     check_state(f"{name}, coefficients", "b", b, state, hint)
     if jax.tree.structure(a, is_leaf=is_pair) != jax.tree.structure(b, is_leaf=is_pair):
@@ -140,15 +168,6 @@ def check_functions(
     for number, like in zip(numbers_of(a), numbers_of(b), strict=True):
         check_coefficient(f"{name}, coefficients", number, like)
     check_leading(f"{name}, output", "what it gives", y, batch)
-
-
-def _results(
-    name: str, split: LinearSplit, params: Params, x: ArrayLike, state: State
-) -> tuple[Any, PyTree]:
-    found = coefficients_of(split, params, x)
-    if not isinstance(found, tuple) or len(found) != 2:
-        raise TypeError(f"{name}: coefficients must give (a, b), got {shape_text(found)}")
-    return found, output_of(split, params, state, x)
 
 
 def hidden(params: Params, state: State, x: ArrayLike) -> Array:

@@ -3,7 +3,7 @@
 `sequential` is the reference, the plain scan of any step. `fast` runs a split the same way, with a
 derivative rule of its own (`jaxnn.derivative`), which falls back to the derivative of the scan
 where it may not be taken; what that depends on is looked at only when somebody differentiates.
-`blocks` is for long sequences that nobody differentiates.
+`blocks` is for long sequences that nobody differentiates, `at once` for a cell that needs no loop.
 """
 
 import contextlib
@@ -20,12 +20,13 @@ from jaxnn.derivative.rule import run_loop, why_or_how
 from jaxnn.internal.checks import shape_text
 from jaxnn.internal.mesh import on_mesh
 from jaxnn.recurrence.affine_split import run_affine, why_not_affine
-from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
+from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step, step_keys
 from jaxnn.recurrence.blocks import run_blocks
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
 from jaxnn.recurrence.split import (
     Split,
+    Stepwise,
     loop_of,
     outline_of_projected,
     parameters,
@@ -33,6 +34,8 @@ from jaxnn.recurrence.split import (
     step_of,
 )
 from jaxnn.scans.boundaries import Boundaries
+from jaxnn.scans.linear import METHODS as LINEAR_METHODS, Method as LinearMethod, OverDevices
+from jaxnn.scans.over_devices import TimeShards, time_shards
 from jaxnn.scans.sequential import laid_out, scan
 from jaxnn.types import ArrayLike, Params, PyTree, State
 
@@ -79,20 +82,31 @@ def choose(
     arguments: Arguments,
     at: Boundaries,
     methods: tuple[Method, ...] | None = None,
+    shards: TimeShards | None = None,
 ) -> Method:
-    """The first of the methods that does not refuse."""
+    """The first of the methods that does not refuse; where time lies over devices, the one."""
     asked = _asked.get()
-    if asked is not None:
+    if shards is not None:
+        methods = (over_devices(shards, asked),)
+        refused = methods[0].refuses(description, params, arguments)
+        if refused is not None:
+            raise ValueError(f"{description.name} cannot be cut along time: {refused}")
+    elif asked is not None:
         methods = (BY_NAME[asked],)
         refused = methods[0].refuses(description, params, arguments)
         if refused is not None:
             raise ValueError(f"{description.name}: method {asked!r} cannot run it: {refused}")
-    methods = METHODS if methods is None else methods
+    methods = _methods_of(description) if methods is None else methods
     chosen = next(m for m in methods if m.refuses(description, params, arguments) is None)
     heard = _listening.get()
     if heard is not None:
         heard.append(_explained(methods, chosen, description, params, arguments, at))
     return chosen
+
+
+def _methods_of(description: Description) -> tuple[Method, ...]:
+    """Those that are asked in turn."""
+    return METHODS if _refuses_at_once(description) else (AT_ONCE, SEQUENTIAL)
 
 
 @contextlib.contextmanager
@@ -119,7 +133,8 @@ def asking(method: str) -> Iterator[None]:
 def is_attended() -> bool:
     """Whether somebody wants to hear of choices, or has one of them, so that no compiled function
     may answer."""
-    return _listening.get() is not None or _asked.get() is not None
+    attended = (_listening.get(), _asked.get(), time_shards())
+    return any(each is not None for each in attended)
 
 
 def asked() -> str | None:
@@ -209,8 +224,42 @@ def _refuses_parallel(description: Description, params: Params, arguments: Argum
     return _refuses_linear(description, params, arguments)
 
 
+def over_devices(shards: TimeShards, asked: str | None) -> Method:
+    """The method of sequences that are cut along time."""
+    name = f"over {shards.devices} devices along {shards.axis!r}"
+    linear = None if asked == "linear" else asked
+    run = functools.partial(_run_parts, OverDevices(shards, linear))
+    return Method(name, functools.partial(_refuses_parts, linear), run, _nothing)
+
+
+def _run_parts(
+    over: OverDevices, description: Any, params: Params, arguments: Arguments, at: Boundaries
+) -> tuple[State, PyTree]:
+    if isinstance(description, Stepwise) and description.over_devices is not None:
+        return description.over_devices(over.shards, params, arguments)
+    return _run_linear(over, description, params, arguments, at)
+
+
+def _refuses_parts(
+    asked: str | None, description: Description, params: Params, arguments: Arguments
+) -> str | None:
+    at_once = isinstance(description, Stepwise) and description.over_devices is not None
+    if asked not in (None, *((AT_ONCE.name,) if at_once else LINEAR_METHODS)):
+        return f"method {asked!r} runs whole sequences"
+    if at_once:
+        return None
+    reason = _refuses_linear(description, params, arguments)
+    if reason is None:
+        return None
+    return (
+        f"it is not linear in its state ({reason}), so that each device would wait for the one "
+        f"before it, and nothing would be won. Lay the batch over the devices instead, as "
+        f"jaxnn.training.train_step(..., mesh) does; where memory is short, jaxnn.remat helps"
+    )
+
+
 def _run_linear(
-    method: str | None, split: Any, params: Params, arguments: Arguments, at: Boundaries
+    method: LinearMethod, split: Any, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, PyTree]:
     if isinstance(split, LinearSplit):
         return run_linear_split(split, params, arguments, method)
@@ -220,7 +269,7 @@ def _run_linear(
 def _run_sequential(
     description: Description, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, PyTree]:
-    xs, key = arguments.xs, arguments.key
+    xs = arguments.xs
     if isinstance(description, Split):
         step, inputs = step_of(description, params), prepare_all(description, params, xs)
     elif isinstance(description, LinearSplit):
@@ -228,10 +277,23 @@ def _run_sequential(
     else:
         batch = batch_of(description, xs)
         step = functools.partial(checked_step, description, batch, params)
-        inputs = xs, None if key is None else jax.random.split(key, xs.shape[0])
+        inputs = xs, step_keys(arguments.key, xs.shape[0])
     state, start = laid_out(step, inputs, arguments.state, arguments.start)
     final, (_, ys) = scan(description.name, step, inputs, state, start, at, arguments.reverse)
     return final, ys
+
+
+def _refuses_at_once(description: Description, *_: object) -> str | None:
+    if isinstance(description, Stepwise) and description.at_once is not None:
+        return None
+    return "each step needs the state that the one before it gives"
+
+
+def _run_at_once(
+    description: Any, params: Params, arguments: Arguments, at: Boundaries
+) -> tuple[State, PyTree]:
+    del at
+    return description.at_once(params, arguments)
 
 
 def _refuses_blocks(description: Description, params: Params, arguments: Arguments) -> str | None:
@@ -277,6 +339,7 @@ def _no_derivative(*_: object) -> str:
     return "a derivative keeps the projected input of all steps anyway"
 
 
+AT_ONCE = Method("at once", _refuses_at_once, _run_at_once, _nothing)
 BLOCKS = Method("blocks", _refuses_blocks, _run_blocks, _no_derivative)
 LINEAR = Method("linear", _refuses_linear, functools.partial(_run_linear, None), _nothing)
 FAST = Method("fast", _refuses_fast, _run_fast, _refuses_rule)
@@ -284,7 +347,7 @@ SEQUENTIAL = Method("sequential", _nothing, _run_sequential, _nothing)
 IN_ONE_PIECE = (LINEAR, FAST, SEQUENTIAL)
 METHODS = (LINEAR, BLOCKS, FAST, SEQUENTIAL)
 BY_NAME = {
-    **{method.name: method for method in METHODS},
+    **{method.name: method for method in (*METHODS, AT_ONCE)},
     **{
         name: Method(name, refuses, functools.partial(_run_linear, name), _nothing)
         for name, refuses in (

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxnn.derivative import rule
 from jaxnn.derivative.rule import Loop
 from jaxnn.internal.checks import state_dtype
-from jaxnn.internal.mesh import outline_of_step
+from jaxnn.internal.mesh import outline_of_step, with_mesh
 from jaxnn.scans.sequential import Step
 from jaxnn.types import (
     Array,
@@ -66,13 +66,23 @@ class Split(NamedTuple):
 
 
 class Stepwise(NamedTuple):
-    """A cell that is known by its step only."""
+    """A cell that is known by its step only; the fields that `Split` has too mean the same here.
+
+    `at_once(params, arguments)`, if there is one, gives what the steps would, without a loop;
+    `over_devices(shards, params, arguments)` gives it for one part of a sequence that is cut along
+    time.
+    """
 
     name: str
     step: CellApply
     initial_state: InitialState
     event_ndim: int
     init: Any = None
+    dtype: jnp.dtype | None = None
+    input_size: Callable[[Params], int] | None = None
+    spatial_shape: tuple[int, ...] = ()
+    at_once: Callable[..., tuple[State, PyTree]] | None = None
+    over_devices: Callable[..., tuple[State, PyTree]] | None = None
 
 
 def hidden(state: State) -> Array:
@@ -104,7 +114,7 @@ def prepare(split: Split, params: Params, x: ArrayLike) -> PyTree:
 
 def outline_of_projected(split: Split, params: Params, xs: ArrayLike) -> PyTree:
     """The types of what `prepare` gives for one step of xs."""
-    return _prepare(split).eval_shape(params, outline_of_step(xs))
+    return with_mesh(_prepare(split).eval_shape(params, outline_of_step(xs)))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +15,21 @@ from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.methods import choose, is_attended
 from jaxnn.recurrence.split import Split, Stepwise
 from jaxnn.scans.boundaries import boundaries, where
+from jaxnn.scans.over_devices import time_over, time_shards
 from jaxnn.types import ArrayLike, Key, Params, PyTree, SequenceUnroll, State, Unroll, appears_as
 
 Runner = Callable[..., tuple[State, PyTree]]
 """`state, ys = runner(*known, params, arguments)`, where `known` was known when the cell was built,
 and names it first."""
+R = TypeVar("R", bound=Runner)
+_whole: set[Runner] = set()
+
+
+def hands_on(runner: R) -> R:
+    """Mark a runner that hands on a whole sequence as it is, part by part or step by step: one that
+    may as well be given a part of it, on one of many devices."""
+    _whole.add(runner)
+    return runner
 
 
 def unroll_of(description: Description) -> Unroll:
@@ -79,6 +90,11 @@ def _run(
     name: str, runner: Runner, known: tuple[object, ...], params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     with naming(name):
+        if time_shards() is not None and runner not in _whole:
+            raise ValueError(
+                "it does not run a sequence step by step from its first to its last, and cannot be "
+                "cut along time: put jaxnn.shard_time inside of it"
+            )
         if isinstance(known[0], (Split, LinearSplit, Stepwise)):
             checked(name, known[0], params, arguments)
         else:
@@ -106,14 +122,18 @@ def _run_now(
 _jitted = jax.jit(_run_now, static_argnames=("runner", "known", "reverse"))
 
 
+@hands_on
 def run_description(
     description: Description, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     """A whole sequence, of checked arguments, by the method that takes it."""
-    arguments = begun(f"{description.name}.unroll", description, params, arguments)
-    at = boundaries(arguments.mask, arguments.reset, arguments.reverse)
-    method = choose(description, params, arguments, at)
-    state, ys = method.run(description, params, arguments, at)
+    shards = time_shards()
+    with time_over(None):  # sequences inside of a step have a time of their own
+        name = f"{description.name}.unroll"
+        arguments = begun(name, description, params, arguments, shards)
+        at = boundaries(arguments.mask, arguments.reset, arguments.reverse)
+        method = choose(description, params, arguments, at, shards=shards)
+        state, ys = method.run(description, params, arguments, at)
     return state, zero_outputs(ys, arguments.mask)
 
 

@@ -132,6 +132,7 @@ def chunked(
     def between(state: Numbers, now: tuple[Numbers, Numbers]) -> tuple[Numbers, Numbers]:
         return _applied(now, state, guarded), state
 
+    state = vary(state, varying_axes((ends, state)))
     final, begins = jax.lax.scan(between, state, ends)
     begins = [jax.tree.map(lambda leaf: leaf[None], each) for each in begins]
     return final, jax.tree.map(together, _applied(whole, begins, guarded))
@@ -152,7 +153,7 @@ def back(
         return state, b
     after = None
     if cut is not None:
-        after = shift(cut, jnp.zeros(cut.shape[1:], bool))
+        after = shift(cut, jnp.zeros_like(cut[0]))
     ends = [one_like(jax.tree.map(lambda leaf: leaf[0], each)) for each in a]
     _, outs = run(not reverse, jax.tree.map(shift, a, ends), b, state, after)
     at = -1 if reverse else 0

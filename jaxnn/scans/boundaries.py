@@ -70,7 +70,8 @@ def where(flags: ArrayLike, chosen: PyTree, otherwise: Tree) -> Tree:
     def choose(a: Array, b: Array) -> Array:
         which = expand_to(flags, b)
         if is_explicit(b):
-            which = laid_out_as(jnp.broadcast_to(which, b.shape), jax.typeof(b))
+            wide = max(a, b, key=lambda leaf: leaf.size)
+            which = laid_out_as(jnp.broadcast_to(which, wide.shape), jax.typeof(wide))
         return jnp.where(which, a, b)
 
     return jax.tree.map(choose, chosen, otherwise)

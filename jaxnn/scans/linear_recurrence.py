@@ -85,6 +85,11 @@ def linear_recurrence(
         if flags is not None:
             check_array(name, argument, flags)
             check_flags(name, argument, flags, lead[: flags.ndim] if flags.ndim else lead, "b")
+    if mask is not None and reset is not None and mask.shape != reset.shape:
+        raise ValueError(
+            f"{name}: mask and reset must cover the same dimensions of b, got {tuple(mask.shape)} "
+            f"and {tuple(reset.shape)}"
+        )
     time = lead[0]
     if method not in (None, "scan") and not isinstance(time, int):
         raise ValueError(

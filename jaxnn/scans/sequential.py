@@ -95,7 +95,9 @@ def laid_out(step: Step, inputs: PyTree, state: State, start: State) -> tuple[St
     """The first states, sharded as a step shards them, where types say how."""
     if not any(map(is_explicit, jax.tree.leaves((state, inputs)))):
         return state, start
-    after, _ = jax.eval_shape(step, state, outline_of_step(inputs))
+    after, now = state, outline_of_step(inputs)
+    for _ in jax.tree.leaves(state):  # a leaf may be made of another one of the state before
+        after, _ = jax.eval_shape(step, after, now)
     return laid_out_as(state, after), laid_out_as(start, after)
 
 

@@ -10,7 +10,7 @@ from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import check_kind, init_checked
 from jaxnn.recurrence.arguments import Arguments, spread
 from jaxnn.recurrence.cell import check_cell
-from jaxnn.recurrence.unroll import unroll_by
+from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.scans.boundaries import where
 from jaxnn.types import (
     ArrayLike,
@@ -105,6 +105,7 @@ def _initial_state_learned(
     return spread(params.start, batch_shape)
 
 
+@hands_on
 def _run_learned(
     name: str, cell: Cell, params: LearnedInitialStateParams, arguments: Arguments
 ) -> tuple[State, PyTree]:

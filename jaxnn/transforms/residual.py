@@ -10,7 +10,7 @@ from jaxnn.internal.checks import check_array, naming, shape_text
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import sequence_unroll_by, unroll_by
+from jaxnn.recurrence.unroll import hands_on, sequence_unroll_by, unroll_by
 from jaxnn.types import (
     Array,
     ArrayLike,
@@ -120,6 +120,7 @@ def _initial_state(
         return cell.initial_state(params, batch_shape)
 
 
+@hands_on
 def _run(
     name: str, inner: Cell | SequenceLayer, params: Params, arguments: Arguments
 ) -> tuple[State, Array]:

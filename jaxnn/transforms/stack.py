@@ -15,8 +15,9 @@ from jaxnn.internal.parts import parts
 from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
 from jaxnn.layers.dropout import drop
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import unroll_by
+from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.scans.boundaries import where
+from jaxnn.scans.over_devices import time_over
 from jaxnn.transforms.residual import residual as with_residual
 from jaxnn.types import (
     ArrayLike,
@@ -143,6 +144,7 @@ def apply_stack(
     return tuple(states), x
 
 
+@hands_on
 def run_stack(
     name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
@@ -199,12 +201,13 @@ def _apply_layer(
     return (), layer.apply(params, x, None, key)
 
 
+@hands_on
 def _run_layer(layer: Layer, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     """All steps at once; masked steps give zeros."""
     name, mask = name_of(layer), arguments.mask
-    ys = layer.apply(
-        params, clean(name, arguments.xs, mask, "xs"), mask_for(layer, mask), arguments.key
-    )
+    xs = clean(name, arguments.xs, mask, "xs")
+    with time_over(None):
+        ys = layer.apply(params, xs, mask_for(layer, mask), arguments.key)
     if ys.shape[0] != arguments.xs.shape[0]:
         raise ValueError(
             f"{name}: it changes the number of steps, from {arguments.xs.shape[0]} to "
@@ -234,6 +237,7 @@ def _apply_dropped(
     return cell.apply(params, state, drop(rate, x, drop_key), key)
 
 
+@hands_on
 def _run_dropped(
     cell: Cell, rate: float, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:

@@ -9,7 +9,7 @@ from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.methods import BY_NAME, asking
-from jaxnn.recurrence.unroll import sequence_unroll_by, unroll_by
+from jaxnn.recurrence.unroll import hands_on, sequence_unroll_by, unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
@@ -46,8 +46,9 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
     Args:
       model: a Cell, or a SequenceLayer such as `bidirectional` makes.
       method: "sequential" (the plain scan, with JAX's own derivative), "fast" (the derivative rule
-        of a split), "blocks" (a split, in blocks of time), "linear" (a linear recurrence, as the
-        platform likes it), or that by name: "scan", "associative", "chunked".
+        of a split), "blocks" (a split, in blocks of time), "at once" (what needs no loop, such as
+        `causal_conv`), "linear" (a linear recurrence, as the platform likes it), or that by name:
+        "scan", "associative", "chunked".
 
     Returns:
       The same kind of thing, with the same params, states and numbers (but for rounding). `apply`
@@ -69,11 +70,33 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
     init = functools.partial(init_checked, name, model.init)
     init = with_facts(init, facts.event_ndim, facts.each_step)
     if isinstance(model, Cell):
-        return Cell(init, model.apply, model.initial_state, unroll_by(_run, name, model, method))
+        return Cell(
+            init,
+            functools.partial(_step, name, model),
+            functools.partial(_initial_state, name, model),
+            unroll_by(_run, name, model, method),
+        )
     unroll = sequence_unroll_by(_run, name, model, method)
     return SequenceLayer(init, functools.partial(_apply, unroll), unroll, model.pools)
 
 
+@appears_as("apply")
+def _step(
+    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
+) -> tuple[State, PyTree]:
+    with naming(f"{name}.apply"):
+        return cell.apply(params, state, x, key)
+
+
+@appears_as("initial_state")
+def _initial_state(
+    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
+) -> State:
+    with naming(f"{name}.initial_state"):
+        return cell.initial_state(params, batch_shape)
+
+
+@hands_on
 def _run(
     name: str, model: Cell | SequenceLayer, method: str, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:

@@ -5,8 +5,9 @@ from typing import TypeVar
 from jaxnn.internal.checks import naming
 from jaxnn.recurrence.arguments import check_step
 from jaxnn.recurrence.cell import check_cell, description_of
+from jaxnn.recurrence.linear_split import LinearSplit, gates_of
 from jaxnn.recurrence.split import Split, before_combine
-from jaxnn.types import ArrayLike, Cell, PyTree
+from jaxnn.types import ArrayLike, Cell, Params, PyTree, State
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -22,7 +23,8 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     Returns:
       The NamedTuple of the cell's own gates, each `(*batch, hidden)`, or `(*batch, *spatial,
       hidden)`, in the dtype of the state: `LSTMGates(i, f, g, o)` of `lstm` and `conv_lstm`,
-      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`. For a
+      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`,
+      `MinGRUGates(z, n)` and `MinLSTMGates(f, i, n)` of `min_gru` and `min_lstm`. For a
       whole sequence, `jax.vmap` it over the states and inputs of all steps.
 
     Raises:
@@ -39,16 +41,29 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     >>> bool(jnp.allclose(values.i + values.f, 1))
     True
     """
-    check_cell("gates", "cell", cell)
-    split = description_of(cell)
-    if not isinstance(split, Split) or split.gates is None:
-        raise TypeError(
-            f"gates: cell must be one of the library's gated cells, got {cell}. Of a cell that is "
-            f"made of others, give one of its parts and that part's params and state; what the "
-            f"gates are in functions of your own, only those know"
-        )
+    split = check_gated("gates", cell)
     name = f"gates: {split.name}"
     check_step(name, split._replace(name=name), params, state, x, None)
     with naming("gates"):
-        params, projected, mixed = before_combine(split, params, state, x)
-        return split.gates(params, projected, mixed, state)
+        return gates_at(split, params, state, x)
+
+
+def gates_at(split: Split | LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
+    """The gates' values at one step, of what `check_gated` gave."""
+    if isinstance(split, LinearSplit):
+        return gates_of(split, params, x)
+    assert split.gates is not None
+    return split.gates(*before_combine(split, params, state, x), state)
+
+
+def check_gated(name: str, cell: Cell) -> Split | LinearSplit:
+    """What a cell that has gates to show is made from; TypeError for another."""
+    check_cell(name, "cell", cell)
+    split = description_of(cell)
+    if not isinstance(split, (Split, LinearSplit)) or split.gates is None:
+        raise TypeError(
+            f"{name}: cell must be one of the library's gated cells, got {cell}. Of a cell that is "
+            f"made of others, give one of its parts and that part's params and state; what the "
+            f"gates are in functions of your own, only those know"
+        )
+    return split

@@ -1,0 +1,1 @@
+"""Learning forward in time: gradients at every step, without storing the past."""
