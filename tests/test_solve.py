@@ -206,14 +206,17 @@ def test_what_the_matrices_leave_out_is_in_the_gradient_all_the_same() -> None:
     assert jaxnn.solution(jaxnn.solve(cell, "full", 1e-13), params, xs).converged
 
 
+def shape_of(atom: Any) -> tuple[int, ...]:
+    return atom.aval.shape
+
+
 def conditions(jaxpr: Jaxpr, found: list[Any]) -> list[Any]:
     """The shapes of all conditions of loops and branches."""
     for eqn in jaxpr.eqns:
         if eqn.primitive.name == "cond":
-            condition: Any = eqn.invars[0].aval
-            found.append(condition.shape)
+            found.append(shape_of(eqn.invars[0]))
         if eqn.primitive.name == "while":
-            found.append(eqn.params["cond_jaxpr"].jaxpr.outvars[0].aval.shape)
+            found.append(shape_of(eqn.params["cond_jaxpr"].jaxpr.outvars[0]))
         for value in eqn.params.values():
             for inner in value if isinstance(value, (list, tuple)) else [value]:
                 if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
