@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from benchmarks import long_memory
 from benchmarks.__main__ import as_json
 from benchmarks.contestants import (
     CONTESTANTS,
@@ -173,3 +174,15 @@ def test_the_way_of_an_unroll_is_short() -> None:
     forward, gradient = found["forward"], found["under grad"]
     assert len(forward.of_recurrence()) <= 7 and len(gradient.of_recurrence()) <= 12
     assert sum(forward.calls.values()) <= 400
+
+
+def test_memory_against_time() -> None:
+    """A row for each way, with less memory and the same gradient; no time where plain is not run."""
+    rows = long_memory.measure(long_memory.Shape(256, 1, 4), 1)
+    assert [row.way for row in rows] == list(long_memory.WAYS)
+    plain, *others = rows
+    assert all(row.temporaries < plain.temporaries / 2 for row in others)
+    assert all(row.error is not None and row.error < 2e-6 for row in others)
+    lines = long_memory.table([*rows, plain._replace(seconds=None, ratio=None)]).splitlines()
+    assert len(lines) == 2 + len(rows) + 1 and lines[2].startswith("| 256, 1, 4 | plain | 0.")
+    assert lines[-1].endswith(" | – | – | – |")
