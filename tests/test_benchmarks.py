@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import long_memory
 from benchmarks.__main__ import as_json
 from benchmarks.contestants import (
     CONTESTANTS,
@@ -181,3 +182,15 @@ def test_the_readmes_table_is_that_of_the_results_that_are_kept():
     record = json.loads((root / "benchmarks/results.json").read_text(encoding="utf-8"))
     readme = (root / "README.md").read_text(encoding="utf-8")
     assert table(record) in readme, "python -m benchmarks.summary benchmarks/results.json"
+
+
+def test_memory_against_time() -> None:
+    """A row for each way, with less memory and the same gradient; no time where plain is not run."""
+    rows = long_memory.measure(long_memory.Shape(256, 1, 4), 1)
+    assert [row.way for row in rows] == list(long_memory.WAYS)
+    plain, *others = rows
+    assert all(row.temporaries < plain.temporaries / 2 for row in others)
+    assert all(row.error is not None and row.error < 2e-6 for row in others)
+    lines = long_memory.table([*rows, plain._replace(seconds=None, ratio=None)]).splitlines()
+    assert len(lines) == 2 + len(rows) + 1 and lines[2].startswith("| 256, 1, 4 | plain | 0.")
+    assert lines[-1].endswith(" | – | – | – |")
