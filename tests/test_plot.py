@@ -142,8 +142,8 @@ def test_lyapunov_exponents(axes: Any):
 
 def test_gate_saturation(axes: Any):
     """To the right what is open, at the top what is shut; the letters that were asked for."""
-    left = jaxnn.GRUGates(*(np.array([0.1 * k, 0.2]) for k in range(3)))
-    right = jaxnn.GRUGates(*(np.array([0.3, 0.1 * k]) for k in range(3)))
+    left = jaxnn.GRUGates(*(jnp.array([0.1 * k, 0.2]) for k in range(3)))
+    right = jaxnn.GRUGates(*(jnp.array([0.3, 0.1 * k]) for k in range(3)))
     gate_saturation(axes, diagnostics.GateSaturation(left, right), "zr")
     axes.figure.canvas.draw()
     z, r = axes.collections
@@ -185,7 +185,7 @@ PICTURES: dict[str, Any] = {
     "lyapunov_exponents": lambda axes: lyapunov_exponents(axes, [[1.0]]),
     "eigenvalues": lambda axes: eigenvalues(axes, {"a": [1.0]}),
     "gate_saturation": lambda axes: gate_saturation(
-        axes, diagnostics.GateSaturation(*[jaxnn.MGUGates(np.zeros(1), np.zeros(1))] * 2)
+        axes, diagnostics.GateSaturation(*[jaxnn.MGUGates(jnp.zeros(1), jnp.zeros(1))] * 2)
     ),
 }
 
