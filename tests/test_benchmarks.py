@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +174,10 @@ def test_the_way_of_an_unroll_is_short() -> None:
     forward, gradient = found["forward"], found["under grad"]
     assert len(forward.of_recurrence()) <= 7 and len(gradient.of_recurrence()) <= 12
     assert sum(forward.calls.values()) <= 400
+
+
+def test_the_readmes_table_is_that_of_the_results_that_are_kept():
+    root = Path(__file__).parents[1]
+    record = json.loads((root / "benchmarks/results.json").read_text(encoding="utf-8"))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert table(record) in readme, "python -m benchmarks.summary benchmarks/results.json"
