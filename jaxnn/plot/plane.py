@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 def eigenvalues(axes: "Axes", values: Mapping[str, npt.ArrayLike]) -> None:
     """Eigenvalues in the complex plane, with the unit circle: inside decays, outside grows.
 
-    Those of the first name are black, those of the next white, grey, and so on; the legend is
-    below.
+    Those of the first name are black, those of the next white, grey, and so on.
 
     Args:
       axes: matplotlib axes to draw on.
