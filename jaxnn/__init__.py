@@ -6,6 +6,11 @@ from jaxnn import (
     losses as losses,
     training as training,
 )
+from jaxnn.cells.causal_conv import (
+    CausalConvParams as CausalConvParams,
+    CausalConvState as CausalConvState,
+    causal_conv as causal_conv,
+)
 from jaxnn.cells.conv_lstm import ConvLSTMParams as ConvLSTMParams, conv_lstm as conv_lstm
 from jaxnn.cells.elman import (
     GATES as ELMAN_GATES,
@@ -29,6 +34,8 @@ from jaxnn.cells.lstm import (
     LSTMState as LSTMState,
     lstm as lstm,
 )
+from jaxnn.cells.lru import LRUParams as LRUParams, LRUState as LRUState, lru as lru
+from jaxnn.cells.mamba import mamba_block as mamba_block
 from jaxnn.cells.mgu import (
     GATES as MGU_GATES,
     MGUGates as MGUGates,
@@ -46,6 +53,8 @@ from jaxnn.cells.min_gru import (
     min_gru as min_gru,
     min_lstm as min_lstm,
 )
+from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
+from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6
 from jaxnn.diagnostics.explain import Explanation as Explanation, explain as explain
 from jaxnn.diagnostics.gates import gates as gates
 from jaxnn.functions.pair import Pair as Pair
@@ -93,6 +102,7 @@ from jaxnn.transforms.bidirectional import (
     as_layer as as_layer,
     bidirectional as bidirectional,
 )
+from jaxnn.transforms.gated_by import GatedByParams as GatedByParams, gated_by as gated_by
 from jaxnn.transforms.initial_state import (
     LearnedInitialStateParams as LearnedInitialStateParams,
     learned_initial_state as learned_initial_state,

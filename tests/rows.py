@@ -206,6 +206,12 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     ),
     "min gru": lambda d: jaxnn.min_gru(3, 4, dtype=d),
     "min lstm": lambda d: jaxnn.min_lstm(3, 4, dtype=d),
+    "lru": lambda d: jaxnn.lru(3, 4, dtype=d),
+    "s5": lambda d: jaxnn.s5(3, 8, dtype=d),
+    "s6": lambda d: jaxnn.s6(3, 4, dtype=d),
+    "causal conv": lambda d: jaxnn.causal_conv(3, 3, dtype=d),
+    "causal conv no bias": lambda d: jaxnn.causal_conv(3, 4, bias=False, dtype=d),
+    "mamba block": lambda d: jaxnn.mamba_block(3, 2, window=3, dtype=d),
 }
 EVENTS = {
     "own of images": (2, 3),
@@ -231,6 +237,12 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "emitting min gru": lambda d: jaxnn.output_state(jaxnn.min_gru(3, 4, dtype=d)),
     "lstm, sequential": lambda d: jaxnn.with_method(jaxnn.lstm(3, 4, dtype=d), "sequential"),
     "min gru, sequential": lambda d: jaxnn.with_method(jaxnn.min_gru(3, 4, dtype=d), "sequential"),
+    "lru, chunked": lambda d: jaxnn.with_method(jaxnn.lru(3, 4, dtype=d), "chunked"),
+    "s6, associative": lambda d: jaxnn.with_method(jaxnn.s6(3, 4, dtype=d), "associative"),
+    "causal conv, sequential": lambda d: jaxnn.with_method(
+        jaxnn.causal_conv(3, 3, dtype=d), "sequential"
+    ),
+    "gated by": lambda d: jaxnn.gated_by(jaxnn.min_gru(3, 4, dtype=d), jaxnn.dense(3, 4, dtype=d)),
     "min gru, associative": lambda d: jaxnn.with_method(
         jaxnn.min_gru(3, 4, dtype=d), "associative"
     ),

@@ -69,8 +69,7 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
     for argument, flags in (("mask", arguments.mask), ("reset", arguments.reset)):
         if flags is not None:
             check_flags(name, argument, flags, leading, "xs")
-    if not isinstance(description, Stepwise):
-        check_x(description, params, xs, "xs")
+    check_x(description, params, xs, "xs")
     state, start = arguments.state, arguments.start
     if state is None and start is None:
         return
@@ -109,7 +108,7 @@ def batch_of(description: Description, xs: ArrayLike) -> tuple[int, ...]:
 
 def check_params_of(name: str, description: Description, params: Params) -> None:
     """Raise unless params are those of the cell; the dtypes of a user's own are the user's."""
-    if not isinstance(description, Stepwise) and description.dtype is not None:
+    if description.dtype is not None:
         check_params(name, description.init, params)
     elif known_params(description.init) is not None:
         check_params(name, description.init, params, dtypes=False)
@@ -128,8 +127,7 @@ def check_step(
         raise ValueError(
             f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
         )
-    if not isinstance(description, Stepwise):
-        check_x(description, params, x, "x")
+    check_x(description, params, x, "x")
     batch = tuple(x.shape[: x.ndim - event_ndim])
     expected = _shapes(description.initial_state, params, batch)
     check_leading(name, f"initial_state(params, {batch})", expected, batch)

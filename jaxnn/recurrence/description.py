@@ -27,8 +27,8 @@ def output_state_of(description: Split | LinearSplit, name: str) -> Description:
     return description._replace(name=name, output=splits.whole_state)
 
 
-def check_x(split: Split | LinearSplit, params: Params, x: ArrayLike, argument: str) -> None:
-    """Raise unless x has the dtype and the features that the split takes."""
+def check_x(split: Description, params: Params, x: ArrayLike, argument: str) -> None:
+    """Raise unless x has the dtype and the features that the recurrence takes."""
     size = None if split.input_size is None else split.input_size(params)
     if split.dtype is not None:
         check_dtype_of(split.name, argument, x, split.dtype)

@@ -3,6 +3,10 @@
 a, b = coefficients(params, x)              from the input only, for all steps at once
 state = a∘state + b                         unit by unit: no product is left in the loop
 y    = output(params, state, x)             for all steps at once
+
+Under 16-bit arithmetic an a near 1 would be rounded to 1. So the library's own cells have their
+products in `project(params, x)`, which runs in the dtype of the arithmetic, and `coefficients` gets
+what that gives, and its params, in the dtype of the state.
 """
 
 import functools
@@ -29,9 +33,10 @@ Coefficients = Callable[[Params, Any], tuple[PyTree, State]]
 class LinearSplit(NamedTuple):
     """What a linear recurrence is; the fields that `Split` has too mean the same here.
 
-    With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`.
-    `any_rank` says that both are written for any number of leading dimensions; `gates(params, x)`,
-    if there is one, gives the gates' values.
+    With a `dtype`, `coefficients` and `output` run in it, and the state in that of `state_dtype`;
+    where there is a `project`, that runs in the one, and `coefficients` in the other. `any_rank`
+    says that all three are written for any number of leading dimensions; `gates(params, x)`, if
+    there is one, gives the gates' values.
     """
 
     name: str
@@ -46,6 +51,7 @@ class LinearSplit(NamedTuple):
     closed: bool = False
     init: Any = None
     gates: Callable[[Params, Any], PyTree] | None = None
+    project: Callable[[Params, Any], PyTree] | None = None
 
 
 def one_step(
@@ -61,8 +67,11 @@ def one_step(
 
 def coefficients_of(split: LinearSplit, params: Params, x: ArrayLike) -> tuple[PyTree, State]:
     """a and b of one step, in the dtype of the state."""
-    found = split.coefficients(cast(params, split.dtype), x)
-    return cast(found, None if split.dtype is None else state_dtype(split.dtype))
+    exact = None if split.dtype is None else state_dtype(split.dtype)
+    if split.project is None:
+        return cast(split.coefficients(cast(params, split.dtype), x), exact)
+    projected = cast(split.project(cast(params, split.dtype), x), exact)
+    return cast(split.coefficients(cast(params, exact), projected), exact)
 
 
 def gates_of(split: LinearSplit, params: Params, x: ArrayLike) -> PyTree:

@@ -3,7 +3,7 @@
 `sequential` is the reference, the plain scan of any step. `fast` runs a split the same way, with a
 derivative rule of its own (`jaxnn.derivative`), which falls back to the derivative of the scan
 where it may not be taken; what that depends on is looked at only when somebody differentiates.
-`blocks` is for long sequences that nobody differentiates.
+`blocks` is for long sequences that nobody differentiates. `at once` is for a cell that needs no loop.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
 from jaxnn.recurrence.split import (
     Split,
+    Stepwise,
     loop_of,
     outline_of_projected,
     parameters,
@@ -87,12 +88,17 @@ def choose(
         refused = methods[0].refuses(description, params, arguments)
         if refused is not None:
             raise ValueError(f"{description.name}: method {asked!r} cannot run it: {refused}")
-    methods = METHODS if methods is None else methods
+    methods = _methods_of(description) if methods is None else methods
     chosen = next(m for m in methods if m.refuses(description, params, arguments) is None)
     heard = _listening.get()
     if heard is not None:
         heard.append(_explained(methods, chosen, description, params, arguments, at))
     return chosen
+
+
+def _methods_of(description: Description) -> tuple[Method, ...]:
+    """Those that are asked in turn."""
+    return METHODS if _refuses_at_once(description) else (AT_ONCE, SEQUENTIAL)
 
 
 @contextlib.contextmanager
@@ -222,6 +228,19 @@ def _run_sequential(
     return final, ys
 
 
+def _refuses_at_once(description: Description, *_: object) -> str | None:
+    if isinstance(description, Stepwise) and description.at_once is not None:
+        return None
+    return "each step needs the state that the one before it gives"
+
+
+def _run_at_once(
+    description: Any, params: Params, arguments: Arguments, at: Boundaries
+) -> tuple[State, PyTree]:
+    del at
+    return description.at_once(params, arguments)
+
+
 def _refuses_blocks(description: Description, params: Params, arguments: Arguments) -> str | None:
     if not isinstance(description, Split):
         return "nothing is projected before the loop"
@@ -265,6 +284,7 @@ def _no_derivative(*_: object) -> str:
     return "a derivative keeps the projected input of all steps anyway"
 
 
+AT_ONCE = Method("at once", _refuses_at_once, _run_at_once, _nothing)
 BLOCKS = Method("blocks", _refuses_blocks, _run_blocks, _no_derivative)
 LINEAR = Method("linear", _refuses_linear, functools.partial(_run_linear, None), _nothing)
 FAST = Method("fast", _refuses_fast, _run_fast, _refuses_rule)
@@ -272,7 +292,7 @@ SEQUENTIAL = Method("sequential", _nothing, _run_sequential, _nothing)
 IN_ONE_PIECE = (LINEAR, FAST, SEQUENTIAL)
 METHODS = (LINEAR, BLOCKS, FAST, SEQUENTIAL)
 BY_NAME = {
-    **{method.name: method for method in METHODS},
+    **{method.name: method for method in (*METHODS, AT_ONCE)},
     **{
         name: Method(name, refuses, functools.partial(_run_linear, name), _nothing)
         for name, refuses in (

@@ -66,13 +66,20 @@ class Split(NamedTuple):
 
 
 class Stepwise(NamedTuple):
-    """A cell that is known by its step only."""
+    """A cell that is known by its step only; the fields that `Split` has too mean the same here.
+
+    `at_once(params, arguments)`, if there is one, gives what the steps would, without a loop.
+    """
 
     name: str
     step: CellApply
     initial_state: InitialState
     event_ndim: int
     init: Any = None
+    dtype: jnp.dtype | None = None
+    input_size: Callable[[Params], int] | None = None
+    spatial_shape: tuple[int, ...] = ()
+    at_once: Callable[..., tuple[State, PyTree]] | None = None
 
 
 def hidden(state: State) -> Array:
