@@ -1,4 +1,4 @@
-"""Three tasks that need memory, as functions from a random key to a batch.
+"""Four tasks that need memory, as functions from a random key to a batch.
 
 Each gives a `Task`: inputs `(time, batch, features)`, one target for each step or for each
 sequence, and the mask of the steps that count in the loss. The defaults are the papers' sizes.
@@ -166,6 +166,53 @@ def temporal_order(
         steps < length,
         steps == length - 1,
     )
+
+
+def selective_copy(
+    key: Key, batch: int, time: int = 4096, length: int = 16, symbols: int = 14
+) -> Task:
+    """Say again, in their order, the symbols that stood here and there among blanks.
+
+    The first `time` steps hold `length` symbols drawn uniformly and independently, at places drawn
+    uniformly, and blanks elsewhere; the last `length` steps hold a delimiter each. The targets are
+    asked for there: the symbols, in the order in which they came. Inputs are one-hot: the symbols,
+    then the blank, then the delimiter. In `copy_memory` a fixed filter of the past would do; here
+    the gaps differ from sequence to sequence, so that whatever remembers must tell symbols from
+    blanks. A guess is right once in `symbols` times.
+
+    Args:
+      key: a random key; the same key gives the same batch.
+      batch: how many sequences.
+      time: steps before the answer, at least `length`.
+      length: how many symbols are to be remembered.
+      symbols: how many different ones there are; the paper's vocabulary has 16 tokens, the blank
+        among them.
+
+    Raises:
+      ValueError: for a length or symbols below 1, and for a time below the length.
+
+    Source: Gu & Dao 2023 (arXiv 2312.00752), section 4.1.1, after Jing et al. 2019 (arXiv
+    1706.02761), section 4.2.
+
+    >>> task = selective_copy(jax.random.key(7), batch=1, time=6, length=2, symbols=3)
+    >>> jnp.argmax(task.xs, axis=-1)[:, 0].tolist()
+    [3, 3, 2, 3, 0, 3, 4, 4]
+    >>> task.targets[:, 0][task.counts[:, 0]].tolist()
+    [2, 0]
+    """
+    _at_least("selective_copy", "length", length, 1)
+    _at_least("selective_copy", "symbols", symbols, 1)
+    _at_least("selective_copy", "time", time, length)
+    symbol_key, place_key = jax.random.split(key)
+    asked = jax.random.randint(symbol_key, (length, batch), 0, symbols)
+    # The places are those of the `length` smallest of so many random numbers, in order of time.
+    numbers = jax.random.uniform(place_key, (batch, time))
+    places = jnp.sort(jax.lax.top_k(-numbers, length)[1], axis=-1).T
+    inputs = jnp.full((time, batch), symbols).at[places, jnp.arange(batch)].set(asked)
+    inputs = jnp.concatenate([inputs, jnp.full((length, batch), symbols + 1)])
+    targets = jnp.zeros((time + length, batch), int).at[time:].set(asked)
+    last = jnp.broadcast_to(jnp.arange(time + length)[:, None] >= time, targets.shape)
+    return Task(jax.nn.one_hot(inputs, symbols + 2), targets, jnp.ones(targets.shape, bool), last)
 
 
 def _at_least(name: str, argument: str, value: int, least: int) -> None:

@@ -192,5 +192,6 @@ def test_memory_against_time() -> None:
     assert all(row.temporaries < plain.temporaries / 2 for row in others)
     assert all(row.error is not None and row.error < 2e-6 for row in others)
     lines = long_memory.table([*rows, plain._replace(seconds=None, ratio=None)]).splitlines()
-    assert len(lines) == 2 + len(rows) + 1 and lines[2].startswith("| 256, 1, 4 | plain | 0.")
+    assert len(lines) == 2 + len(rows) + 1
+    assert lines[2].startswith("| 256, 1, 4 | plain | 0.")
     assert lines[-1].endswith(" | – | – | – |")

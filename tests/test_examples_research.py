@@ -112,9 +112,38 @@ def test_variants_without_data(tmp_path: pathlib.Path) -> None:
     assert result.returncode == 0 and "chorales: left out" in result.stdout
 
 
+@pytest.mark.skipif(without("sklearn"), reason="scikit-learn: the extra 'gallery'")
+def test_sequential_images(tmp_path: pathlib.Path) -> None:
+    printed = answer("sequential_images", tmp_path, "--cells", "lru", "--steps", 40, "--seeds", 1)
+    assert "digits: 64 steps; 1077 + 360 + 360 images" in printed
+    found = re.findall(r"(in order|permuted) +([\d.]+) % \(", printed)
+    assert [order for order, _ in found] == ["in order", "permuted"]
+    assert min(float(share) for _, share in found) > 15
+
+
+def test_selective_copy(tmp_path: pathlib.Path) -> None:
+    short = "--time", 8, "--length", 1, "--steps", 60
+    printed = answer("selective_copy", tmp_path, "--cells", "min_gru", *short)
+    found = re.search(r"min_gru +([\d.]+) % \(.*\), (\d+) parameters", printed)
+    assert found is not None and float(found[1]) > 25 and 18_000 < int(found[2]) <= 20_000
+
+
+def test_more_to_copy_than_there_is() -> None:
+    refused = run("selective_copy", "--time", 3, "--length", 4)
+    assert refused.returncode == 2 and "--length must be at most --time, 3, got 4" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "script",
-    ["recurrent_policy", "dynamics", "endless_stream", "inside_other_libraries", "lstm_variants"],
+    [
+        "recurrent_policy",
+        "dynamics",
+        "endless_stream",
+        "inside_other_libraries",
+        "lstm_variants",
+        "sequential_images",
+        "selective_copy",
+    ],
 )
 def test_command_line(script: str) -> None:
     refused = run(script, "--steps", 0)
@@ -129,6 +158,8 @@ def test_command_line(script: str) -> None:
         "decision_task",
         "fixed_points",
         "memory_tasks",
+        "residual_blocks",
+        "sequential_image_data",
         "spread",
         "t_maze",
     ],
@@ -204,12 +235,40 @@ def test_tasks(example: Any) -> None:
         assert targets[place] == 2 * (sequence[first] - 6) + sequence[second] - 6
 
 
+def test_selective_copy_task(example: Any) -> None:
+    """At the paper's size: symbols at any place, in the order in which they are asked for."""
+    task = example("memory_tasks").selective_copy(jax.random.key(3), 20)
+    symbols = np.asarray(jnp.argmax(task.xs, -1))
+    assert symbols.shape == (4112, 20) and task.xs.shape[-1] == 16 and bool(task.mask.all())
+    assert (symbols[4096:] == 15).all() and set(symbols[:4096].ravel()) == set(range(15))
+    counts, places = np.asarray(task.counts), []
+    assert counts[4096:].all() and not counts[:4096].any()
+    for column, targets in zip(symbols[:4096].T, task.targets[4096:].T, strict=True):
+        there = np.flatnonzero(column < 14)
+        assert column[there].tolist() == targets.tolist()
+        places.append(there)
+    assert np.shape(places) == (20, 16) and abs(np.mean(places) / 4095 - 0.5) < 0.06
+
+
+def test_sequences(example: Any) -> None:
+    """Permuted, every image has its own pixels, all of them in the same new order."""
+    data = example("sequential_image_data")
+    images = np.random.default_rng(1).random((3, 4, 4, 1))
+    (rows, permuted), labels = data.sequences(data.image_data.Images(images, np.arange(3)))
+    np.testing.assert_allclose(rows[..., 0], 2 * images.reshape(3, 16) - 1)
+    order = [int(np.flatnonzero(rows[0] == x)[0]) for x in permuted[0]]
+    assert sorted(order) == list(range(16)) != order and labels.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(rows[:, order], permuted)
+
+
 def test_task_errors(example: Any) -> None:
     tasks, key = example("memory_tasks"), jax.random.key(0)
     with pytest.raises(ValueError, match="adding: time must be at least 2, got 1"):
         tasks.adding(key, 1, 1)
     with pytest.raises(ValueError, match="copy_memory: length must be at least 1, got 0"):
         tasks.copy_memory(key, 1, 5, 0)
+    with pytest.raises(ValueError, match="selective_copy: time must be at least 4, got 3"):
+        tasks.selective_copy(key, 1, 3, 4)
     with pytest.raises(ValueError, match="temporal_order: 0 < first"):
         tasks.temporal_order(key, 1, first=(10, 50))
 
@@ -248,6 +307,17 @@ def test_equal_parameters(example: Any) -> None:
             params = jax.eval_shape(problems.build(cell, problem).init, jax.random.key(0))
             count = sum(leaf.size for leaf in jax.tree.leaves(params))
             assert 0.9 < count / problem.parameters <= 1
+
+
+def test_equal_parameters_in_the_blocks(example: Any) -> None:
+    blocks = example("residual_blocks")
+    images, copying = example("sequential_images"), example("selective_copy")
+    for cell in blocks.CELLS:
+        model = blocks.largest(functools.partial(images.network, cell), images.PARAMETERS)
+        assert 0.9 < blocks.count(model) / images.PARAMETERS <= 1
+    for network in copying.NETWORKS.values():
+        model = blocks.largest(network, copying.PARAMETERS)
+        assert 0.9 < blocks.count(model) / copying.PARAMETERS <= 1
 
 
 @pytest.mark.skipif(not DATA.exists(), reason=f"no {DATA}")
