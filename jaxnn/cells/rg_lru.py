@@ -23,7 +23,14 @@ GATES = ("r", "i")
 POWER = 8.0
 """c."""
 
-lecun = per_gate(jax.nn.initializers.lecun_normal())
+_jax_lecun = jax.nn.initializers.lecun_normal()
+
+
+def _lecun(key: Key, shape: Shape, dtype: DTypeLike) -> Array:
+    return _jax_lecun(key, shape, dtype)
+
+
+lecun: Initializer = per_gate(_lecun)
 
 
 @exportable
