@@ -253,6 +253,7 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
         jaxnn.causal_conv(3, 3, dtype=d), "sequential"
     ),
     "gated by": lambda d: jaxnn.gated_by(jaxnn.min_gru(3, 4, dtype=d), jaxnn.dense(3, 4, dtype=d)),
+    "rg lru, associative": lambda d: jaxnn.with_method(jaxnn.rg_lru(3, dtype=d), "associative"),
     "min gru, associative": lambda d: jaxnn.with_method(
         jaxnn.min_gru(3, 4, dtype=d), "associative"
     ),

@@ -14,6 +14,8 @@ import jaxnn
 
 RULED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "leaky", "conv"))]
 RULED.remove("gru reset before")
+LINEAR = ("min", "lru", "s5", "s6", "rg lru", "qrnn", "sru", "causal conv", "mamba")
+"""Rows of linear recurrences, and what is made of them, begin so."""
 
 
 class Loop(NamedTuple):
@@ -110,7 +112,20 @@ def test_one_product_in_each_loop(row: str, options: str) -> None:
     assert carries_no_weight(p, loops)
 
 
-@pytest.mark.parametrize("row", [name for name in CELLS if name not in OWN])
+@pytest.mark.parametrize("row", [name for name in CELLS if name.startswith(LINEAR)])
+def test_no_product_is_left_in_the_loops_of_a_linear_cell(row: str) -> None:
+    """They carry states and nothing else: forward, and backward. A convolution needs none."""
+    p = problem(row)
+    _, loops = census(gradient(p.cell), p.params, p.xs, p.state, p.start)
+    assert len(loops) == (0 if row.startswith("causal conv") else 2)
+    states = {leaf.shape for leaf in jax.tree.leaves(p.state)}
+    for loop in loops:
+        assert not loop.products and {*loop.carried} <= states
+
+
+@pytest.mark.parametrize(
+    "row", [name for name in CELLS if name not in OWN and not name.startswith(LINEAR)]
+)
 def test_every_cell_of_the_library_runs_by_the_rule(row: str) -> None:
     """By the plain scan the loop backward has further products, and carries the weights' gradient.
 

@@ -11,10 +11,10 @@ from jax.typing import DTypeLike
 from jaxnn.cells.parameters import check_bias, check_kernels, fill_gates
 from jaxnn.cells.products import per_unit, plus_bias, project_gates
 from jaxnn.functions.fill import fill
-from jaxnn.functions.initializers import per_gate
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_dtypes, check_size
+from jaxnn.layers.dense import lecun
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.linear_split import LinearSplit, hidden
 from jaxnn.types import Array, Cell, Initializer, Key, Shape, exportable
@@ -22,15 +22,6 @@ from jaxnn.types import Array, Cell, Initializer, Key, Shape, exportable
 GATES = ("r", "i")
 POWER = 8.0
 """c."""
-
-_jax_lecun = jax.nn.initializers.lecun_normal()
-
-
-def _lecun(key: Key, shape: Shape, dtype: DTypeLike) -> Array:
-    return _jax_lecun(key, shape, dtype)
-
-
-lecun: Initializer = per_gate(_lecun)
 
 
 @exportable

@@ -49,8 +49,6 @@ def why_not_affine(split: Split, params: Params, arguments: Arguments) -> str | 
 
 def _leaves_read(split: Split, params: Params, arguments: Arguments) -> list[bool] | str:
     """Which leaves of the state `combine` reads, each affine in itself; or why it is not so."""
-    if split.dtype is not None:
-        return "its step has a product with the state"
     loop, (for_mix, for_combine) = loop_of(split), parameters(split, params)
     state, projected = arguments.state, outline_of_projected(split, params, arguments.xs)
     mixed = traced(loop.mix, for_mix, state)

@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.sequences import check_valid_fit, zero_masked
+from jaxnn.functions.windows import check_channels_last
 from jaxnn.internal.checks import (
     check_arguments,
     check_array,
+    check_dtype_of,
+    check_features,
     check_fits,
     check_flags,
     check_key,
@@ -20,7 +23,7 @@ from jaxnn.internal.checks import (
 from jaxnn.internal.mesh import outline_of_step, vary, varying_axes
 from jaxnn.internal.parameters import check_params, known_params
 from jaxnn.internal.users import check_leading
-from jaxnn.recurrence.description import Description, check_x
+from jaxnn.recurrence.description import Description
 from jaxnn.recurrence.linear_split import LinearSplit, check_functions
 from jaxnn.recurrence.split import Split, Stepwise, mixed_by, output_by, parameters, prepare
 from jaxnn.scans.over_devices import TimeShards
@@ -202,6 +205,23 @@ def _check_functions(
         return found
 
     jax.eval_shape(results, params, x, state)
+
+
+def check_x(split: Description, params: Params, x: ArrayLike, argument: str) -> None:
+    """Raise unless x has the dtype and the features that the recurrence takes."""
+    size = None if split.input_size is None else split.input_size(params)
+    if split.dtype is not None:
+        check_dtype_of(split.name, argument, x, split.dtype)
+    if size is not None and split.spatial_shape:
+        check_channels_last(split.name, argument, x, size, len(split.spatial_shape))
+    if size is not None:
+        check_features(split.name, argument, x, size)
+    spatial = tuple(x.shape[-1 - len(split.spatial_shape) : -1])
+    if spatial != split.spatial_shape:
+        raise ValueError(
+            f"{split.name}: {argument} must have the spatial shape {split.spatial_shape}, before "
+            f"its features; got {spatial} (shape {tuple(x.shape)})"
+        )
 
 
 def spread(state: State, batch_shape: tuple[int, ...]) -> State:

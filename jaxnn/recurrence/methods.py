@@ -215,6 +215,8 @@ def _refuses_linear(description: Description, params: Params, arguments: Argumen
         return None
     if not isinstance(description, Split):
         return "the cell is known by its step alone: jaxnn.linear_cell takes it apart"
+    if description.dtype is not None:
+        return "its step has a product with the state"
     return why_not_affine(description, params, arguments)
 
 
