@@ -29,8 +29,9 @@ def explain(
     """By which method each recurrence of a model runs over a sequence, and why the others refuse.
 
     Nothing is computed: the model is traced with parameters of the shapes that its `init` gives.
-    `fast` has the derivative rule, `sequential` is the plain scan with JAX's own derivative, and
-    `blocks` is for large sequences that nobody differentiates.
+    `fast` has the derivative rule, `sequential` is the plain scan with JAX's own derivative,
+    `blocks` is for large sequences that nobody differentiates, and `linear` for a recurrence that
+    is linear in its state.
 
     Args:
       model: a Cell, or a SequenceLayer such as `bidirectional` makes.
@@ -47,6 +48,7 @@ def explain(
     >>> import jax.numpy as jnp, jaxnn
     >>> jaxnn.explain(jaxnn.lstm(3, 4), jnp.ones((100, 8, 3)))
     lstm(3, 4) over float32[100, 8, 3]: fast
+      linear: its step has a product with the state
       blocks: its projected input takes 51,200 bytes, and blocks pay above 16,777,216
     """
     if not isinstance(model, (Cell, SequenceLayer)):

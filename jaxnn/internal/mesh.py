@@ -85,11 +85,14 @@ def with_mesh(outlines: Tree) -> Tree:
     """What `jax.eval_shape` gives, so that it can be traced again: inside of a `shard_map` over
     some axes only, jax 0.10.2 leaves out the mesh, without which nothing may vary."""
 
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return outlines
+
     def one(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         if leaf.sharding is not None or not leaf.manual_axis_type:
             return leaf
-        where = NamedSharding(jax.sharding.get_abstract_mesh(), PartitionSpec())
-        return leaf.update(sharding=where)
+        return leaf.update(sharding=NamedSharding(mesh, PartitionSpec()))
 
     return jax.tree.map(one, outlines)
 

@@ -35,7 +35,7 @@ from jaxnn.recurrence.split import (
 )
 from jaxnn.scans.boundaries import Boundaries
 from jaxnn.scans.linear import METHODS as LINEAR_METHODS, Method as LinearMethod, OverDevices
-from jaxnn.scans.over_devices import TimeShards, time_shards
+from jaxnn.scans.over_devices import SHARDS, TimeShards
 from jaxnn.scans.sequential import laid_out, scan
 from jaxnn.types import ArrayLike, Params, PyTree, State
 
@@ -133,8 +133,9 @@ def asking(method: str) -> Iterator[None]:
 def is_attended() -> bool:
     """Whether somebody wants to hear of choices, or has one of them, so that no compiled function
     may answer."""
-    attended = (_listening.get(), _asked.get(), time_shards())
-    return any(each is not None for each in attended)
+    if _listening.get() is not None or _asked.get() is not None:
+        return True
+    return SHARDS.get() is not None
 
 
 def asked() -> str | None:

@@ -1,5 +1,6 @@
 """`unroll`, the view of a recurrence as a whole sequence: checked, compiled once, and run."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,7 +16,7 @@ from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.methods import choose, is_attended
 from jaxnn.recurrence.split import Split, Stepwise
 from jaxnn.scans.boundaries import boundaries, where
-from jaxnn.scans.over_devices import time_over, time_shards
+from jaxnn.scans.over_devices import SHARDS, time_over
 from jaxnn.types import ArrayLike, Key, Params, PyTree, SequenceUnroll, State, Unroll, appears_as
 
 Runner = Callable[..., tuple[State, PyTree]]
@@ -90,7 +91,7 @@ def _run(
     name: str, runner: Runner, known: tuple[object, ...], params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     with naming(name):
-        if time_shards() is not None and runner not in _whole:
+        if SHARDS.get() is not None and runner not in _whole:
             raise ValueError(
                 "it does not run a sequence step by step from its first to its last, and cannot be "
                 "cut along time: put jaxnn.shard_time inside of it"
@@ -127,8 +128,9 @@ def run_description(
     description: Description, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     """A whole sequence, of checked arguments, by the method that takes it."""
-    shards = time_shards()
-    with time_over(None):  # sequences inside of a step have a time of their own
+    shards = SHARDS.get()
+    # Sequences inside of a step have a time of their own.
+    with contextlib.nullcontext() if shards is None else time_over(None):
         name = f"{description.name}.unroll"
         arguments = begun(name, description, params, arguments, shards)
         at = boundaries(arguments.mask, arguments.reset, arguments.reverse)

@@ -38,22 +38,18 @@ Cut = tuple[Array, Array]
 """Where nothing of the state before goes into a step, `(time, *batch)`, and whether there is such a
 step in the part of each device, `(devices, *batch)`."""
 
-_shards: contextvars.ContextVar[TimeShards | None] = contextvars.ContextVar("shards", default=None)
-
-
-def time_shards() -> TimeShards | None:
-    """How the time of the sequences that run here is cut over devices; None where it is whole."""
-    return _shards.get()
+SHARDS: contextvars.ContextVar[TimeShards | None] = contextvars.ContextVar("shards", default=None)
+"""How the time of the sequences that run here is cut over devices; None where it is whole."""
 
 
 @contextlib.contextmanager
 def time_over(shards: TimeShards | None) -> Iterator[None]:
     """The sequences that run inside are parts of such ones."""
-    token = _shards.set(shards)
+    token = SHARDS.set(shards)
     try:
         yield
     finally:
-        _shards.reset(token)
+        SHARDS.reset(token)
 
 
 def run_over(
