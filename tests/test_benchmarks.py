@@ -177,7 +177,7 @@ def test_the_way_of_an_unroll_is_short() -> None:
 
 
 def test_memory_against_time() -> None:
-    """A row for each way, with less memory and the same gradient; no time where plain is not run."""
+    """A row for each way, with less memory and the same gradient; no time where none was taken."""
     rows = long_memory.measure(long_memory.Shape(256, 1, 4), 1)
     assert [row.way for row in rows] == list(long_memory.WAYS)
     plain, *others = rows
