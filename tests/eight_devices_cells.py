@@ -33,6 +33,7 @@ CELLS = HIDDEN | {
     "learned in stack": jaxnn.stack(
         jaxnn.learned_initial_state(jaxnn.lstm(3, 8)), jaxnn.dense(8, 4)
     ),
+    "remat": jaxnn.remat(jaxnn.lstm(3, 8), 2),
     "own": jaxnn.cell(
         lambda key: jax.random.normal(key, (3, 5), jnp.float32),
         own_apply,

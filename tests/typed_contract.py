@@ -37,6 +37,8 @@ def right() -> None:
     assert_type(jaxnn.output_state(GRU), jaxnn.Cell[jaxnn.GRUParams, jaxnn.GRUState])
     assert_type(jaxnn.residual(GRU), jaxnn.Cell[jaxnn.GRUParams, jaxnn.GRUState])
     assert_type(jaxnn.as_layer(GRU).init(KEY), jaxnn.GRUParams)
+    assert_type(jaxnn.remat(GRU), jaxnn.Cell[jaxnn.GRUParams, jaxnn.GRUState])
+    assert_type(jaxnn.remat(jaxnn.as_layer(GRU), 2).init(KEY), jaxnn.GRUParams)
 
 
 def wrong() -> None:

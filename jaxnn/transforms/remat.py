@@ -93,7 +93,9 @@ def remat(
       the very numbers of `inner` with the same key, inside a `stack` too: `stack(remat(a),
       remat(b))`. A `stack` or `serial` as a whole draws anew for each chunk, by a key of its own:
       `fold_in(key, t)`, where t is its first step. Where the number of steps is not known, as
-      `jax.export` may have it, the sequence runs in one piece.
+      `jax.export` may have it, the sequence runs in one piece. With a batch that the compiler lays
+      over devices, the gradients of weights are summed over them once a chunk; in a `shard_map`, as
+      `training.train_step` has it, once.
 
     Raises:
       TypeError: for another inner; a `bidirectional` needs the end before the start: use
