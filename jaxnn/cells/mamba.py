@@ -145,5 +145,10 @@ def _run(
     arguments: Arguments,
 ) -> tuple[State, PyTree]:
     check(f"{name}.unroll", "xs", arguments.xs)
+    if arguments.xs.ndim < 2:
+        raise ValueError(
+            f"{name}.unroll: xs must be (time, *batch, features), at least 2 dimensions, got the "
+            f"shape {tuple(arguments.xs.shape)}; apply runs one step"
+        )
     with naming(name):
         return block.unroll(params, *arguments)
