@@ -47,7 +47,8 @@ def mamba_block(
         )
 
     and its params and states are those of that stack. In the paper's network a norm stands before
-    it, and its input is added to its output: `residual(stack(layer_norm(n), mamba_block(n)))`.
+    it, and its input is added to its output: `residual(stack(layer_norm(n), mamba_block(n)))`. On
+    its memory under a gradient, and `jaxnn.remat`, see `s6`.
 
     Args:
       input_size: features of x and of y.

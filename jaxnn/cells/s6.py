@@ -2,6 +2,7 @@
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from jaxnn.cells.products import product
 from jaxnn.functions.fill import fill
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.mesh import on_mesh
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.linear_split import LinearSplit
@@ -65,7 +67,9 @@ def s6(
     step_min and step_max. The step of h is exact for A, and Euler's for B, as in the authors' code.
 
     What goes into the loop and comes out of it is `(time, *batch, input, hidden)`, `hidden_size`
-    times as large as x, and a gradient keeps several such arrays.
+    times as large as x, and a gradient keeps several such arrays. `jaxnn.remat(s6(...))` makes them
+    chunk by chunk: at (1024, 4, 64), with 16 numbers a feature, 5 MB in the place of 155, in less
+    than half of the time on a CPU.
 
     Args:
       input_size: features of x and of y.
@@ -124,14 +128,30 @@ def _coefficients(
 ) -> tuple[S6State, S6State]:
     x, step, into = projected
     step = jax.nn.softplus(step + spread(params.step_bias, step))
-    b = (step * x)[..., None] * into[..., None, :]
+    b = _each(jnp.multiply, (step * x)[..., None], into[..., None, :])
     return S6State(jnp.exp(step[..., None] * spread(-jnp.exp(params.log_rates), b))), S6State(b)
 
 
 def _output(params: S6Params, state: S6State, x: Array) -> Array:
     out = product(x, params.output_kernel).astype(state.hidden.dtype)
-    y = jnp.sum(state.hidden * out[..., None, :], -1).astype(x.dtype)
+    y = _each(_weighed, state.hidden, out[..., None, :]).astype(x.dtype)
     return y + skipped(x, params.skip)
+
+
+def _weighed(h: Array, out: Array) -> Array:
+    return jnp.sum(h * out, -1)
+
+
+def _each(function: Callable[[Array, Array], Array], x: Array, y: Array) -> Array:
+    """A function of matrices for each step of each sequence.
+
+    With time and batch as one dimension: with a batch of one, XLA's CPU takes ten times as long for
+    the sums of its transpose. On a mesh axes stay apart.
+    """
+    if on_mesh(x) or on_mesh(y):
+        return function(x, y)
+    flat = function(*(each.reshape(-1, *each.shape[-2:]) for each in (x, y)))
+    return flat.reshape(*x.shape[:-2], *flat.shape[1:])
 
 
 def _init(
