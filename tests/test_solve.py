@@ -348,3 +348,22 @@ def test_solution_is_of_solved_cells() -> None:
         jax.jit(lambda reverse: jaxnn.solution(jaxnn.solve(cell), p.params, p.xs, reverse=reverse))(
             True
         )
+
+
+def test_meshes() -> None:
+    """Over the devices of a `shard_map`; types that say how they are sharded are refused."""
+    cell, params, _ = series(jaxnn.gru, 1, jnp.float64, 4)
+    xs = jax.random.normal(jax.random.key(2), (4, 2, 8), jnp.float64)
+    solved = jaxnn.solve(cell, "unit", 1e-13)
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
+    parts = jax.P(None, "d")
+
+    def ys_of(params: Any, xs: Any) -> Any:
+        return solved.unroll(params, xs)[1]
+
+    mapped = jax.shard_map(ys_of, mesh=mesh, in_specs=(jax.P(), parts), out_specs=parts)
+    got = with_gradients(jax.jit(mapped), params, xs)
+    assert_close(got, with_gradients(lambda params, xs: cell.unroll(params, xs)[1], params, xs))
+    explicit = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(explicit), pytest.raises(ValueError, match="a mesh with automatic axes"):
+        solved.unroll(params, jax.device_put(xs, jax.NamedSharding(explicit, parts)))

@@ -23,10 +23,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.linear_call import apply_linear
+from jaxnn.internal.mesh import zeros_of_type
 from jaxnn.internal.one_decision import largest
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import jvp_along
@@ -48,11 +48,15 @@ class Goal(NamedTuple):
 
 
 class Certificate(NamedTuple):
-    """How many sweeps there were, the residual after them, and whether it met the tolerance."""
+    """How many sweeps there were, and the residual after them; both floating, so that a derivative
+    rule has tangents of them."""
 
     sweeps: Array
     residual: Array
-    converged: Array
+
+    def meets(self, goal: Goal) -> Array:
+        """Whether the residual is within the tolerance; NaN is not."""
+        return self.residual <= goal.tolerance
 
 
 class Known(NamedTuple):
@@ -85,7 +89,7 @@ def solved_states(
     def in_order(states: State, known: Known) -> State:
         return _in_order(steps, known)
 
-    states = jax.lax.cond(certificate.converged, found, in_order, states, known)
+    states = jax.lax.cond(certificate.meets(goal), found, in_order, states, known)
     return pinned((states, certificate), known)
 
 
@@ -112,17 +116,8 @@ def _solved_states_jvp(
     dots = structure.unflatten(
         apply_linear(run, transposed, residuals, operands, operands, plain=plain)
     )
-    return pinned((states, certificate), primals), (dots, _no_tangents(certificate))
-
-
-def _no_tangents(certificate: Certificate) -> PyTree:
-    """Zeros in the place of tangents: of a number, and of what is none."""
-
-    def zeros(leaf: Array) -> PyTree:
-        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jnp.zeros_like(leaf) if floating else np.zeros(leaf.shape, jax.dtypes.float0)
-
-    return jax.tree.map(zeros, certificate)
+    nothing = jax.tree.map(lambda leaf: zeros_of_type(jax.typeof(leaf)), certificate)
+    return pinned((states, certificate), primals), (dots, nothing)
 
 
 def _iterate(steps: Steps, goal: Goal, known: Known) -> tuple[State, Certificate]:
@@ -154,7 +149,7 @@ def _iterate(steps: Steps, goal: Goal, known: Known) -> tuple[State, Certificate
     first = jnp.zeros((), jnp.int32), states, new, _residual(states, new)
     count, states, _, residual = jax.lax.while_loop(more, once, first)
     residual = largest(residual)
-    return states, Certificate(count, residual, residual <= goal.tolerance)
+    return states, Certificate(count.astype(residual.dtype), residual)
 
 
 def _residual(states: State, new: State) -> Array:

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxnn.derivative.analysis import analyse
 from jaxnn.derivative.rule import step_of
 from jaxnn.internal.checks import outline_text, shape_text
+from jaxnn.internal.mesh import is_explicit
 from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit
@@ -97,6 +98,8 @@ def why_not_solved(
 ) -> str | None:
     """The reason why there are no such matrices of a recurrence; None where there are."""
     leaves = jax.tree.leaves(arguments.state)
+    if any(map(is_explicit, jax.tree.leaves((params, arguments.xs, *leaves)))):
+        return "the types of its arrays say how they are sharded: use a mesh with automatic axes"
     if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
         return f"a leaf of the state is not floating: {outline_text(arguments.state)}"
     if len({leaf.dtype for leaf in leaves}) > 1:

@@ -100,8 +100,8 @@ def solve(
       TypeError: where cell is no Cell, and for a tolerance that is no number.
       ValueError: for another method, a tolerance that is not positive, sweeps below 1; when it
         runs, for a state that is not floating, or of two dtypes, for "unit" where a step does not
-        work unit by unit (`gru` with the reset before, `mgu`, `conv_lstm`, a cell by its step), and
-        for a key to a cell that is made of others.
+        work unit by unit (`gru` with the reset before, `mgu`, `conv_lstm`, a cell by its step), for
+        a key to a cell that is made of others, and on a mesh with explicit axes.
 
     Source: Lim et al. 2024 (arXiv 2309.12252), "full"; Gonzalez et al. 2024 (arXiv 2407.19115),
     "unit" (theirs is the diagonal).
@@ -196,7 +196,8 @@ def _jitted(
 ) -> Solution:
     arguments = Arguments(xs, state, mask, reset, reverse, key, start)
     state, ys, certificate = _solved(solver, params, arguments)
-    return Solution(state, ys, *certificate)
+    sweeps, residual = certificate
+    return Solution(state, ys, sweeps.astype(jnp.int32), residual, certificate.meets(solver.goal))
 
 
 def _run(name: str, solver: Solver, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
@@ -228,7 +229,7 @@ def _solved(
     if not jax.tree.leaves(arguments.state) or (isinstance(time, int) and not time):
         state, ys = solver.cell.unroll(params, *arguments)
         zero = jnp.zeros((), jnp.float32)
-        return state, ys, Certificate(jnp.zeros((), jnp.int32), zero, zero == 0)
+        return state, ys, Certificate(zero, zero)
     at = boundaries(mask, reset, reverse)
     steps, params, inputs = steps_of(method, described, params, arguments)
     first = arguments.state, arguments.start
