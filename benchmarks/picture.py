@@ -27,8 +27,10 @@ def draw(path: Path, shown: Sequence[Family]) -> None:
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(6.5 * columns, 4.2 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    drawn = {name for _, bars in panels for _, ratios in bars for name, r in ratios.items() if r}
+    names = [name for name in CONTESTANTS if name in drawn and name != JAX]
     for axis, (title, bars) in zip(axes, panels, strict=False):
-        panel(axis, title, bars)
+        panel(axis, title, bars, names)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
     handles, labels = axes[0].get_legend_handles_labels()
@@ -56,9 +58,8 @@ def one_bar(family: Family) -> Bars:
     return [(family.name.replace("-", "\n"), family_bars(family)[0][1])]
 
 
-def panel(axis: Any, title: str, bars: Bars) -> None:
+def panel(axis: Any, title: str, bars: Bars, names: Sequence[str]) -> None:
     """Groups of bars on a logarithmic scale, around the line where the best JAX peer is."""
-    names = [name for name in CONTESTANTS if name != JAX]
     width = 0.85 / len(names)
     for i, name in enumerate(names):
         heights = [ratios.get(name) or math.nan for _, ratios in bars]

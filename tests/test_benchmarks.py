@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -186,3 +187,10 @@ def test_memory_against_time() -> None:
     lines = long_memory.table([*rows, plain._replace(seconds=None, ratio=None)]).splitlines()
     assert len(lines) == 2 + len(rows) + 1 and lines[2].startswith("| 256, 1, 4 | plain | 0.")
     assert lines[-1].endswith(" | – | – | – |")
+
+
+def test_the_readmes_table_is_that_of_the_results_that_are_kept():
+    root = Path(__file__).parents[1]
+    record = json.loads((root / "benchmarks/results.json").read_text(encoding="utf-8"))
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert table(record) in readme, "python -m benchmarks.summary benchmarks/results.json"
