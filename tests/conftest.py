@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import jax
 import pytest
-from rows import CELLS_AND_MORE
+from rows import CELLS_AND_MORE, build
 
+import jaxnn
 from jaxnn.recurrence import methods
+from jaxnn.recurrence.cell import description_of
+from jaxnn.recurrence.split import Split
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -21,9 +24,18 @@ if jax.__version_info__ < (0, 11):  # a flag that XLA does not know would end th
     os.environ.setdefault("XLA_FLAGS", QUICK)
 
 
+def has_split(tree: jaxnn.Parts) -> bool:
+    """Whether a split is among the parts of a model."""
+    model = tree.make()
+    own = isinstance(model, jaxnn.Cell) and isinstance(description_of(model), Split)
+    return own or any(map(has_split, tree.parts.values()))
+
+
+ROWS = list(CELLS_AND_MORE)
 if os.environ.get("JAXNN_BLOCKS") == "1":
     # Every sequence that is not differentiated runs in blocks of one step, as only large ones do.
     methods.LARGE, methods.BLOCK = 0, 1
+    ROWS = [row for row in ROWS if has_split(jaxnn.parts(build(row)))]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -57,7 +69,7 @@ def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
-@pytest.fixture(scope="module", params=CELLS_AND_MORE)
+@pytest.fixture(scope="module", params=ROWS)
 def row(request: pytest.FixtureRequest) -> str:
     """A row of the table."""
     return request.param
