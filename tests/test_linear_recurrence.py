@@ -235,3 +235,14 @@ def test_the_gradient_of_b_alone_is_that_of_b(method: str | None) -> None:
         with_gradients(lambda b: loss(pair[0], b, *pair[2:]), pair[1]),
     )
     assert_close(one[0], every[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_gradient_in_what_is_added_alone(method: Any) -> None:
+    """Where a is a constant, there is no cotangent of it."""
+    n = Numbers(jnp.float64)
+    alone, loops = (
+        lambda b, of=of: of(n.a, b, n.state, n.start)
+        for of in (run(method, n, True, True), want(n, True, True))
+    )
+    assert_close(with_gradients(jax.jit(alone), n.b), with_gradients(loops, n.b))

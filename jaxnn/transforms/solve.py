@@ -73,8 +73,9 @@ def solve(
     sweeps, and not at all where it is chaotic. What has not converged is never returned: then the
     sequential scan runs, and gives what `cell.unroll` gives. `jaxnn.solution` tells which it was.
 
-    On a CPU it does not pay: `cell.unroll` was 2 to 200 times as fast on two cores. It can on an
-    accelerator, for long sequences, few of them, and a small state.
+    On a CPU it does not pay: on two cores `cell.unroll` takes a third to a five-hundredth of the
+    time (`python -m benchmarks.newton --time`). It can on an accelerator, for long sequences, few
+    of them, and a small state.
 
     Args:
       cell: any Cell. One that is made of others, such as a `stack`, has one large state: rather
