@@ -192,7 +192,7 @@ def selective_copy(
       ValueError: for a length or symbols below 1, and for a time below the length.
 
     Source: Gu & Dao 2023 (arXiv 2312.00752), section 4.1.1, after Jing et al. 2019 (arXiv
-    1706.02761), section 4.2.
+    1706.02761).
 
     >>> task = selective_copy(jax.random.key(7), batch=1, time=6, length=2, symbols=3)
     >>> jnp.argmax(task.xs, axis=-1)[:, 0].tolist()

@@ -1,9 +1,9 @@
 """What must choose what it remembers: symbols among blanks, said again in order at the end.
 
 Selective copying (Gu & Dao 2023, arXiv 2312.00752), small enough for two cores. A minimal GRU in
-three residual blocks, whose gates see the input, stands beside an LRU in the same blocks, whose do
-not, and a plain LSTM: all with about as many parameters, the same updates and the same learning
-rate. --cells also takes the LSTM or another cell in the blocks.
+three residual blocks, whose gates see the input, stands beside an LRU in the same blocks, which
+treats every step alike, and a plain LSTM: all with about as many parameters, the same updates and
+the same learning rate. --cells also takes the LSTM or another cell in the blocks.
 """
 
 import argparse

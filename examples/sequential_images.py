@@ -10,6 +10,7 @@ part of the training set is taken, and its runs are tested, once.
 
 import argparse
 import functools
+import operator
 import pathlib
 import time
 from typing import Any, NamedTuple
@@ -50,19 +51,14 @@ def network(cell: str, size: int) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def accuracy(model: Any, params: Params, orders: Array, data: Sequences) -> Array:
-    """The percentage of right answers of each run."""
+def accuracy(model: Any, params: Params, order: int, data: Sequences) -> Array:
+    """The percentage of right answers of one run, some images at a time."""
 
-    def of_run(run: tuple[Params, Array]) -> Array:
-        params, order = run
+    def right(one: tuple[Array, Array]) -> Array:
+        x, label = one
+        return jnp.argmax(model.apply(params, x)) == label
 
-        def right(one: tuple[Array, Array]) -> Array:
-            x, label = one
-            return jnp.argmax(model.apply(params, x)) == label
-
-        return jax.lax.map(right, (data.xs[order], data.labels), batch_size=120).mean()
-
-    return 100 * jax.lax.map(of_run, (params, orders))
+    return 100 * jax.lax.map(right, (data.xs[order], data.labels), batch_size=120).mean()
 
 
 def compare(title: str, model: Any, parts: tuple[Sequences, ...], args: Any) -> list[Result]:
@@ -94,25 +90,26 @@ def compare(title: str, model: Any, parts: tuple[Sequences, ...], args: Any) -> 
     each = jnp.asarray(order), jnp.array(RATES)[rate], keys(args.seed, args.seeds)[seed]
     step = jaxnn.training.train_step(loss, optimizer)
     current, metrics, _ = train(step, start, each, args.steps, training, title=title)
-    valid_scores = accuracy(model, current.params, each[0], valid).reshape(grid)
-    best = np.argmax(valid_scores.mean(axis=-1), axis=-1)
-    chosen = rate == best[order]  # runs, order by order
-    params = jax.tree.map(lambda leaf: leaf[chosen], current.params)
-    scores = np.asarray(accuracy(model, params, each[0][chosen], test))
-    return [
-        Result(RATES[place], *found)
-        for place, *found in zip(
-            best,
-            scores.reshape(len(ORDERS), -1),
-            metrics.loss[chosen].reshape(len(ORDERS), args.seeds, -1),
-            strict=True,
-        )
-    ]
+
+    def scores(runs: np.ndarray, data: Sequences) -> np.ndarray:
+        each = (jax.tree.map(operator.itemgetter(run), current.params) for run in runs)
+        found = [
+            accuracy(model, params, order[run], data)
+            for run, params in zip(runs, each, strict=True)
+        ]
+        return np.array(found)
+
+    valid_scores = scores(np.arange(order.size), valid).reshape(grid)
+    results = []
+    for which, best in enumerate(valid_scores.mean(axis=-1).argmax(axis=-1)):
+        runs = np.flatnonzero((order == which) & (rate == best))
+        results.append(Result(RATES[best], scores(runs, test), metrics.loss[runs]))
+    return results
 
 
 def main() -> None:
     """Every cell in both orders; the table; the picture."""
-    parser = training_parser(__doc__, steps=500, seeds=3)
+    parser = training_parser(__doc__, steps=1000, seeds=3)
     some: dict[str, Any] = {"nargs": "+", "metavar": "NAME", "choices": residual_blocks.CELLS}
     help = f"which cells are compared, of {', '.join(residual_blocks.CELLS)}"
     parser.add_argument(
