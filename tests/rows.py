@@ -125,7 +125,7 @@ def _rotating(params: OwnParams, x: jax.Array) -> tuple[Any, Any]:
 
 def _rotating_state(params: OwnParams, batch_shape: tuple[int, ...] = ()) -> Any:
     first = _own_state(params, batch_shape)
-    return {"z": jaxnn.Pair(first, -first), "r": first}
+    return {"z": jaxnn.Pair(first, -first), "r": 2 * first}
 
 
 def _shown(params: OwnParams, state: Any, x: jax.Array) -> jax.Array:
@@ -220,7 +220,6 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "s5": lambda d: jaxnn.s5(3, 8, dtype=d),
     "s6": lambda d: jaxnn.s6(3, 4, dtype=d),
     "causal conv": lambda d: jaxnn.causal_conv(3, 3, dtype=d),
-    "causal conv no bias": lambda d: jaxnn.causal_conv(3, 4, bias=False, dtype=d),
     "mamba block": lambda d: jaxnn.mamba_block(3, 2, window=3, dtype=d),
 }
 EVENTS = {
@@ -244,9 +243,6 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "emitting lstm": lambda d: jaxnn.output_state(jaxnn.lstm(3, 4, dtype=d)),
     "emitting stack": lambda d: jaxnn.output_state(_stack(d)),
     "emitting learned": lambda d: jaxnn.output_state(_learned(d)),
-    "emitting min gru": lambda d: jaxnn.output_state(jaxnn.min_gru(3, 4, dtype=d)),
-    "lstm, sequential": lambda d: jaxnn.with_method(jaxnn.lstm(3, 4, dtype=d), "sequential"),
-    "min gru, sequential": lambda d: jaxnn.with_method(jaxnn.min_gru(3, 4, dtype=d), "sequential"),
     "lru, chunked": lambda d: jaxnn.with_method(jaxnn.lru(3, 4, dtype=d), "chunked"),
     "s6, associative": lambda d: jaxnn.with_method(jaxnn.s6(3, 4, dtype=d), "associative"),
     "causal conv, sequential": lambda d: jaxnn.with_method(
