@@ -12,6 +12,7 @@ from jaxnn.internal.factory import this_call
 from jaxnn.internal.options import check_dtypes
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.inner import initial_state_of
 from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.types import (
     ArrayLike,
@@ -49,7 +50,7 @@ def block_cell(
     return Cell(
         with_facts(init, facts_of(block).event_ndim),
         functools.partial(_apply, name, takes, block),
-        functools.partial(_initial_state, name, block),
+        initial_state_of(name, block),
         unroll_by(_run, name, takes, block),
     )
 
@@ -72,14 +73,6 @@ def _apply(
     _check(takes, f"{name}.apply", "x", x)
     with naming(f"{name}.apply"):
         return block.apply(params, state, x, key)
-
-
-@appears_as("initial_state")
-def _initial_state(
-    name: str, block: Cell, params: Params, batch_shape: tuple[int, ...] = ()
-) -> State:
-    with naming(f"{name}.initial_state"):
-        return block.initial_state(params, batch_shape)
 
 
 @hands_on

@@ -5,7 +5,6 @@ from typing import TypeVar, overload
 
 import jax
 
-from jaxnn.internal.checks import naming
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.internal.options import check_number, check_size
@@ -14,6 +13,7 @@ from jaxnn.internal.parts import parts
 from jaxnn.layers.composition import apply_layers, check_flags_of, parallel, serial
 from jaxnn.recurrence.arguments import Arguments, StepKeys, step_keys
 from jaxnn.recurrence.cell import description_of
+from jaxnn.recurrence.inner import apply_of, initial_state_of, unroll_inner
 from jaxnn.recurrence.unroll import sequence_unroll_by, unroll_by
 from jaxnn.scans.checkpointed import scan_checkpointed
 from jaxnn.transforms.bidirectional import as_layer
@@ -22,15 +22,12 @@ from jaxnn.transforms.initial_state import learned_initial_state
 from jaxnn.transforms.residual import residual
 from jaxnn.types import (
     Array,
-    ArrayLike,
     Cell,
-    Key,
     Layer,
     Params,
     PyTree,
     SequenceLayer,
     State,
-    appears_as,
     facts_of,
     with_facts,
 )
@@ -131,28 +128,12 @@ def remat(
     if isinstance(inner, Cell):
         return Cell(
             init,
-            functools.partial(_apply, name, inner),
-            functools.partial(_initial_state, name, inner),
+            apply_of(name, inner),
+            initial_state_of(name, inner),
             unroll_by(_run, name, inner, steps, levels, budget),
         )
     unroll = sequence_unroll_by(_run, name, inner, steps, levels, budget)
     return SequenceLayer(init, functools.partial(apply_layers, name, unroll), unroll)
-
-
-@appears_as("apply")
-def _apply(
-    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
-) -> tuple[State, PyTree]:
-    with naming(f"{name}.apply"):
-        return cell.apply(params, state, x, key)
-
-
-@appears_as("initial_state")
-def _initial_state(
-    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
-) -> State:
-    with naming(f"{name}.initial_state"):
-        return cell.initial_state(params, batch_shape)
 
 
 def _run(
@@ -184,7 +165,7 @@ def run_in_chunks(
 ) -> tuple[State, PyTree]:
     """The unroll of `inner` in chunks of these sizes, the outermost first; in one piece without."""
     if not sizes:
-        return _unroll(inner, params, arguments)
+        return unroll_inner(inner, params, arguments)
     xs, mask, reset, key = arguments.xs, arguments.mask, arguments.reset, arguments.key
     keys = step_keys(key, xs.shape[0]) if _draws_each_step(inner) else None
 
@@ -195,19 +176,11 @@ def run_in_chunks(
         else:
             drawn = None if key is None else jax.random.fold_in(key, begin)
         part = arguments._replace(xs=xs, state=state, mask=mask, reset=reset, key=drawn)
-        return _unroll(inner, params, part)
+        return unroll_inner(inner, params, part)
 
     state = _first_state(inner, params, arguments)
     inputs = xs, mask, reset, keys
     return scan_checkpointed(piece, state, inputs, sizes, arguments.reverse)
-
-
-def _unroll(
-    inner: Cell | SequenceLayer, params: Params, arguments: Arguments
-) -> tuple[State, PyTree]:
-    if isinstance(inner, Cell):
-        return inner.unroll(params, *arguments)
-    return inner.unroll(params, *arguments[:4], *arguments[5:])
 
 
 def _is_cut(inner: Cell | SequenceLayer, arguments: Arguments) -> bool:

@@ -10,6 +10,7 @@ from jaxnn.internal.checks import check_array, naming, shape_text
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.inner import apply_inner, initial_state_of, unroll_inner
 from jaxnn.recurrence.unroll import hands_on, sequence_unroll_by, unroll_by
 from jaxnn.types import (
     Array,
@@ -78,7 +79,7 @@ def residual(inner: Layer | SequenceLayer | Cell) -> Layer | SequenceLayer | Cel
         return Cell(
             init,
             functools.partial(_apply_cell, name, inner),
-            functools.partial(_initial_state, name, inner),
+            initial_state_of(name, inner),
             unroll_by(_run, name, inner),
         )
     apply = functools.partial(_apply_layer, name, inner)
@@ -107,27 +108,15 @@ def _apply_layer(
 def _apply_cell(
     name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
 ) -> tuple[State, Array]:
-    with naming(f"{name}.apply"):
-        state, y = cell.apply(params, state, x, key)
+    state, y = apply_inner(name, cell, params, state, x, key)
     return state, _add(name, x, y)
-
-
-@appears_as("initial_state")
-def _initial_state(
-    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
-) -> State:
-    with naming(f"{name}.initial_state"):
-        return cell.initial_state(params, batch_shape)
 
 
 @hands_on
 def _run(
     name: str, inner: Cell | SequenceLayer, params: Params, arguments: Arguments
 ) -> tuple[State, Array]:
-    if isinstance(inner, Cell):
-        state, ys = inner.unroll(params, *arguments)
-    else:
-        state, ys = inner.unroll(params, *arguments[:4], *arguments[5:])
+    state, ys = unroll_inner(inner, params, arguments)
     return state, _add(name, clean(name, arguments.xs, arguments.mask, "xs"), ys)
 
 

@@ -8,6 +8,7 @@ from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
+from jaxnn.recurrence.inner import apply_of, initial_state_of, unroll_inner
 from jaxnn.recurrence.methods import BY_NAME, asking
 from jaxnn.recurrence.unroll import hands_on, sequence_unroll_by, unroll_by
 from jaxnn.types import (
@@ -72,28 +73,12 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
     if isinstance(model, Cell):
         return Cell(
             init,
-            functools.partial(_step, name, model),
-            functools.partial(_initial_state, name, model),
+            apply_of(name, model),
+            initial_state_of(name, model),
             unroll_by(_run, name, model, method),
         )
     unroll = sequence_unroll_by(_run, name, model, method)
     return SequenceLayer(init, functools.partial(_apply, unroll), unroll, model.pools)
-
-
-@appears_as("apply")
-def _step(
-    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
-) -> tuple[State, PyTree]:
-    with naming(f"{name}.apply"):
-        return cell.apply(params, state, x, key)
-
-
-@appears_as("initial_state")
-def _initial_state(
-    name: str, cell: Cell, params: Params, batch_shape: tuple[int, ...] = ()
-) -> State:
-    with naming(f"{name}.initial_state"):
-        return cell.initial_state(params, batch_shape)
 
 
 @hands_on
@@ -101,9 +86,7 @@ def _run(
     name: str, model: Cell | SequenceLayer, method: str, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     with naming(name), asking(method):
-        if isinstance(model, Cell):
-            return model.unroll(params, *arguments)
-        return model.unroll(params, *arguments[:4], *arguments[5:])
+        return unroll_inner(model, params, arguments)
 
 
 @appears_as("apply")
