@@ -1,6 +1,7 @@
 """Recurrent networks as pure functions on JAX: one contract for every cell."""
 
 from jaxnn import (
+    activations as activations,
     data as data,
     diagnostics as diagnostics,
     initializers as initializers,
@@ -89,6 +90,7 @@ from jaxnn.functions.sequences import (
     time_major as time_major,
 )
 from jaxnn.internal.parts import Parts as Parts, parts as parts
+from jaxnn.layers.along import along as along
 from jaxnn.layers.along_time import along_time as along_time
 from jaxnn.layers.composition import parallel as parallel, serial as serial
 from jaxnn.layers.conv import (
@@ -102,6 +104,7 @@ from jaxnn.layers.embedding import EmbeddingParams as EmbeddingParams, embedding
 from jaxnn.layers.flatten import (
     flatten as flatten,
     global_average_pool as global_average_pool,
+    reshape as reshape,
 )
 from jaxnn.layers.norm import (
     NormParams as NormParams,
@@ -122,6 +125,7 @@ from jaxnn.transforms.bidirectional import (
     as_layer as as_layer,
     bidirectional as bidirectional,
 )
+from jaxnn.transforms.final_state import final_state as final_state
 from jaxnn.transforms.gated_by import GatedByParams as GatedByParams, gated_by as gated_by
 from jaxnn.transforms.initial_state import (
     LearnedInitialStateParams as LearnedInitialStateParams,

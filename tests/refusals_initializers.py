@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import wrong_values as wrong
 from refusals import FEATURES, HIDDEN, add, refuse
-from refusals_options import CONV, FACTORIES, IMAGES, INNER, LSTM, MERGES
+from refusals_options import CONV, FACTORIES, IMAGES, INNER, LSTM, MERGES, NAMES
 from wrong_values import HUGE, KEY, Pool
 
 import jaxnn
@@ -34,6 +34,8 @@ for name_ in ("stack", "serial", "parallel"):
     }
     words_ = ("part", "cells", "layers", "cell", "layer")
     add(f"{name_}-parts", name_, words_, {"none": combine_, **firsts_, **seconds_})
+    named_ = {what: functools.partial(combine_, DENSE, DENSE, names=n) for what, n in NAMES.items()}
+    add(f"{name_}-names", name_, "names", named_)
 stacked = functools.partial(jaxnn.stack, LSTM)
 refuse("stack", lambda: stacked, {}, dropout=wrong.FRACTIONS, residual=wrong.FLAGS)
 paired = functools.partial(jaxnn.parallel, DENSE, DENSE)

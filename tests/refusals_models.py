@@ -97,6 +97,7 @@ SEQUENCE_LAYERS: dict[str, Callable[[], Any]] = {
     "as_layer": lambda: jaxnn.as_layer(jaxnn.gru(F, H)),
     "along_time": lambda: jaxnn.along_time(jaxnn.conv(F, H, (3,), padding="same")),
     "pool_over_time": lambda: jaxnn.pool_over_time("mean"),
+    "final_state": lambda: jaxnn.final_state(jaxnn.bidirectional(jaxnn.gru(F, H))),
     "serial over time": lambda: jaxnn.serial(jaxnn.as_layer(jaxnn.gru(F, H)), jaxnn.dense(H, 2)),
     "parallel over time": lambda: jaxnn.parallel(
         jaxnn.as_layer(jaxnn.gru(F, H)), jaxnn.dense(F, H)
@@ -121,6 +122,8 @@ LAYERS: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
     "average_pool": (lambda: jaxnn.average_pool((2,)), LINE),
     "global_average_pool": (lambda: jaxnn.global_average_pool(2), LINE),
     "flatten": (lambda: jaxnn.flatten(2), LINE),
+    "reshape": (lambda: jaxnn.reshape(2, (-1, 2)), LINE),
+    "along": (lambda: jaxnn.along(-2, jaxnn.bidirectional(jaxnn.gru(F, H))), LINE),
     "serial": (lambda: jaxnn.serial(jaxnn.dense(F, H), jaxnn.layer_norm(H)), ones(TIME, BATCH, F)),
     "parallel": (lambda: jaxnn.parallel(jaxnn.dense(F, H), jaxnn.dense(F, 2)), ones(2, 2, F)),
     "residual": (lambda: jaxnn.residual(jaxnn.dense(F, F)), ones(TIME, BATCH, F)),
@@ -380,7 +383,7 @@ def refuse_layer(label: str, make: Callable[[], Any], x: np.ndarray) -> None:
     name = name_in(label)
     mask = x.shape[: 1 if x is LINE else 2]
     xs: Any = wrong.features
-    if name in ("dropout", "activation", "flatten"):  # they take any dtype
+    if name in ("dropout", "activation", "flatten", "reshape"):  # they take any dtype
         xs = wrong.not_arrays
     elif name.endswith("_pool"):
         xs = wrong.floats_of_any_size
@@ -392,22 +395,25 @@ def refuse_layer(label: str, make: Callable[[], Any], x: np.ndarray) -> None:
         lambda: make().apply,
         lambda: {"params": given(make)[1], "x": x},
         name,
-        {"x": ("x", "tokens")} if name == "embedding" else None,
+        {"x": ("x", "tokens", "xs")} if name in ("embedding", "along") else None,
         params=wrong.trees,
         x=xs,
     )
-    options = {"mask": lambda _: masks(mask, x, xs is not wrong.not_arrays), "key": wrong.KEYS}
+    options = {
+        "mask": lambda _: masks(mask, x, xs is not wrong.not_arrays, name != "along"),
+        "key": wrong.KEYS,
+    }
     for argument, pool in options.items():
         right = lambda: {"params": given(make)[1], "x": x}  # noqa: E731
         refuse(f"{label}.apply", lambda: make().apply, right, name, **{argument: pool})
     add_signatures(label, name, make, ("init", "apply"))
 
 
-def masks(shape: tuple[int, ...], x: np.ndarray, features_count: bool) -> Pool:
+def masks(shape: tuple[int, ...], x: np.ndarray, features_count: bool, spatial: bool) -> Pool:
     """For a mask of the leading axes."""
     pool = wrong.flags(ones(*shape, dtype=bool))
     pool["more axes than x"] = ones(*x.shape, 1, dtype=bool)
-    if x is LINE:
+    if x is LINE and spatial:
         pool["a spatial axis too"] = ones(*x.shape[:2], dtype=bool)
     if x.ndim == 3 and features_count:
         pool["the features too"] = ones(*x.shape, dtype=bool)

@@ -21,6 +21,8 @@ BOTH: dict[str, Any] = {"dtype": wrong.DTYPES, "param_dtype": wrong.DTYPES_OR_NO
 KERNEL: dict[str, Any] = {"kernel_init": wrong.FUNCTIONS}
 KERNELS: dict[str, Any] = {**KERNEL, "recurrent_init": wrong.FUNCTIONS}
 BIAS: dict[str, Any] = {"bias": wrong.FLAGS, "bias_init": wrong.FUNCTIONS_OR_NONE}
+GLOROT = jaxnn.initializers.glorot
+ACTIVATIONS: dict[str, Any] = {"activation": wrong.FUNCTIONS, "gate_activation": wrong.FUNCTIONS}
 CELL_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "hidden_size": wrong.SIZES}
 LAYER_SIZES: dict[str, Any] = {"input_size": wrong.SIZES, "output_size": wrong.SIZES}
 SIZES = {"input_size": F, "hidden_size": H}
@@ -91,6 +93,31 @@ CONV = {"input_size": 3, "output_size": 4, "window": (3,)}
 IMAGES = {"input_size": 3, "hidden_size": 4, "spatial_shape": (5,), "window": (3,)}
 INNER: Pool = {**wrong.CELLS, "a factory": jaxnn.lstm}
 
+SHAPES: Pool = {
+    "a number": 4,
+    "a list": [2, 2],
+    "None": None,
+    "text": "22",
+    "two unknown": (-1, -1),
+    "a zero": (0, 2),
+    "a negative one": (-2, 2),
+    "floats": (2.0, 2.0),
+    "flags": (True, 2),
+}
+NAMES: Pool = {
+    "one": ("a",),
+    "three": ("a", "b", "c"),
+    "equal ones": ("a", "a"),
+    "a word": "ab",
+    "a list": ["a", "b"],
+    "numbers": (1, 2),
+    "no field": ("a", "b c"),
+    "a keyword": ("a", "for"),
+    "hidden": ("a", "_b"),
+    "what tuples have": ("a", "count"),
+    "empty": ("a", ""),
+}
+
 Row = tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]
 FACTORIES: dict[str, Row] = {
     "elman": (
@@ -106,6 +133,9 @@ FACTORIES: dict[str, Row] = {
             "peephole": wrong.FLAGS,
             "coupled": wrong.FLAGS,
             "peephole_init": wrong.FUNCTIONS_OR_NONE,
+            **ACTIVATIONS,
+            "projection_size": wrong.SIZES_OR_NONE,
+            "projection_init": {**wrong.FUNCTIONS_OR_NONE, "without a projection": GLOROT},
             **BIAS,
             **KERNELS,
             **BOTH,
@@ -114,7 +144,7 @@ FACTORIES: dict[str, Row] = {
     "gru": (
         jaxnn.gru,
         SIZES,
-        {**CELL_SIZES, "reset_after": wrong.FLAGS, **BIAS, **KERNELS, **BOTH},
+        {**CELL_SIZES, "reset_after": wrong.FLAGS, **ACTIVATIONS, **BIAS, **KERNELS, **BOTH},
     ),
     "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
     "indrnn": (
@@ -296,6 +326,32 @@ FACTORIES: dict[str, Row] = {
         {"event_ndim": {**wrong.SIZES, "one": 1}},
     ),
     "flatten": (jaxnn.flatten, {}, {"event_ndim": wrong.SIZES}),
+    "reshape": (
+        jaxnn.reshape,
+        {"event_ndim": 1, "shape": (2, -1)},
+        {"event_ndim": wrong.SIZES, "shape": SHAPES},
+    ),
+    "along": (
+        jaxnn.along,
+        {"axis": -2, "layer": jaxnn.bidirectional(LSTM)},
+        {
+            "axis": {**wrong.SIZES, "the features": -1, "the first": 0, "counted from there": 1},
+            "layer": {**INNER, "a layer": jaxnn.dense(2, 2), "a cell": LSTM},
+        },
+    ),
+    "final_state": (
+        jaxnn.final_state,
+        {},
+        {
+            "layer": {
+                **INNER,
+                "a cell": LSTM,
+                "a layer": jaxnn.dense(2, 2),
+                "what pools": jaxnn.pool_over_time("last"),
+                "a serial": jaxnn.serial(jaxnn.as_layer(LSTM), jaxnn.dense(H, 2)),
+            }
+        },
+    ),
     "along_time": (
         jaxnn.along_time,
         {},
@@ -455,3 +511,14 @@ for name_, (make_, right_, pools_) in FACTORIES.items():
 BESIDE: Pool = {"beside what it chooses": 1e6}
 refuse("remat of chunks", lambda: jaxnn.remat, {"inner": LSTM, "steps": 2}, "remat", budget=BESIDE)
 refuse("remat of loops", lambda: jaxnn.remat, {"inner": LSTM, "levels": 2}, "remat", budget=BESIDE)
+ACTIVE: dict[str, tuple[Any, dict[str, float]]] = {
+    "hard_sigmoid": (jaxnn.activations.hard_sigmoid, {"slope": 0.2, "offset": 0.5}),
+    "clip": (jaxnn.activations.clip, {"low": 0, "high": 6}),
+    "leaky_relu": (jaxnn.activations.leaky_relu, {"slope": 0.1}),
+    "scaled_tanh": (jaxnn.activations.scaled_tanh, {"scale": 1, "slope": 1}),
+    "elu": (jaxnn.activations.elu, {"scale": 1}),
+}
+for name_, (make_, right_) in ACTIVE.items():
+    refuse(name_, lambda make_=make_: make_, right_, **dict.fromkeys(right_, VALUES))
+OTHER: Pool = {"below the low one": -1, "the low one": 0}
+refuse("clip of nothing", lambda: jaxnn.activations.clip, {"low": 0}, "clip", high=OTHER)

@@ -185,6 +185,9 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "lstm peephole": lambda d: jaxnn.lstm(3, 4, peephole=True, dtype=d),
     "lstm coupled no bias": lambda d: jaxnn.lstm(3, 4, coupled=True, bias=False, dtype=d),
     "lstm peephole coupled": lambda d: jaxnn.lstm(3, 4, peephole=True, coupled=True, dtype=d),
+    "lstm projected, with hard gates": lambda d: jaxnn.lstm(
+        3, 4, gate_activation=jaxnn.activations.hard_sigmoid(0.2), projection_size=2, dtype=d
+    ),
     "gru": lambda d: jaxnn.gru(3, 4, dtype=d),
     "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
     "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
@@ -260,6 +263,7 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "remat in learned in stack": lambda d: jaxnn.stack(
         jaxnn.elman(3, 4, dtype=d),
         jaxnn.learned_initial_state(jaxnn.remat(jaxnn.gru(4, 3, dtype=d), 3)),
+        names=("below", "above"),
     ),
 }
 CELLS_AND_MORE = CELLS | COMBINATIONS

@@ -30,12 +30,13 @@ def test_every_argument_of_the_factory_is_there(model: Any) -> None:
     """Each by its name: among the options, or among the parts if it is a model."""
 
     def check(tree: jaxnn.Parts) -> None:
-        found = {*tree.options, *(name for name in tree.parts if not name.isdigit())}
-        places = [name for name in tree.parts if name.isdigit()]
-        assert places == list(map(str, range(len(places))))
-        for name, parameter in inspect.signature(tree.factory).parameters.items():
-            many = parameter.kind is inspect.Parameter.VAR_POSITIONAL
-            assert name in found or (many and places), name
+        parameters = inspect.signature(tree.factory).parameters.items()
+        many = [n for n, each in parameters if each.kind is inspect.Parameter.VAR_POSITIONAL]
+        if many:
+            places = tree.options["names"] or map(str, range(len(tree.parts)))
+            assert list(tree.parts) == list(places) != []
+        found = {*tree.options, *(many or tree.parts)}
+        assert found == {name for name, _ in parameters}
         assert not any(isinstance(value, MODELS) for value in tree.options.values())
         for part in tree.parts.values():
             check(part)
@@ -49,6 +50,15 @@ def test_options_are_those_that_were_given_and_the_defaults() -> None:
     assert tree.options["input_size"] == 12 and tree.options["hidden_size"] == 64
     assert tree.options["peephole"] is True and tree.options["coupled"] is False
     assert tree.options["dtype"] == jnp.bfloat16 and tree.options["param_dtype"] is None
+
+
+def test_parts_of_any_number_stand_by_their_names() -> None:
+    """Those too that are called as an option is."""
+    model = jaxnn.stack(jaxnn.dense(3, 4), jaxnn.lstm(4, 2), names=("dropout", "encoder"))
+    tree, params = jaxnn.parts(model), model.init(KEY)
+    assert list(tree.parts) == list(params._fields) == ["dropout", "encoder"]
+    assert tree.options["dropout"] == 0 and tree.parts["dropout"].kind == "dense"
+    assert tree.make() is model
 
 
 def test_parts_stand_where_their_params_stand() -> None:
@@ -67,7 +77,7 @@ def test_a_tree_can_be_pickled_and_compared() -> None:
     tree = jaxnn.parts(model)
     again = pickle.loads(pickle.dumps(tree))
     assert again == tree and again.make() is model
-    assert tree.options == {"dropout": 0.5, "residual": False}
+    assert tree.options == {"dropout": 0.5, "residual": False, "names": None}
 
 
 def test_nothing_is_known_of_what_no_factory_made() -> None:

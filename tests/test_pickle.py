@@ -32,14 +32,16 @@ LAYERS: list[Any] = [
     jaxnn.average_pool((2, 2), 1),
     jaxnn.global_average_pool(2),
     jaxnn.flatten(2),
+    jaxnn.reshape(1, (2, -1)),
+    jaxnn.along(-2, jaxnn.final_state(jaxnn.bidirectional(jaxnn.gru(3, 3), merge="sum"))),
     jaxnn.along_time(jaxnn.conv(3, 4, (3,), padding="causal")),
     jaxnn.pool_over_time("mean"),
     jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 3), reverse=True), jaxnn.dense(3, 2)),
-    jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 4), merge="sum"),
+    jaxnn.parallel(jaxnn.dense(3, 4), jaxnn.dense(3, 4), merge="sum", names=("merge", "b")),
     jaxnn.residual(jaxnn.dense(3, 3)),
     jaxnn.solve(jaxnn.lstm(3, 4), "unit", sweeps=9),
     jaxnn.bidirectional(jaxnn.lstm(3, 4), jaxnn.gru(3, 4)),
-    jaxnn.elman(3, 4, jax.nn.relu),
+    jaxnn.elman(3, 4, jaxnn.activations.clip(0, 6)),
     jaxnn.lstm(3, 4, recurrent_init=INITIALIZERS.orthogonal(), param_dtype="float64"),
 ]
 CELLS = [make(jnp.float32) for row, make in CELLS_AND_MORE.items() if row not in OWN]

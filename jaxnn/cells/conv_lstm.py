@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxnn.cells.activations import USUAL, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.lstm import GATES, LSTMState, equations
 from jaxnn.cells.parameters import check_peephole, fill_gates
@@ -102,7 +103,7 @@ def conv_lstm(
         GATES,
         ConvLSTMParams,
         LSTMState,
-        equations,
+        with_activations("conv_lstm", "", equations, USUAL),
         options,
         mix,
         project,

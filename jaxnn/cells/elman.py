@@ -12,7 +12,7 @@ from jaxnn.cells.products import Terms, plus_bias
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable
-from jaxnn.internal.users import map_user
+from jaxnn.internal.users import is_closed, map_user
 from jaxnn.types import Array, Cell, Initializer, exportable
 
 GATES = ("s",)
@@ -87,7 +87,7 @@ def elman(
         input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
     )
     equations = _equations_with(this_call(), activation)
-    closed = getattr(activation, "__module__", "").startswith("jax.")
+    closed = is_closed(activation)
     return gated_cell("elman", GATES, ElmanParams, ElmanState, equations, options, closed=closed)
 
 

@@ -53,6 +53,7 @@ def gated_cell(
     spatial_shape: tuple[int, ...] = (),
     windows: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
     closed: bool = True,
+    output_size: int | None = None,
 ) -> Cell[P, S]:
     """The Cell of some equations. A `@factory` returns it, and the call of that is its name.
 
@@ -79,6 +80,8 @@ def gated_cell(
         the axes of the two kernels before their others.
       closed: whether the equations compute with their arguments alone; False where they call a
         function that a user wrote.
+      output_size: the size of `hidden` where the equations give it another one than a unit's: that
+        many rows has the recurrent kernel.
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, a `bias` that is not boolean,
@@ -86,10 +89,9 @@ def gated_cell(
 
     `jaxnn/cells/mgu.py` is a whole cell that is made by it.
     """
-    sizes = (
-        check_size(kind, "input_size", options.input_size),
-        check_size(kind, "hidden_size", options.hidden_size),
-    )
+    rows = check_size(kind, "input_size", options.input_size)
+    units = check_size(kind, "hidden_size", options.hidden_size)
+    sizes = rows, output_size or units, units
     kernel_init, recurrent_init = options.kernel_init, options.recurrent_init
     check_kernels(kind, kernel_init=kernel_init, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes(kind, options.dtype, options.param_dtype)
@@ -135,7 +137,7 @@ def _init(
     name: str,
     make: Callable[..., Params],
     gates: int,
-    sizes: tuple[int, int],
+    sizes: tuple[int, int, int],
     windows: tuple[tuple[int, ...], tuple[int, ...]],
     initializers: tuple[Initializer, Initializer, Initializer | None],
     further: Further | None,
@@ -143,8 +145,8 @@ def _init(
     key: Key,
 ) -> Params:
     """The parameters of a gated cell."""
-    rows, units = sizes
-    shapes = (*windows[0], rows, gates, units), (*windows[1], units, gates, units), (gates, units)
+    rows, outputs, units = sizes
+    shapes = (*windows[0], rows, gates, units), (*windows[1], outputs, gates, units), (gates, units)
     keys, more = _no_further(key) if further is None else further(name, units, dtype, key)
     arguments = ("kernel_init", "recurrent_init", "bias_init")
     filled = [
@@ -176,8 +178,9 @@ def _zeros(
     batch_shape: tuple[int, ...] = (),
 ) -> State:
     """Zeros, an array of its own for each field, so that a state can be donated."""
-    shape = (*batch_shape, *spatial_shape, params.recurrent_kernel.shape[-1])
-    return state(*(jnp.zeros(shape, dtype) for _ in state._fields))
+    outputs, _, units = params.recurrent_kernel.shape[-3:]
+    sizes = (outputs if field == "hidden" else units for field in state._fields)
+    return state(*(jnp.zeros((*batch_shape, *spatial_shape, size), dtype) for size in sizes))
 
 
 def _input_size_of(params: Params) -> int:

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxnn.cells.activations import Activation, Activations, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.products import Terms, mix_first, mix_hidden, per_unit, plus_bias
 from jaxnn.functions.initializers import glorot, orthogonal
-from jaxnn.internal.factory import factory
+from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool
+from jaxnn.internal.users import is_closed
 from jaxnn.types import Array, Cell, Initializer, Key, exportable
 
 GATES = ("r", "z", "n")
@@ -38,7 +40,8 @@ class GRUState(NamedTuple):
 
 @exportable
 class GRUGates(NamedTuple):
-    """The gates' values at a step, each `(*batch, hidden)`; r, z in (0, 1), n in (−1, 1)."""
+    """The gates' values at a step, each `(*batch, hidden)`; by default r, z in (0, 1), n in
+    (−1, 1)."""
 
     r: Array
     z: Array
@@ -54,6 +57,8 @@ def gru(
     kernel_init: Initializer = glorot,
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
+    activation: Activation = jnp.tanh,
+    gate_activation: Activation = jax.nn.sigmoid,
     dtype: DTypeLike = jnp.float32,
     param_dtype: DTypeLike | None = None,
 ) -> Cell[GRUParams, GRUState]:
@@ -71,6 +76,8 @@ def gru(
       bias: whether there are b and b_h.
       kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; zeros by default. b_h starts at zero.
+      activation, gate_activation: what stands for tanh and for σ, unit by unit, such as
+        `jaxnn.activations.hard_sigmoid(0.2)`, which is Keras 2's.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
 
@@ -79,7 +86,7 @@ def gru(
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, options that are not
-        boolean and dtypes that are not floating.
+        boolean, what is no function or initialiser, and dtypes that are not floating.
 
     Source: Cho et al. 2014 (arXiv 1406.1078), whose z keeps the old state, as here and in torch
     (Chung et al. 2014 turn it round). torch.nn.GRU has further, redundant biases for r and z.
@@ -92,6 +99,7 @@ def gru(
     ((5, 2, 4), (2, 4))
     """
     check_bool("gru", "reset_after", reset_after)
+    activations = Activations(activation, gate_activation)
     options = Options(
         input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
     )
@@ -100,10 +108,13 @@ def gru(
         GATES,
         GRUParams,
         GRUState,
-        equations_after if reset_after else equations_before,
+        with_activations(
+            "gru", this_call(), equations_after if reset_after else equations_before, activations
+        ),
         options,
         mix_hidden if reset_after else mix_first(2),
         further=functools.partial(recurrent_bias, reset_after and bias),
+        closed=all(map(is_closed, activations)),
     )
 
 
@@ -116,7 +127,7 @@ def recurrent_bias(
 
 
 def equations_after(
-    params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
+    activations: Activations, params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset after the product."""
     m_r, m_z, m = mixed
@@ -124,19 +135,21 @@ def equations_after(
         m = m + per_unit(params.recurrent_bias, m)
     p_r, p_z, p = projected
     r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), params.bias)
-    r = jax.nn.sigmoid(r)
-    return _updated(state, GRUGates(r, jax.nn.sigmoid(z), jnp.tanh(p + r * m)))
+    tanh, sigmoid = activations
+    r = sigmoid(r)
+    return _updated(state, GRUGates(r, sigmoid(z), tanh(p + r * m)))
 
 
 def equations_before(
-    params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
+    activations: Activations, params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset before the product: a second matmul, which needs the first."""
     (p_r, p_z, p), (m_r, m_z) = projected, mixed
     r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), params.bias)
-    r = jax.nn.sigmoid(r)
+    tanh, sigmoid = activations
+    r = sigmoid(r)
     m = jnp.matmul(r * state.hidden, params.recurrent_kernel[:, 2])
-    return _updated(state, GRUGates(r, jax.nn.sigmoid(z), jnp.tanh(p + m)))
+    return _updated(state, GRUGates(r, sigmoid(z), tanh(p + m)))
 
 
 def _updated(state: GRUState, gates: GRUGates) -> tuple[GRUState, GRUGates]:

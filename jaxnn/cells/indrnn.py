@@ -14,7 +14,7 @@ from jaxnn.functions.initializers import glorot
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_dtypes, check_size
-from jaxnn.internal.users import map_user
+from jaxnn.internal.users import is_closed, map_user
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Split, hidden
 from jaxnn.types import Array, Cell, Initializer, Key, exportable
@@ -105,7 +105,7 @@ def indrnn(
         input_size=_input_size_of,
         project_both=project_both,
         any_rank=True,
-        closed=getattr(activation, "__module__", "").startswith("jax."),
+        closed=is_closed(activation),
     )
     filling = kernel_init, recurrent_init, bias_init
     return cell_of(split, functools.partial(_init, name, sizes, filling, param_dtype))

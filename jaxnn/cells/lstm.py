@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from jaxnn.cells.activations import Activation, Activations, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.parameters import check_peephole, fill_gates
 from jaxnn.cells.products import Terms, mix_hidden, per_unit, plus_bias
+from jaxnn.functions.fill import fill_whole, without_gates
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
-from jaxnn.internal.factory import factory
-from jaxnn.internal.options import check_bool
+from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.options import check_bool, check_initializer, check_size
+from jaxnn.internal.users import is_closed
 from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
 
 GATES = ("i", "f", "g", "o")
@@ -23,18 +26,20 @@ COUPLED_GATES = ("f", "g", "o")
 
 @exportable
 class LSTMParams(NamedTuple):
-    """U `(input, gates, hidden)`, W `(hidden, gates, hidden)`, b `(gates, hidden)` or None, and p
-    `(3, hidden)` for i, f, o, or `(2, hidden)` for f, o where they are coupled, or None."""
+    """U `(input, gates, hidden)`, W `(hidden, gates, hidden)`, b `(gates, hidden)` or None, p
+    `(3, hidden)` for i, f, o, or `(2, hidden)` for f, o where they are coupled, or None; and P
+    `(hidden, projection)` or None. With a P, W is `(projection, gates, hidden)`."""
 
     input_kernel: Array
     recurrent_kernel: Array
     bias: Array | None
     peephole: Array | None
+    projection: Array | None = None
 
 
 @exportable
 class LSTMState(NamedTuple):
-    """h and c, each `(*batch, hidden)`."""
+    """h and c, each `(*batch, hidden)`; a projected h is `(*batch, projection)`."""
 
     hidden: Array
     cell: Array
@@ -42,7 +47,8 @@ class LSTMState(NamedTuple):
 
 @exportable
 class LSTMGates(NamedTuple):
-    """The gates' values at a step, each `(*batch, hidden)`; i, f, o in (0, 1), g in (−1, 1)."""
+    """The gates' values at a step, each `(*batch, hidden)`; by default i, f, o in (0, 1), g in
+    (−1, 1)."""
 
     i: Array
     f: Array
@@ -61,6 +67,10 @@ def lstm(
     recurrent_init: Initializer = orthogonal,
     bias_init: Initializer | None = None,
     peephole_init: Initializer | None = None,
+    activation: Activation = jnp.tanh,
+    gate_activation: Activation = jax.nn.sigmoid,
+    projection_size: int | None = None,
+    projection_init: Initializer | None = None,
     dtype: DTypeLike = jnp.float32,
     param_dtype: DTypeLike | None = None,
 ) -> Cell[LSTMParams, LSTMState]:
@@ -71,10 +81,10 @@ def lstm(
         g = tanh(x U_g + h W_g + b_g)
         c' = f∘c + i∘g
         o = σ(x U_o + h W_o + b_o)     [+ p_o∘c']
-        h' = o∘tanh(c')
+        h' = o∘tanh(c')                [(o∘tanh(c')) P, if projected]
 
     Args:
-      input_size, hidden_size: features of x and of h.
+      input_size, hidden_size: features of x and of c, and of h where it is not projected.
       peephole: the terms in brackets, inside the σ: one weight a unit, as in the paper. (A popular
         drawing, Olah 2015, shows full matrices there.)
       coupled: i = 1 − f, and no input gate is computed (the CIFG of Greff 2017).
@@ -82,19 +92,26 @@ def lstm(
       kernel_init, recurrent_init: of U and W, gate by gate.
       bias_init: of b; by default zeros, but 1 at the forget gate.
       peephole_init: of p; by default `uniform_hidden`.
+      activation, gate_activation: what stands for tanh and for σ, unit by unit, such as
+        `jaxnn.activations.hard_sigmoid(0.2)`, which is Keras 2's.
+      projection_size: features of h, if it is projected; mostly fewer than of c.
+      projection_init: of P; by default `glorot`.
       dtype: of the arithmetic, x and y; the state is float32 where it has 16 bits.
       param_dtype: of the parameters; by default as the state's.
 
     Returns:
-      A Cell with `LSTMParams` and `LSTMState`: x `(*batch, input)` to y = h' `(*batch, hidden)`.
+      A Cell with `LSTMParams` and `LSTMState`: x `(*batch, input)` to y = h' `(*batch, hidden)`, or
+      `(*batch, projection)`.
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, options that are not
-        boolean and dtypes that are not floating.
+        boolean, what is no function or initialiser, a `projection_init` without a projection, and
+        dtypes that are not floating.
 
     Source: Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000; peephole:
-    Gers & Schmidhuber 2000; coupled: Greff et al. 2017 (arXiv 1503.04069). torch.nn.LSTM has the
-    same gate order, a second, redundant bias, and no options.
+    Gers & Schmidhuber 2000; coupled: Greff et al. 2017 (arXiv 1503.04069); projection: Sak, Senior
+    & Beaufays 2014 (arXiv 1402.1128). torch.nn.LSTM has the same gate order, a second, redundant
+    bias, and of the options `proj_size`.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> cell = jaxnn.lstm(3, 4, peephole=True)
@@ -105,6 +122,12 @@ def lstm(
     """
     check_bool("lstm", "coupled", coupled)
     peephole_init = check_peephole("lstm", peephole, peephole_init)
+    activations = Activations(activation, gate_activation)
+    if projection_size is not None:
+        projection_size = check_size("lstm", "projection_size", projection_size)
+    projection_init = check_initializer(
+        "lstm", "projection", projection_size is not None, projection_init, glorot
+    )
     gates = COUPLED_GATES if coupled else GATES
     options = Options(
         input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
@@ -114,27 +137,40 @@ def lstm(
         gates,
         LSTMParams,
         LSTMState,
-        equations,
+        with_activations(
+            "lstm", this_call(), projected if projection_size else equations, activations
+        ),
         options,
         mix,
         default_bias_init=forget_bias(gates),
-        further=functools.partial(peepholes, peephole_init, len(gates)),
+        further=functools.partial(
+            further, len(gates), peephole_init, projection_init, projection_size or 0
+        ),
+        closed=all(map(is_closed, activations)),
+        output_size=projection_size,
     )
 
 
-def peepholes(
-    peephole_init: Initializer | None,
+def further(
     count: int,
+    peephole_init: Initializer | None,
+    projection_init: Initializer | None,
+    projection_size: int,
     name: str,
     hidden_size: int,
     dtype: jnp.dtype,
     key: Key,
-) -> tuple[Iterable[Key], tuple[Array | None]]:
-    """p, one row for each gate but g, from a key of its own."""
+) -> tuple[Iterable[Key], tuple[Array | None, Array | None]]:
+    """p, one row for each gate but g, and P, each from a key of its own."""
     key, peephole_key = jax.random.split(key)
     where, shape = f"{name}: peephole_init", (count - 1, hidden_size)
     p = fill_gates(where, peephole_init, peephole_key, shape, dtype)
-    return jax.random.split(key, 3), (p,)
+    if projection_init is None:
+        return jax.random.split(key, 3), (p, None)
+    key, projection_key = jax.random.split(key)
+    where, shape = f"{name}: projection_init", (hidden_size, projection_size)
+    projection = fill_whole(where, without_gates(projection_init), projection_key, shape, dtype)
+    return jax.random.split(key, 3), (p, projection)
 
 
 def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
@@ -148,16 +184,25 @@ def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
 
 
 def equations(
-    params: Params, projected: Terms, mixed: Terms, state: LSTMState
+    activations: Activations, params: Params, projected: Terms, mixed: Terms, state: LSTMState
 ) -> tuple[LSTMState, LSTMGates]:
     """The step of every variant, less what of the peepholes `mix` has added."""
+    tanh, sigmoid = activations
     *before, g, o = plus_bias(map(jnp.add, projected, mixed), params.bias)
     i, f = (None, *before) if len(before) == 1 else before
-    f = jax.nn.sigmoid(f)
-    i = 1 - f if i is None else jax.nn.sigmoid(i)
-    g = jnp.tanh(g)
+    f = sigmoid(f)
+    i = 1 - f if i is None else sigmoid(i)
+    g = tanh(g)
     c = f * state.cell + i * g
     if params.peephole is not None:
         o = o + per_unit(params.peephole[-1], c) * c
-    o = jax.nn.sigmoid(o)
-    return LSTMState(o * jnp.tanh(c), c), LSTMGates(i, f, g, o)
+    o = sigmoid(o)
+    return LSTMState(o * tanh(c), c), LSTMGates(i, f, g, o)
+
+
+def projected(
+    activations: Activations, params: Params, projected: Terms, mixed: Terms, state: LSTMState
+) -> tuple[LSTMState, LSTMGates]:
+    """The same, with a product behind it."""
+    (h, c), gates = equations(activations, params, projected, mixed, state)
+    return LSTMState(jnp.matmul(h, params.projection), c), gates

@@ -13,7 +13,7 @@ from jaxnn.cells.products import Terms, plus_bias, project_gates
 from jaxnn.functions.initializers import glorot
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_callable, check_size
-from jaxnn.internal.users import map_user
+from jaxnn.internal.users import is_closed, map_user
 from jaxnn.types import Array, Cell, Initializer, exportable
 
 GATES = ("z", "f", "o")
@@ -121,7 +121,7 @@ def sru(
     check_callable("sru", "activation", activation)
     options = Options(size, size, bias, kernel_init, bias_init, dtype, param_dtype)
     output = _highway_with(this_call(), activation)
-    closed = getattr(activation, "__module__", "").startswith("jax.")
+    closed = is_closed(activation)
     return linear_gated_cell(
         "sru", SRU_GATES, QRNNParams, QRNNState, _averaged, options, _project, output,
         biased=SRU_GATES[1:], closed=closed,

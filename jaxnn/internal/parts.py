@@ -25,8 +25,8 @@ class Parts(NamedTuple):
     Attributes:
       kind: the name of the factory: "lstm", "stack".
       options: its other arguments by name, those too that are as by default.
-      parts: the layers and cells among its arguments, by the name of the argument, and by "0", "1",
-        … where there is one for each place: as in the paths of the params.
+      parts: the layers and cells among its arguments, by the name of the argument; where there are
+        any number of them by their `names`, or else by "0", "1", …: as in the paths of the params.
       factory: what is called.
     """
 
@@ -41,9 +41,8 @@ class Parts(NamedTuple):
         named: dict[str, Any] = {}
         for name, parameter in inspect.signature(self.factory).parameters.items():
             if parameter.kind is _MANY:
-                places = [part.make() for key, part in self.parts.items() if key.isdigit()]
-                positional.extend(places or self.options[name])
-            elif name in self.parts:
+                positional = [part.make() for part in self.parts.values()] or [*self.options[name]]
+            elif name not in self.options:
                 named[name] = self.parts[name].make()
             else:
                 named[name] = self.options[name]
@@ -65,10 +64,11 @@ class Parts(NamedTuple):
         for parameter in inspect.signature(self.factory).parameters.values():
             name, default = parameter.name, parameter.default
             if parameter.kind is _MANY:
-                places = [str(part) for key, part in self.parts.items() if key.isdigit()]
-                yield from places or map(_text, self.options[name])
+                yield from (
+                    map(str, self.parts.values()) if self.parts else map(_text, self.options[name])
+                )
                 continue
-            value = self.parts[name] if name in self.parts else self.options[name]
+            value = self.options[name] if name in self.options else self.parts[name]
             required = default is inspect.Parameter.empty
             if name in hidden or name.endswith("_init") or (not required and _same(value, default)):
                 by_name = by_name or not required
@@ -117,7 +117,10 @@ def parts_of_call(factory: Callable[..., Any], bound: inspect.BoundArguments) ->
         if isinstance(value, MODELS):
             found[name] = parts(value)
         elif kind is _MANY and value and all(isinstance(each, MODELS) for each in value):
-            found |= {str(place): parts(each) for place, each in enumerate(value)}
+            keys = bound.arguments.get("names")
+            if not isinstance(keys, tuple) or len(set(keys)) != len(value):
+                keys = tuple(map(str, range(len(value))))
+            found |= {key: parts(part) for key, part in zip(keys, value, strict=True)}
         else:
             options[name] = value
     return Parts(factory.__name__, options, found, factory)

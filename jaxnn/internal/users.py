@@ -59,6 +59,11 @@ def map_user(name: str, argument: str, function: Callable[[Array], Array], x: Ar
     return y
 
 
+def is_closed(function: Callable[..., object]) -> bool:
+    """Whether a function is one of jax's or our own, which compute with their arguments alone."""
+    return getattr(function, "__module__", "").startswith(("jax.", "jaxnn."))
+
+
 def check_leading(
     name: str, argument: str, result: PyTree, leading: Shape, of: str = "the batch"
 ) -> None:

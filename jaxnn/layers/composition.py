@@ -15,10 +15,10 @@ from jaxnn.internal.checks import (
     check_init_key,
     check_key,
     check_mask,
-    check_tuple,
     split_key,
 )
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.named import Names, check_joined, check_names, joined
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.unroll import sequence_unroll_by
 from jaxnn.types import (
@@ -41,17 +41,17 @@ AnyLayer = Layer[Params] | SequenceLayer[Params, State]
 
 
 @overload
-def serial(*layers: Layer[Params]) -> Layer[tuple[Params, ...]]:
+def serial(*layers: Layer[Params], names: None = None) -> Layer[tuple[Params, ...]]:
     """Layers make a Layer."""
 
 
 @overload
-def serial(*layers: AnyLayer) -> Any:
-    """A SequenceLayer among them makes a SequenceLayer."""
+def serial(*layers: AnyLayer, names: Names | None = None) -> Any:
+    """A SequenceLayer among them makes a SequenceLayer; names make NamedTuples."""
 
 
 @factory
-def serial(*layers: AnyLayer) -> AnyLayer:
+def serial(*layers: AnyLayer, names: Names | None = None) -> AnyLayer:
     """Layers one after the other.
 
     The mask reaches every layer, which cleans its input with it, and every layer gets a key of its
@@ -59,6 +59,7 @@ def serial(*layers: AnyLayer) -> AnyLayer:
 
     Args:
       *layers: Layers, the first one first; a cell belongs in `as_layer(cell)` here.
+      names: a name for each: params and states are then NamedTuples, `params.head`.
 
     Returns:
       A Layer whose params are a tuple, one entry a layer. Where one of them looks along time
@@ -66,40 +67,47 @@ def serial(*layers: AnyLayer) -> AnyLayer:
       states, a tuple with `()` for the layers that have none.
 
     Raises:
-      TypeError: for a part that is no Layer.
-      ValueError: for a layer that looks along time after one that pools over it; when it runs,
-        where a layer changes the number of steps and a mask is given.
+      TypeError: for a part that is no Layer, and for names that are no words.
+      ValueError: for a layer that looks along time after one that pools over it, and for names that
+        are not one for each part; when it runs, where a layer changes the number of steps and a
+        mask is given.
 
     >>> import jax, jax.numpy as jnp, jaxnn
-    >>> model = jaxnn.serial(jaxnn.as_layer(jaxnn.gru(3, 8)), jaxnn.dense(8, 2))
-    >>> model.apply(model.init(jax.random.key(0)), jnp.ones((5, 4, 3))).shape
-    (5, 4, 2)
+    >>> encoder, head = jaxnn.as_layer(jaxnn.gru(3, 8)), jaxnn.dense(8, 2)
+    >>> model = jaxnn.serial(encoder, head, names=("encoder", "head"))
+    >>> params = model.init(jax.random.key(0))
+    >>> model.apply(params, jnp.ones((5, 4, 3))).shape, params.head.kernel.shape
+    ((5, 4, 2), (8, 2))
     """
     _check_layers("serial", layers)
     _check_pooled_once(layers)
-    name = this_call()
+    names, name = check_names("serial", names, len(layers)), this_call()
     event_ndim = event_ndim_of(layers)
-    init = with_facts(functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
-    return _layer(name, layers, init, sequence_unroll_by(run_serial, name, event_ndim, layers))
+    init = functools.partial(init_layers, name, layers, names)
+    unroll = sequence_unroll_by(run_serial, name, event_ndim, layers, names)
+    return _layer(name, layers, with_facts(init, event_ndim, _by_steps(layers)), unroll)
 
 
 @overload
-def parallel(*layers: Layer[Params], merge: Merge = "concat") -> Layer[tuple[Params, ...]]:
+def parallel(
+    *layers: Layer[Params], merge: Merge = "concat", names: None = None
+) -> Layer[tuple[Params, ...]]:
     """Layers make a Layer."""
 
 
 @overload
-def parallel(*layers: AnyLayer, merge: Merge = "concat") -> Any:
-    """A SequenceLayer among them makes a SequenceLayer."""
+def parallel(*layers: AnyLayer, merge: Merge = "concat", names: Names | None = None) -> Any:
+    """A SequenceLayer among them makes a SequenceLayer; names make NamedTuples."""
 
 
 @factory
-def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
+def parallel(*layers: AnyLayer, merge: Merge = "concat", names: Names | None = None) -> AnyLayer:
     """Layers side by side on the same input, their outputs merged.
 
     Args:
       *layers: Layers that take the same x.
       merge: "concat" (of the features), "sum", "mean", "product", or a function of the outputs.
+      names: a name for each layer, as in `serial`.
 
     Returns:
       A Layer whose params are a tuple, one entry a layer; a SequenceLayer as `serial` gives one.
@@ -120,13 +128,12 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat") -> AnyLayer:
         given = ", ".join(f"{layer} {'does' if _pools(layer) else 'does not'}" for layer in layers)
         raise ValueError(f"parallel: all layers must pool over time, or none; {given}")
     check_merge("parallel", merge)
-    name = this_call()
+    names, name = check_names("parallel", names, len(layers)), this_call()
     known = [event_ndim_of([layer]) for layer in layers]
     event_ndim = None if None in known else max(each for each in known if each is not None)
-    init = with_facts(functools.partial(init_layers, name, layers), event_ndim, _by_steps(layers))
-    return _layer(
-        name, layers, init, sequence_unroll_by(run_parallel, name, event_ndim, layers, merge)
-    )
+    init = functools.partial(init_layers, name, layers, names)
+    unroll = sequence_unroll_by(run_parallel, name, event_ndim, layers, names, merge)
+    return _layer(name, layers, with_facts(init, event_ndim, _by_steps(layers)), unroll)
 
 
 def _layer(
@@ -143,12 +150,13 @@ def _layer(
 
 
 @appears_as("init")
-def init_layers(name: str, layers: tuple[AnyLayer, ...], key: Key) -> tuple[Params, ...]:
+def init_layers(
+    name: str, layers: tuple[AnyLayer, ...], names: Names | None, key: Key
+) -> tuple[Params, ...]:
     """The parameters of each layer, from a key of its own."""
     check_init_key(name, key)
-    return tuple(
-        layer.init(k) for layer, k in zip(layers, jax.random.split(key, len(layers)), strict=True)
-    )
+    keys = jax.random.split(key, len(layers))
+    return joined(names, (layer.init(k) for layer, k in zip(layers, keys, strict=True)))
 
 
 @appears_as("apply")
@@ -170,13 +178,14 @@ def run_serial(
     name: str,
     event_ndim: int | None,
     layers: tuple[AnyLayer, ...],
+    names: Names | None,
     params: Params,
     arguments: Arguments,
 ) -> tuple[State, PyTree]:
     """Each layer on the output of the one before, with the states of those that have one."""
     check_flags_of(name, event_ndim, arguments)
     states, xs, mask, reset = [], arguments.xs, arguments.mask, arguments.reset
-    for layer, p, part in _parts(name, layers, params, arguments):
+    for layer, p, part in _parts(name, layers, names, params, arguments):
         part = part._replace(xs=clean(name, xs, mask), mask=mask, reset=reset)
         if event_ndim is not None:
             part = _written_out(facts_of(layer).event_ndim, part)
@@ -184,13 +193,14 @@ def run_serial(
         states.append(state)
         if _pools(layer):
             mask = reset = None
-    return tuple(states), xs
+    return joined(names, states), xs
 
 
 def run_parallel(
     name: str,
     event_ndim: int | None,
     layers: tuple[AnyLayer, ...],
+    names: Names | None,
     merge: Merge,
     params: Params,
     arguments: Arguments,
@@ -198,19 +208,23 @@ def run_parallel(
     """Every layer on the same input, with the states of those that have one."""
     check_flags_of(name, event_ndim, arguments)
     arguments = arguments._replace(xs=clean(name, arguments.xs, arguments.mask))
-    parts = [_run_part(*part) for part in _parts(name, layers, params, arguments)]
+    parts = [_run_part(*part) for part in _parts(name, layers, names, params, arguments)]
     states, outputs = zip(*parts, strict=True)
-    return states, merge_outputs(name, merge, list(outputs))
+    return joined(names, states), merge_outputs(name, merge, list(outputs))
 
 
 def _parts(
-    name: str, layers: tuple[AnyLayer, ...], params: Params, arguments: Arguments
+    name: str,
+    layers: tuple[AnyLayer, ...],
+    names: Names | None,
+    params: Params,
+    arguments: Arguments,
 ) -> Iterator[tuple[AnyLayer, Params, Arguments]]:
     """Each layer with its parameters, and the arguments with its own state, key and start."""
-    check_tuple(name, "params", params, len(layers))
+    check_joined(name, "params", params, names, len(layers))
     for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:
-            check_tuple(name, argument, value, len(layers))
+            check_joined(name, argument, value, names, len(layers))
     nothing = (None,) * len(layers)
     keys = split_key(name, arguments.key, len(layers))
     states, starts = arguments.state or nothing, arguments.start or nothing

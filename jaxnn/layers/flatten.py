@@ -1,4 +1,4 @@
-"""What takes all places of an image at once: their mean, and all of them in one row."""
+"""What takes all places of an image at once: their mean, all of them in one row, another shape."""
 
 import functools
 import math
@@ -105,6 +105,60 @@ def apply_flatten(
     x = _checked_event(name, event_ndim, x, mask)
     batch, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
     return x.reshape(*batch, math.prod(event))
+
+
+@factory
+def reshape(event_ndim: int, shape: tuple[int, ...]) -> Layer[tuple[()]]:
+    """The last dimensions of x in another shape, row by row.
+
+    `(*batch, d₁, …, dₙ)` becomes `(*batch, *shape)`, with n = event_ndim.
+
+    Args:
+      event_ndim: how many trailing dimensions of x are not batch: 1 for features.
+      shape: the new ones; one of them may be −1, for whatever is left.
+
+    Returns:
+      A Layer without parameters, `()`, for x of any dtype.
+
+    Raises:
+      ValueError, TypeError: for an event_ndim that is no positive integer, and a shape that is no
+        tuple of positive integers and at most one −1; when it runs, for x that has fewer dimensions
+        or another size, and for a mask that covers one of them.
+
+    >>> import jax.numpy as jnp, jaxnn
+    >>> jaxnn.reshape(1, (7, 7, -1)).apply((), jnp.ones((8, 98))).shape
+    (8, 7, 7, 2)
+    """
+    event_ndim = check_size("reshape", "event_ndim", event_ndim)
+    if not isinstance(shape, tuple):
+        raise TypeError(f"reshape: shape must be a tuple of sizes, got {shape!r}")
+    sizes = tuple(each if each == -1 else check_size("reshape", "shape", each) for each in shape)
+    if sizes.count(-1) > 1:
+        raise ValueError(f"reshape: shape may have one −1 at the most, got {shape}")
+    name = this_call()
+    apply = functools.partial(apply_reshape, name, event_ndim, sizes)
+    return make_layer(name, no_params, apply, event_ndim)
+
+
+def apply_reshape(
+    name: str,
+    event_ndim: int,
+    sizes: tuple[int, ...],
+    params: Params,
+    x: ArrayLike,
+    mask: ArrayLike | None,
+    key: Key | None,
+) -> Array:
+    """One reshape."""
+    del params, key
+    x = _checked_event(name, event_ndim, x, mask)
+    batch, event = x.shape[: x.ndim - event_ndim], x.shape[x.ndim - event_ndim :]
+    told = math.prod(size for size in sizes if size != -1)
+    fits = math.prod(event) % told == 0 if -1 in sizes else math.prod(event) == told
+    if not fits:
+        raise ValueError(f"{name}: x {tuple(x.shape)} has {math.prod(event)} numbers to lay out")
+    rest = math.prod(event) // told
+    return x.reshape(*batch, *(rest if size == -1 else size for size in sizes))
 
 
 def _checked_event(name: str, event_ndim: int, x: ArrayLike, mask: ArrayLike | None) -> Array:

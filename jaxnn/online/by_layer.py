@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.internal.checks import naming, split_key
+from jaxnn.internal.named import Names, joined
 from jaxnn.online.sequence import Learner, Rule, Trace, learner_of, pulled
 from jaxnn.transforms.residual import residual
 from jaxnn.transforms.stack import stack
@@ -48,27 +49,27 @@ def by_layer(rule: Rule, cell: Cell) -> Learner:
             f"online: a stack with dropout={parts.options['dropout']} cannot be taken apart: put "
             f"jaxnn.dropout layers between its cells instead"
         )
-    names, learners, below = [], [], False
-    for place in range(len(parts.parts)):
-        part = parts.parts[str(place)].make()
-        names.append(f"part {place}, {part}")
+    titles, learners, below = [], [], False
+    for place, one in enumerate(parts.parts.values()):
+        part = one.make()
+        titles.append(f"part {place}, {part}")
         if isinstance(part, Layer):
             learners.append(_of_layer(part))
             continue
         wrapped = residual(part) if below and parts.options["residual"] else part
         learners.append(by_layer(rule, wrapped))
         below = True
-    return _together(tuple(names), tuple(learners))
+    return _together(tuple(titles), tuple(learners), parts.options["names"])
 
 
-def _together(names: tuple[str, ...], layers: tuple[Learner, ...]) -> Learner:
+def _together(titles: tuple[str, ...], layers: tuple[Learner, ...], names: Names | None) -> Learner:
     """The learner of some layers on top of each other."""
 
     def begin(params: Params, key: Key | None) -> Trace:
         traces = []
-        each = zip(names, layers, params, split_key("online", key, len(layers)), strict=True)
-        for name, layer, part, own_key in each:
-            with naming(name):
+        each = zip(titles, layers, params, split_key("online", key, len(layers)), strict=True)
+        for title, layer, part, own_key in each:
+            with naming(title):
                 traces.append(layer.begin(part, own_key))
         return tuple(traces)
 
@@ -81,14 +82,14 @@ def _together(names: tuple[str, ...], layers: tuple[Learner, ...]) -> Learner:
     ) -> tuple[State, Trace, PyTree, PyTree]:
         states, traces, seen, y = [], [], [], x
         keys = split_key("online", key, len(layers))
-        each = zip(names, layers, params, state, trace, keys, strict=True)
-        for name, layer, part, old, before, own_key in each:
-            with naming(name):
+        each = zip(titles, layers, params, state, trace, keys, strict=True)
+        for title, layer, part, old, before, own_key in each:
+            with naming(title):
                 new, influence, y, here = layer.step(part, old, before, y, own_key)
             states.append(new)
             traces.append(influence)
             seen.append(here)
-        return tuple(states), tuple(traces), y, tuple(seen)
+        return joined(names, states), tuple(traces), y, tuple(seen)
 
     def pull(params: Params, seen: PyTree, y_bar: PyTree) -> tuple[Params, PyTree]:
         found, bar = [], y_bar
@@ -98,7 +99,7 @@ def _together(names: tuple[str, ...], layers: tuple[Learner, ...]) -> Learner:
                 continue
             part_bar, bar = layer.pull(part, here, bar)
             found.append(part_bar)
-        return tuple(reversed(found)), bar
+        return joined(names, reversed(found)), bar
 
     return Learner(begin, again, step, pull)
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxnn.functions.sequences import clean
 from jaxnn.internal.checks import check_batch_shape, check_init_key, check_tuple, naming, split_key
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.named import Names, check_joined, check_names, joined
 from jaxnn.internal.options import check_bool, check_fraction
 from jaxnn.internal.parts import parts
 from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
@@ -38,10 +39,33 @@ from jaxnn.types import (
 R = TypeVar("R")
 
 
+@overload
+def stack(
+    *cells: Cell[Params, State] | Layer[Params],
+    dropout: float = 0.0,
+    residual: bool = False,
+    names: None = None,
+) -> Cell[tuple[Params, ...], tuple[State, ...]]:
+    """Params and states are tuples."""
+
+
+@overload
+def stack(
+    *cells: Cell[Params, State] | Layer[Params],
+    dropout: float = 0.0,
+    residual: bool = False,
+    names: Names,
+) -> Cell[Any, Any]:
+    """They are NamedTuples of these names."""
+
+
 @factory
 def stack(
-    *cells: Cell[Params, State] | Layer[Params], dropout: float = 0.0, residual: bool = False
-) -> Cell[tuple[Params, ...], tuple[State, ...]]:
+    *cells: Cell[Params, State] | Layer[Params],
+    dropout: float = 0.0,
+    residual: bool = False,
+    names: Names | None = None,
+) -> Cell[Any, Any]:
     """Cells on top of each other, as one Cell: each takes what the one below it gives.
 
     A Layer among them is a cell with the empty state `()`, so `stack(dense, gru, dense)` is a whole
@@ -54,14 +78,17 @@ def stack(
         given.
       residual: whether the input of every Cell but the first is added to its output (`residual`);
         their sizes must be equal. For other places, wrap the cells in `jaxnn.residual` yourself.
+      names: a name for each part: params, states and starts are then NamedTuples, `params.head`.
 
     Returns:
       A Cell whose params, states and starts are tuples, one entry a part. `unroll` runs part by
       part. Given a key, each part gets a key of its own.
 
     Raises:
-      TypeError: for a part that is neither a Cell nor a Layer that acts on one step.
-      ValueError: without parts; when it runs, where the sizes of two parts do not meet.
+      TypeError: for a part that is neither a Cell nor a Layer that acts on one step, and for names
+        that are no words.
+      ValueError: without parts, and for names that are not one for each; when it runs, where the
+        sizes of two parts do not meet.
 
     Source: Graves 2013 (arXiv 1308.0850); El Hihi & Bengio 1995. With `dropout`, Zaremba 2014
     (arXiv 1409.2329), as torch.nn.LSTM(num_layers, dropout) has it.
@@ -78,6 +105,7 @@ def stack(
     check_bool("stack", "residual", residual)
     if not cells:
         raise ValueError("stack: it needs at least one cell")
+    names = check_names("stack", names, len(cells))
     stacked, below = [], False
     for index, part in enumerate(cells):
         if isinstance(part, Layer):
@@ -96,64 +124,74 @@ def stack(
         below = True
     name, event_ndim, stacked = this_call(), event_ndim_of(cells), tuple(stacked)
     return Cell(
-        with_facts(functools.partial(init_stack, stacked), event_ndim),
-        functools.partial(apply_stack, name, stacked),
-        functools.partial(initial_state_of_stack, name, stacked),
-        unroll_by(run_stack, name, event_ndim, stacked),
+        with_facts(functools.partial(init_stack, stacked, names), event_ndim),
+        functools.partial(apply_stack, name, stacked, names),
+        functools.partial(initial_state_of_stack, name, stacked, names),
+        unroll_by(run_stack, name, event_ndim, stacked, names),
     )
 
 
 @appears_as("init")
-def init_stack(cells: tuple[Cell, ...], key: Key) -> tuple[Params, ...]:
+def init_stack(cells: tuple[Cell, ...], names: Names | None, key: Key) -> tuple[Params, ...]:
     """The parameters of each cell, from a key of its own."""
     check_init_key("stack", key)
     keys = jax.random.split(key, len(cells))
-    return tuple(cell.init(k) for cell, k in zip(cells, keys, strict=True))
+    return joined(names, (cell.init(k) for cell, k in zip(cells, keys, strict=True)))
 
 
 @appears_as("initial_state")
 def initial_state_of_stack(
-    name: str, cells: tuple[Cell, ...], params: Params, batch_shape: tuple[int, ...] = ()
+    name: str,
+    cells: tuple[Cell, ...],
+    names: Names | None,
+    params: Params,
+    batch_shape: tuple[int, ...] = (),
 ) -> tuple[State, ...]:
     """The first state of each cell."""
     check_batch_shape(f"{name}.initial_state", batch_shape)
-    check_tuple(name, "params", params, len(cells))
+    check_joined(name, "params", params, names, len(cells))
     pairs = zip(cells, params, strict=True)
     with naming(f"{name}.initial_state"):
-        return tuple(cell.initial_state(p, batch_shape) for cell, p in pairs)
+        return joined(names, [cell.initial_state(p, batch_shape) for cell, p in pairs])
 
 
 @appears_as("apply")
 def apply_stack(
     name: str,
     cells: tuple[Cell, ...],
+    names: Names | None,
     params: Params,
     state: State,
     x: ArrayLike,
     key: Key | None = None,
 ) -> tuple[State, PyTree]:
     """One time step, through all cells."""
-    check_tuple(name, "params", params, len(cells))
-    check_tuple(name, "state", state, len(cells))
+    check_joined(name, "params", params, names, len(cells))
+    check_joined(name, "state", state, names, len(cells))
     states = []
     with naming(f"{name}.apply"):
         for index, k in enumerate(split_key(name, key, len(cells))):
             run = functools.partial(cells[index].apply, params[index], state[index], x, k)
             new, x = _meet(cells, index, run)
             states.append(new)
-    return tuple(states), x
+    return joined(names, states), x
 
 
 @hands_on
 def run_stack(
-    name: str, event_ndim: int | None, cells: tuple[Cell, ...], params: Params, arguments: Arguments
+    name: str,
+    event_ndim: int | None,
+    cells: tuple[Cell, ...],
+    names: Names | None,
+    params: Params,
+    arguments: Arguments,
 ) -> tuple[State, PyTree]:
     """A whole sequence, cell by cell."""
     check_flags_of(name, event_ndim, arguments)
-    check_tuple(name, "params", params, len(cells))
+    check_joined(name, "params", params, names, len(cells))
     for argument, value in (("state", arguments.state), ("start", arguments.start)):
         if value is not None:
-            check_tuple(name, argument, value, len(cells))
+            check_joined(name, argument, value, names, len(cells))
     states, xs = [], arguments.xs
     for index, k in enumerate(split_key(name, arguments.key, len(cells))):
         state = None if arguments.state is None else arguments.state[index]
@@ -162,7 +200,7 @@ def run_stack(
         unroll = functools.partial(cells[index].unroll, params[index], *part)
         new, xs = _meet(cells, index, unroll)
         states.append(new)
-    return tuple(states), xs
+    return joined(names, states), xs
 
 
 def _meet(cells: tuple[Cell, ...], index: int, run: Callable[[], R]) -> R:
