@@ -89,6 +89,7 @@ def begin(folder: pathlib.Path | None, out: pathlib.Path) -> tuple[int, int]:
     try:
         os.close(reader)
         warnings.simplefilter("error")  # a damaged checkpoint, above all
+        warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
         result = train(folder, writer)
         out.write_bytes(safetensors.numpy.save(values(result)))
         print(f"done, having gone on from step {result.resumed}", flush=True)
@@ -118,9 +119,9 @@ def main() -> None:
     assert orbax.checkpoint
     with tempfile.TemporaryDirectory() as name:
         place = pathlib.Path(name)
-        if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-            jax.config.update("jax_compilation_cache_dir", str(place / "programs"))
-            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        # Its own, in which a life may leave a program that is half written.
+        jax.config.update("jax_compilation_cache_dir", str(place / "programs"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         end(begin(None, place / "never_stopped"))
         want = (place / "never_stopped").read_bytes()
         seconds = end(begin(place / "unhurt", place / "result"))

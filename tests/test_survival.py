@@ -165,6 +165,17 @@ def test_interrupted(whole: Fit, tmp_path: pathlib.Path):
     assert_same(fit(tmp_path), whole)
 
 
+def test_one_that_was_not_finite(tmp_path: pathlib.Path):
+    """It has no checkpoint of that step; the next call goes on before it, and ends there again."""
+    data = [*DATA[:10], np.float32(np.nan) * DATA[0], *DATA[:9]]
+    for resumed in (0, 8):
+        with pytest.warns(RuntimeWarning, match="not finite at step 11"):
+            result = fit(tmp_path, data)
+        assert result.resumed == resumed and int(result.train_state.step) == 11
+        assert names(tmp_path) == {".lock", "step_4", "step_8"}
+    assert_same(fit(tmp_path, [*DATA[:10], *DATA[10:20]]), fit(None, list(DATA[:20])))
+
+
 def test_every_checkpoint_is_of_its_step(tmp_path: pathlib.Path):
     """The arrays are copied before the next step donates them, and the best ones too."""
     seen: dict[int, np.ndarray] = {}
@@ -420,7 +431,21 @@ def test_two_trainings_in_one_folder(tmp_path: pathlib.Path):
         with pytest.raises(BlockingIOError, match="another process has its checkpoints in"):
             fit(tmp_path)
         other.communicate()
+    with pytest.raises(BlockingIOError, match="another training of this process has") as caught:
+        fit(tmp_path, on_step=lambda n, _: fit(tmp_path))
+    assert len(caught.value.fit.history.loss) >= 1  # pyright: ignore[reportAttributeAccessIssue]
     assert fit(tmp_path).resumed == 0
+
+
+def test_without_orbax(
+    finished: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The error says which extra has it."""
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    for call in (lambda: fit(tmp_path), lambda: load_checkpoint(finished, first())):
+        with pytest.raises(ImportError, match=r"pip install 'jaxnn-cells\[checkpoint\]'"):
+            call()
+    assert not names(tmp_path)
 
 
 def test_a_folder_without_checkpoints(tmp_path: pathlib.Path):

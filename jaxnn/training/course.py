@@ -32,9 +32,10 @@ class Best(NamedTuple):
 class Fit(NamedTuple):
     """What a training ends with.
 
-    train_state: the last good one; history: its course; stopped: "done", "interrupted", or "not
-    finite at step n: …"; best: where `best` was asked for, the best parameters, else None; resumed:
-    the step of the checkpoint that it went on from, 0 for none.
+    train_state: the last good one; history: its course; stopped: "done", "interrupted", "not
+    finite at step n: …", or, of `load_checkpoint`, "at a checkpoint"; best: where `best` was asked
+    for, the best parameters, else None; resumed: the step of the checkpoint that it went on from,
+    0 for none.
     """
 
     train_state: TrainState

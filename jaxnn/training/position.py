@@ -23,19 +23,19 @@ class Position:
                 f"CheckpointOptions(..., replay=True) takes them anew from the first"
             )
 
-    def get(self) -> Any:
-        """What `go_to` takes, beside the number of the batches that were taken."""
-        return self._iterator.get_state() if self._has_state else None
+    def get(self) -> list[Any] | None:
+        """The batches' own account; None where the number of those taken is all there is."""
+        return [self._iterator.get_state()] if self._has_state else None
 
-    def go_to(self, place: Any, taken: int) -> None:
-        """Be where that one was."""
+    def go_to(self, place: list[Any] | None, taken: int) -> None:
+        """Be where another one was when it gave this place, after so many batches."""
         if self._has_state != (place is not None):
             raise ValueError(
                 f"fit: the checkpoint is of batches with{'' if place else 'out'} get_state, those "
                 f"given are with{'' if self._has_state else 'out'}"
             )
-        if self._has_state:
-            self._iterator.set_state(place)
+        if place is not None:
+            self._iterator.set_state(*place)
             return
         end = object()
         for number in range(taken):

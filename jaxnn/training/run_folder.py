@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnn.training.atomic import fcntl
 from jaxnn.training.checkpoint_options import CheckpointOptions, local_folder
 from jaxnn.training.course import Fit
+from jaxnn.training.folder_lock import locked
 from jaxnn.training.record import Damaged, Record, check_outline, pack, read_record, unpack
 from jaxnn.training.state import TrainState
 
@@ -46,11 +46,14 @@ class RunFolder:
         orbax = orbax_of("fit")
         if jax.process_count() > 1:
             raise ValueError("fit: checkpoint is for a training in one process")
-        self._lock = _locked(self._folder)
-        self._clean()
-        self._args = orbax.args
-        self._checkpointer: Any = orbax.AsyncCheckpointer(orbax.CompositeCheckpointHandler())
-        self._saving: str | None = None
+        self._args, self._saving = orbax.args, ""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(locked(self._folder))
+            self._clean()
+            stack.callback(self._clean)
+            self._checkpointer = orbax.AsyncCheckpointer(orbax.CompositeCheckpointHandler())
+            stack.callback(self._checkpointer.close)
+            self._held = stack.pop_all()
 
     def newest(self, like: TrainState) -> Found | None:
         """The newest that can be read; damaged ones are put aside."""
@@ -101,10 +104,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Finish, and leave the folder to others."""
-        with contextlib.ExitStack() as stack:  # the last one first
-            stack.callback(os.close, self._lock)
-            stack.callback(self._clean)
-            stack.callback(self._checkpointer.close)
+        with self._held:
             self.finish()
 
     def _clean(self) -> None:
@@ -175,28 +175,6 @@ def _names(folder: str) -> list[str]:
 
 def _listed(damaged: dict[str, str]) -> str:
     return "; ".join(f"{name} is damaged ({why})" for name, why in damaged.items())
-
-
-def _locked(folder: str) -> int:
-    """The folder, as this process's alone, by a lock that ends with the process."""
-    try:
-        os.makedirs(folder, exist_ok=True)
-        lock = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        ours = type(error)(f"fit: checkpoints cannot be written to {folder}: {error}")
-        ours.errno = error.errno
-        raise ours from error
-    try:
-        if fcntl is not None:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError) as error:
-        os.close(lock)
-        raise BlockingIOError(
-            f"fit: another process has its checkpoints in {folder}, each training needs its own"
-        ) from error
-    except OSError:  # a file system without locks
-        pass
-    return lock
 
 
 def orbax_of(name: str) -> ModuleType:
