@@ -150,16 +150,22 @@ def test_the_bar_goes_on(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[s
     assert "fit: goes on after step 8" in printed and "10/10" in printed and "1/10 " not in printed
 
 
-def test_interrupted(whole: Fit, tmp_path: pathlib.Path):
-    """What Ctrl-C ends goes on as if nothing had been, at a step that has no checkpoint."""
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_interrupted(name: str, whole: Fit, tmp_path: pathlib.Path):
+    """What Ctrl-C ends, or a queue that gives notice, goes on as if nothing had been."""
 
     def press(number: int, _: Any) -> None:
-        if number == 10:
-            signal.raise_signal(signal.SIGINT)
+        if number == 10:  # a step without a checkpoint
+            signal.raise_signal(signal.Signals[name])
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     result = fit(tmp_path, on_step=press)
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     assert result.stopped == "interrupted" and 10 <= len(result.history.loss) <= 14
     assert load_checkpoint(tmp_path, first()).resumed == len(result.history.loss)
     assert_same(fit(tmp_path), whole)
