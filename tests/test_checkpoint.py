@@ -180,7 +180,7 @@ def test_trees_that_have_no_file(path: pathlib.Path):
     with pytest.raises(TypeError, match=r"save: .*int4"):
         jaxnn.training.save(path, jnp.ones(1, "int4"))
     for kind in ("float8_e4m3fn", "float8_e5m2", "uint4", "complex128"):
-        with pytest.raises(TypeError, match=f"^save: value is {kind}, which no file gives"):
+        with pytest.raises(TypeError, match=f"^save: value is {kind}, which safetensors does not"):
             jaxnn.training.save(path, jnp.ones(1, kind))
     for name in ("__metadata__", "a\ud800"):
         with pytest.raises(

@@ -211,6 +211,37 @@ def test_the_last_ones_are_kept_and_the_best(whole: Fit, finished: pathlib.Path)
     assert_same(load_checkpoint(finished, first()), whole)
 
 
+KINDS = "bool int4 uint8 int64 float8_e4m3fn bfloat16 float16 float32 float64 complex64 complex128"
+
+
+def test_arrays_of_every_kind(tmp_path: pathlib.Path):
+    """Carried states of all dtypes, scalars, empty ones, and keys."""
+    kinds = {kind: jnp.arange(6).reshape(2, 3).astype(kind) for kind in KINDS.split()}
+    more = {
+        "scalar": jnp.int8(3),
+        "empty": jnp.zeros((0, 2)),
+        "keys": jax.random.split(first().key),
+    }
+    state = {"kinds": kinds, "a/b": [more], "none": None}
+
+    def carry(params: Any, state: Any, batch: Any, key: Any) -> Any:
+        return jnp.sum(params**2), 1.0, state
+
+    def start() -> jaxnn.training.TrainState:
+        params = jnp.ones(2, jnp.float32)
+        return jaxnn.training.train_state(params, OPTIMIZER, jax.random.PRNGKey(3), state)
+
+    step, checkpoint = jaxnn.training.train_step(carry, OPTIMIZER), CheckpointOptions(tmp_path)
+    result = jaxnn.training.fit(step, start(), [0.0], progress=False, checkpoint=checkpoint)
+    got, want = load_checkpoint(tmp_path, start()).train_state, result.train_state
+    assert jax.tree.structure(got) == jax.tree.structure(want)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            a, b = jax.random.key_data(a), jax.random.key_data(b)
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
 def test_batches_that_end(whole: Fit, tmp_path: pathlib.Path):
     """The last evaluation is kept too, where the last step had its checkpoint before it."""
     data = [DATA[n] for n in range(20)]

@@ -16,6 +16,8 @@ from jaxnn.types import PyTree
 T = TypeVar("T")
 
 WRITER = "jaxnn"
+KINDS = "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 bfloat16 float16 float32 float64"
+"""The dtypes that safetensors gives back as numpy arrays, beside complex64."""
 
 
 def save(path: str | os.PathLike[str], tree: PyTree) -> None:
@@ -52,6 +54,9 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     file = _path("save", path)
     leaves = named_leaves("save", "tree", tree)
     arrays = {where: on_host("save", where, leaf) for where, leaf in leaves.items()}
+    for where, array in arrays.items():
+        if array.dtype.name not in (*KINDS.split(), "complex64"):
+            raise TypeError(f"save: {where} is {array.dtype}, which safetensors does not give back")
     try:
         metadata = {"written_by": WRITER, "blake2b": digest(arrays)}
         data = safetensors.numpy.save(arrays, metadata=metadata)

@@ -41,6 +41,7 @@ class Keeper:
                 f"got best={self._best_of!r}"
             )
         self._position.go_to(found.place, len(found.fit.history.loss))
+        self._folder.put_aside(found.damaged)
         self._kept = _stage(found.fit)
         return found.fit, found.path
 

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -56,13 +57,15 @@ class RunFolder:
             self._held = stack.pop_all()
 
     def newest(self, like: TrainState) -> Found | None:
-        """The newest that can be read; damaged ones are put aside."""
-        found = newest("fit", self._folder, like)
-        for name in found.damaged if found else ():
+        """The newest that can be read."""
+        return newest("fit", self._folder, like)
+
+    def put_aside(self, damaged: Iterable[str]) -> None:
+        """Give them other names, since there will be new ones of theirs."""
+        for name in damaged:
             aside = os.path.join(self._folder, f"damaged_{name}")
             shutil.rmtree(aside, ignore_errors=True)
             os.rename(os.path.join(self._folder, name), aside)
-        return found
 
     def save(self, fit: Fit, best_of: str | None, place: Any) -> None:
         """Copy it, and write the copy while the training goes on.
@@ -114,7 +117,7 @@ class RunFolder:
                 shutil.rmtree(os.path.join(self._folder, name), ignore_errors=True)
 
     @contextlib.contextmanager
-    def _told(self) -> Any:
+    def _told(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:  # of orbax, of tensorstore, of the system
