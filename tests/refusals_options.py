@@ -519,6 +519,7 @@ ACTIVE: dict[str, tuple[Any, dict[str, float]]] = {
     "elu": (jaxnn.activations.elu, {"scale": 1}),
 }
 for name_, (make_, right_) in ACTIVE.items():
-    refuse(name_, lambda make_=make_: make_, right_, **dict.fromkeys(right_, VALUES))
+    numbers_: dict[str, Any] = dict.fromkeys(right_, VALUES)
+    refuse(name_, lambda make_=make_: make_, right_, **numbers_)
 OTHER: Pool = {"below the low one": -1, "the low one": 0}
 refuse("clip of nothing", lambda: jaxnn.activations.clip, {"low": 0}, "clip", high=OTHER)
