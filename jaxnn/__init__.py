@@ -4,6 +4,7 @@ from jaxnn import (
     activations as activations,
     data as data,
     diagnostics as diagnostics,
+    export as export,
     initializers as initializers,
     losses as losses,
     training as training,
