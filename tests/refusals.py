@@ -51,6 +51,7 @@ TABLES = (
     "refusals_training",
     "refusals_online",
     "refusals_export",
+    "refusals_decoding",
 )
 
 

@@ -52,7 +52,9 @@ KINDS = {
     "a step's cell": Kind(PLAIN, FLOATS, {}),
     "learned": Kind(jaxnn.learned_initial_state(jaxnn.gru(3, 4)), FLOATS, {"reset": True}),
     "stack": Kind(
-        jaxnn.stack(jaxnn.embedding(5, 3), jaxnn.gru(3, 4), jaxnn.dense(4, 5)),
+        jaxnn.stack(
+            jaxnn.embedding(5, 3), jaxnn.gru(3, 4), jaxnn.dense(4, 5), names=("in_", "core", "out")
+        ),
         TOKEN,
         {"mask": True, "batch_shape": ["rows"]},
     ),
@@ -70,6 +72,9 @@ KINDS = {
         {"batch_shape": (BATCH,), "time": TIME},
     ),
     "bidirectional": Kind(jaxnn.bidirectional(jaxnn.gru(3, 4)), FLOATS, FLAGS),
+    "final states": Kind(
+        jaxnn.final_state(jaxnn.bidirectional(jaxnn.lstm(3, 4, projection_size=2))), FLOATS, {}
+    ),
     "pooled": Kind(CLASSIFIER, FLOATS, {"mask": True}),
     "layer": Kind(jaxnn.conv(1, 2, (3, 3)), jnp.ones((5, 5, 1), jnp.float32), {}),
     "layer without parameters": Kind(jaxnn.activation(jnp.tanh), FLOATS, {"mask": True}),
@@ -176,7 +181,7 @@ def test_a_cell_has_the_bits_of_jit(name: str, load: Any):
     assert shipped.apply is None
 
 
-@pytest.mark.parametrize("name", ["bidirectional", "pooled"])
+@pytest.mark.parametrize("name", ["bidirectional", "pooled", "final states"])
 def test_a_sequence_layer_has_the_bits_of_jit(name: str, load: Any):
     shipped, layer = load(name), KINDS[name].model
     _, xs, flags = given_to(name)
@@ -330,13 +335,13 @@ def test_info(file: Any, capsys: Any, monkeypatch: Any):
     """The command prints what the function gives, and ends with 1 where it cannot."""
     path = file("stack")
     text = jaxnn.export.info(path)
-    assert text.startswith("stack(embedding(5, 3), gru(3, 4), dense(4, 5)), a Cell for cpu, cuda, ")
+    assert text.startswith(f"{KINDS['stack'].model}, a Cell for cpu, cuda, tpu\n")
     for line in (
         "state, ys = sequence(weights, state, xs, mask)",
-        "  ys                 float32[time, rows, 5]",
+        "  ys                    float32[time, rows, 5]",
         "state, y = step(weights, state, x)",
         "state = reset_state(weights, state, reset)",
-        "  2.bias              float32[5]",
+        "  out.bias               float32[5]",
     ):
         assert line in text.splitlines()
     monkeypatch.setattr(sys, "argv", ["jaxnn.export", "info", str(path)])
