@@ -71,6 +71,7 @@ refuse(
         **wrong.of_dtypes(ones(FEATURES), *wrong.NOT_FLOAT32),
         "more features": ones(FEATURES + 1),
         "a scalar": np.float32(1),
+        "with a batch": ones(2, FEATURES),
     },
     batch_shape={
         "a name": "batch",

@@ -37,7 +37,6 @@ DTYPES = {
 """What safetensors calls them."""
 _DIGEST = 64
 _LATER = "0" * _DIGEST
-_DAY = (1980, 1, 1, 0, 0, 0)  # the first that zip knows: the day of writing stands in the metadata
 
 
 class Content(NamedTuple):
@@ -100,7 +99,7 @@ def _opened(name: str, path: str, data: bytes) -> zipfile.ZipFile:
 
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes, how: int = zipfile.ZIP_DEFLATED) -> None:
-    entry = zipfile.ZipInfo(name, _DAY)
+    entry = zipfile.ZipInfo(name)  # of no date: the day of writing stands in the metadata
     entry.compress_type = how
     archive.writestr(entry, data)
 

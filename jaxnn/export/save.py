@@ -22,7 +22,7 @@ from jaxnn.internal.parts import MODELS
 from jaxnn.training.atomic import write
 from jaxnn.training.checkpoint import file_path, told_by
 from jaxnn.training.named_arrays import on_host
-from jaxnn.types import Cell, Layer, Params, SequenceLayer, Shape, Shaped
+from jaxnn.types import Cell, Layer, Params, SequenceLayer, Shape, Shaped, facts_of
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -42,10 +42,11 @@ def save(
 
     The file holds its functions, as `jax.export` serialises them, with the weights beside them,
     once. What they take and give at the border are arrays and plain dictionaries of arrays by tree
-    path, so that nothing has to be imported to call them. They evaluate: there is no dropout. The
-    results have the bits of `jit` on the same device. Two things depend on sizes, and may differ in
-    the last digits where a size has a name only: where the compiler rounds under 16-bit arithmetic,
-    and a method that is chosen by how large the input is (see `explain`).
+    path, so that nothing has to be imported to call them. They evaluate: there is no dropout, no
+    gradient and, as for all that jax exports, no `vmap`. The results have the bits of `jit` on the
+    same device. Two things depend on sizes, and may differ in the last digits where a size has a
+    name only: where the compiler rounds under 16-bit arithmetic, and a method that is chosen by how
+    large the input is (see `explain`).
 
     | of a | function | |
     |---|---|---|
@@ -100,7 +101,7 @@ def save(
         raise ValueError(f"save: reset is given, but {model} has no state")
     platforms = _platforms(platforms)
     weights = _on_host(params)
-    sizes = Sizes(_event(x), *_sizes(batch_shape, time), mask, reset)
+    sizes = Sizes(_event(model, x), *_sizes(batch_shape, time), mask, reset)
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype_in_jax(leaf)), params)
     functions, described_functions = {}, {}
     for name, function in _told(sizes, "", functions_of, model, shapes, sizes).items():
@@ -148,13 +149,20 @@ def _on_host(params: Params) -> dict[str, np.ndarray]:
     return {name: array.astype(dtype_in_jax(array)) for name, array in weights.items()}
 
 
-def _event(x: Shaped) -> jax.ShapeDtypeStruct:
+def _event(model: Cell | SequenceLayer | Layer, x: Shaped) -> jax.ShapeDtypeStruct:
+    """What one step takes, without time and batch."""
     if not is_array(x):
         raise TypeError(
             f"save: x must be an array or a jax.ShapeDtypeStruct, what one step takes, got "
             f"{shape_text(x)}"
         )
     check_array("save", "x", x)
+    event_ndim = facts_of(model).event_ndim
+    if event_ndim not in (None, x.ndim):
+        raise ValueError(
+            f"save: x must be what one step of {model} takes, without time and batch, of "
+            f"{event_ndim} dimensions; got {shape_text(x)}: the batch is batch_shape"
+        )
     return jax.ShapeDtypeStruct(x.shape, dtype_in_jax(x))
 
 
