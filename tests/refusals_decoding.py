@@ -23,6 +23,7 @@ STOPS: Pool = {
     "floats": (1.0,),
     "Nones": (None,),
     "an array": np.array([1, 2]),
+    "more than 32 bits": 2**40,
 }
 FIRST: Pool = {
     **wrong.not_arrays(TOKENS),

@@ -131,7 +131,7 @@ def test_it_ends_when_all_have_stopped_and_is_traced_once():
 
 
 def test_continuous_outputs_are_fed_back_and_have_a_gradient():
-    cell, steps = jaxnn.elman(2, 2), 4
+    cell, steps = jaxnn.elman(2, 2), 3
     params, first = cell.init(KEY), jnp.ones((BATCH, 2), jnp.float32)
 
     def by_hand(params: Any, first: Any) -> Any:
@@ -148,11 +148,10 @@ def test_continuous_outputs_are_fed_back_and_have_a_gradient():
     def decoded(params: Any, first: Any) -> Any:
         found = jaxnn.decode(cell, params, None, first, steps, keep, feed=jnp.tanh)
         assert found.log_probabilities is None
-        assert found.lengths.tolist() == [steps] * BATCH
         return found.tokens, found.state
 
     def total(run: Any) -> Any:
-        return jax.grad(lambda *args: jnp.sum(run(*args)[0] ** 2), (0, 1))(params, first)
+        return jax.jit(jax.grad(lambda *args: jnp.sum(run(*args)[0] ** 2), (0, 1)))(params, first)
 
     assert_close(decoded(params, first), by_hand(params, first), 1e-5)
     assert_close(total(decoded), total(by_hand), 1e-5)
@@ -187,6 +186,7 @@ def test_16_bits_have_log_probabilities_in_32():
 # Sampling -----------------------------------------------------------------------------------------
 
 
+COUNT = 20_000
 LOGITS = jnp.log(jnp.array([0.1, 0.4, 0.2, 0.3], jnp.float32))
 
 
@@ -207,18 +207,17 @@ LOGITS = jnp.log(jnp.array([0.1, 0.4, 0.2, 0.3], jnp.float32))
 )
 def test_what_is_drawn_has_its_shares(options: Any, shares: Any):
     """Within five standard deviations; what does not count is never drawn."""
-    count = 20_000
-    tokens = draw(**dict(options))(jnp.broadcast_to(LOGITS, (count, 4)), KEY)
+    tokens = draw(**dict(options))(jnp.broadcast_to(LOGITS, (COUNT, 4)), KEY)
     assert tokens.dtype == jnp.int32
-    found = np.bincount(tokens, minlength=4) / count
+    found = np.bincount(tokens, minlength=4) / COUNT
     shares = np.array(shares)
-    assert (np.abs(found - shares) <= 5 * np.sqrt(shares * (1 - shares) / count)).all()
+    assert (np.abs(found - shares) <= 5 * np.sqrt(shares * (1 - shares) / COUNT)).all()
 
 
 def test_equal_logits_count_in_their_order():
-    ties = jnp.zeros((1000, 5), jnp.float32)
+    ties = jnp.zeros((COUNT, 4), jnp.float32)
     assert set(draw(top_k=2)(ties, KEY).tolist()) == {0, 1}
-    assert set(draw(top_p=0.5)(ties, KEY).tolist()) == {0, 1, 2}
+    assert set(draw(top_p=0.6)(ties, KEY).tolist()) == {0, 1, 2}
     assert set(jaxnn.sampling.greedy(ties).tolist()) == {0}
 
 
@@ -285,16 +284,14 @@ def test_a_search_that_is_wide_enough_finds_all(stop: int | None, penalty: float
 def test_the_state_of_a_hypothesis_is_its_own():
     """That after its inputs, whichever hypotheses it came from."""
     beams = jaxnn.beam_search(CELL, PARAMS, None, FIRST, STEPS, 3, stop=2)
-    for row, i in itertools.product(range(BATCH), range(3)):
-        length = int(beams.lengths[row, i])
-        tokens = jnp.concatenate([FIRST[row, None], beams.tokens[: length - 1, row, i]])
-        state, logits = CELL.unroll(PARAMS, tokens)
-        assert_close(jax.tree.map(lambda leaf, at=(row, i): leaf[at], beams.state), state, 1e-5)
-        gains = jnp.take_along_axis(
-            jax.nn.log_softmax(logits), beams.tokens[:length, row, i, None], axis=1
-        )
-        np.testing.assert_allclose(beams.log_probabilities[row, i], gains.sum(), rtol=1e-5)
-        assert not beams.tokens[length:, row, i].any()
+    first = jnp.broadcast_to(FIRST[:, None], (1, BATCH, 3))
+    mask = jaxnn.lengths_to_mask(beams.lengths, STEPS)
+    inputs = jnp.concatenate([first, beams.tokens[:-1]])
+    state, logits = CELL.unroll(PARAMS, inputs, mask=mask)
+    assert_close(beams.state, state, 1e-5)
+    gains = jnp.take_along_axis(jax.nn.log_softmax(logits), beams.tokens[..., None], -1)[..., 0]
+    assert_close(beams.log_probabilities, jnp.sum(gains, 0, where=mask), 1e-5)
+    assert not beams.tokens[~mask].any()
 
 
 def chain(params: Any, state: Any, x: Any) -> Any:

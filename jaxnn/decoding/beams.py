@@ -96,10 +96,10 @@ def beam_search(
     ((20, 3, 4), (3, 4), True)
     """
     check_given("beam_search", cell, params, state, first, feed)
-    check_tokens("beam_search", first, "it seeks tokens")
     steps = check_size("beam_search", "steps", steps)
     width = check_size("beam_search", "width", width)
     stop, pad = tokens_of("beam_search", "stop", stop), token_of("beam_search", "pad", pad)
+    check_tokens("beam_search", first, "it seeks tokens", stop, pad)
     penalty = check_number("beam_search", "length_penalty", length_penalty)
     return _search(cell, steps, width, stop, feed, pad, params, state, first, jnp.asarray(penalty))
 

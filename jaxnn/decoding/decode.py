@@ -111,7 +111,7 @@ def decode(
     stop, pad = tokens_of("decode", "stop", stop), token_of("decode", "pad", pad)
     check_key("decode", key)
     if stop:
-        check_tokens("decode", first, "stop is given")
+        check_tokens("decode", first, "stop is given", stop, pad)
     return _decode(cell, steps, sample, stop, feed, pad, params, state, first, key)
 
 

@@ -1,4 +1,4 @@
-"""What `decode` and `beam_search` are given: their checks, and the step that both take."""
+"""What `decode` and `beam_search` are given: their checks, and the little that both need."""
 
 import operator
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import numpy as np
 from jaxnn.internal.checks import (
     check_arguments,
     check_array,
+    dtype_in_jax,
     naming,
     shape_text,
     state_dtype,
@@ -61,10 +62,16 @@ def token_of(name: str, argument: str, value: Any) -> int:
         raise TypeError(f"{name}: {argument} must be a token, an integer, got {value!r}") from None
 
 
-def check_tokens(name: str, first: ArrayLike, why: str) -> None:
-    """Raise TypeError unless first holds tokens."""
+def check_tokens(name: str, first: ArrayLike, why: str, stop: Stop, pad: int) -> None:
+    """Raise unless first holds tokens, of a dtype that those after which it stops, and pad, fit."""
     if not jnp.issubdtype(first.dtype, jnp.integer):
         raise TypeError(f"{name}: {why}, so first must be tokens, integers, got {first.dtype}")
+    range_ = jnp.iinfo(dtype_in_jax(first))
+    for argument, token in (*(("stop", each) for each in stop), ("pad", pad)):
+        if not range_.min <= token <= range_.max:
+            raise ValueError(
+                f"{name}: {argument} is {token}, which first, {range_.dtype}, cannot hold"
+            )
 
 
 def fed(name: str, feed: Feed | None, token: Array) -> Array:
