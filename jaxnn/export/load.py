@@ -106,17 +106,25 @@ def _call(
     weights: dict[str, jax.Array],
     *given: Any,
 ) -> Any:
-    """The function, once all that it is given fits."""
-    if len(given) != len(arguments):
-        raise TypeError(f"{name}: it takes ({', '.join(arguments)}), got {len(given)} arguments")
-    problems: list[tuple[type[Exception], str]] = []
-    sizes: dict[str, int] = {}
-    for (argument, want), got in zip(arguments.items(), given, strict=True):
-        problems += _differences(argument, want, got, sizes)
-    if problems:
+    """The function; where jax refuses what it is given, an error that says all that does not fit.
+
+    The check comes after, since a step of a stream is as short as the check.
+    """
+    try:
+        return function(weights, *given)
+    except (TypeError, ValueError) as error:
+        if len(given) != len(arguments):
+            listed = ", ".join(arguments)
+            raise TypeError(f"{name}: it takes ({listed}), got {len(given)} arguments") from error
+        problems: list[tuple[type[Exception], str]] = []
+        sizes: dict[str, int] = {}
+        for (argument, want), got in zip(arguments.items(), given, strict=True):
+            problems += _differences(argument, want, got, sizes)
+        if not problems:
+            raise
         kinds, texts = zip(*problems, strict=True)
-        raise (TypeError if TypeError in kinds else ValueError)(f"{name}: {'; '.join(texts)}")
-    return function(weights, *given)
+        kind = TypeError if TypeError in kinds else ValueError
+        raise kind(f"{name}: {'; '.join(texts)}") from error
 
 
 def _differences(

@@ -43,10 +43,12 @@ def save(
     The file holds its functions, as `jax.export` serialises them, with the weights beside them,
     once. What they take and give at the border are arrays and plain dictionaries of arrays by tree
     path, so that nothing has to be imported to call them. They evaluate: there is no dropout, no
-    gradient and, as for all that jax exports, no `vmap`. The results have the bits of `jit` on the
-    same device. Two things depend on sizes, and may differ in the last digits where a size has a
-    name only: where the compiler rounds under 16-bit arithmetic, and a method that is chosen by how
-    large the input is (see `explain`).
+    gradient and, as for all that jax exports, no `vmap`.
+
+    Where sizes are given as numbers, the results have the bits of `jit` on the same device. Where
+    they are open, jaxnn and the compiler cannot choose by them: few rows are multiplied as many
+    are, the method is that for any length (see `explain`), 16 bits are rounded at other places.
+    Then the last digits may differ.
 
     | of a | function | |
     |---|---|---|
