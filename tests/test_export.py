@@ -413,6 +413,6 @@ def test_numpys_float64_is_kept_as_jax_takes_it(tmp_path: pathlib.Path):
 
 def test_two_leaves_of_one_path(tmp_path: pathlib.Path):
     layer = jaxnn.Layer(lambda key: (), lambda params, x, mask=None, key=None: x)
-    with pytest.raises(ValueError, match=r"two leaves of params have the path a\.b"):
+    with pytest.raises(ValueError, match=r"two leaves have the path a\.b"):
         jaxnn.export.save(tmp_path / "f", layer, {"a": {"b": FLOATS}, "a.b": FLOATS}, FLOATS)
     assert not (tmp_path / "f").exists()

@@ -10,12 +10,11 @@ import jax
 
 from jaxnn.functions.params import path_text
 from jaxnn.internal.checks import leaves_by_path
+from jaxnn.training.named_arrays import named_leaves
 from jaxnn.types import PyTree
 
 Outward = Any
 """An array, or a dictionary of arrays by path."""
-ALONE = "value"
-"""The name of an array that is all of the parameters."""
 
 
 def outward(name: str, tree: PyTree) -> Outward:
@@ -37,15 +36,14 @@ def outward(name: str, tree: PyTree) -> Outward:
 
 def weights_of(params: PyTree) -> dict[str, Any]:
     """Parameters as they are outside: a dictionary in any case."""
-    flat = outward("params", params)
-    return flat if isinstance(flat, dict) else {ALONE: flat}
+    return named_leaves("save", "params", params) if jax.tree.leaves(params) else {}
 
 
 def inward(flat: Outward, like: PyTree) -> PyTree:
     """The tree again, of the structure of `like`."""
     leaves = jax.tree_util.tree_leaves_with_path(like)
     if len(leaves) == 1 and not leaves[0][0]:
-        return flat[ALONE] if isinstance(flat, dict) else flat
+        return flat["value"] if isinstance(flat, dict) else flat
     return jax.tree.unflatten(jax.tree.structure(like), [flat[path_text(p)] for p, _ in leaves])
 
 
@@ -57,7 +55,7 @@ def described(flat: Outward) -> Any:
     return {"dtype": str(flat.dtype), "shape": shape}
 
 
-def named_leaves(name: str, description: Any) -> dict[str, Any]:
+def described_leaves(name: str, description: Any) -> dict[str, Any]:
     """The leaves of what `described` gives, each under what one would write for it."""
     if set(description) == {"dtype", "shape"} and isinstance(description["dtype"], str):
         return {name: description}

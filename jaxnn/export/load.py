@@ -9,7 +9,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 
-from jaxnn.export.border import named_leaves
+from jaxnn.export.border import described_leaves
 from jaxnn.export.container import Content, unpacked
 from jaxnn.export.save import check_flatbuffers
 from jaxnn.export.summary import leaf_text, read
@@ -86,11 +86,11 @@ def _ready(file: str, name: str, content: Content) -> Callable[..., Any]:
 
 
 def _check_x64(file: str, about: dict[str, Any]) -> None:
-    leaves = named_leaves("weights", about["weights"])
+    leaves = described_leaves("weights", about["weights"])
     for name, entry in about["functions"].items():
         for side in ("arguments", "results"):
             for argument, description in entry[side].items():
-                leaves |= named_leaves(f"{name}: {argument}", description)
+                leaves |= described_leaves(f"{name}: {argument}", description)
     for where, leaf in leaves.items():
         if jax.dtypes.canonicalize_dtype(leaf["dtype"]) != leaf["dtype"]:
             raise ValueError(
@@ -131,7 +131,7 @@ def _differences(
     argument: str, description: Any, given: Any, sizes: dict[str, int]
 ) -> Iterator[tuple[type[Exception], str]]:
     """What of an argument is not as the file has it; `sizes` keeps what each name stands for."""
-    leaves = named_leaves(argument, description)
+    leaves = described_leaves(argument, description)
     if list(leaves) == [argument]:
         pairs = {argument: given}
     elif not isinstance(given, dict) or set(given) != set(description):

@@ -15,7 +15,6 @@ import numpy as np
 from jaxnn.export.border import described, weights_of
 from jaxnn.export.container import DTYPES, FORMAT, VERSION, Content, packed
 from jaxnn.export.functions import Sizes, exported, functions_of
-from jaxnn.functions.params import array_leaves
 from jaxnn.internal.checks import check_arguments, check_array, dtype_in_jax, is_array, shape_text
 from jaxnn.internal.options import check_bool, check_size
 from jaxnn.internal.parts import MODELS
@@ -142,9 +141,11 @@ def _told(sizes: Sizes, where: str, function: Any, *args: Any) -> Any:
 
 def _on_host(params: Params) -> dict[str, np.ndarray]:
     """The weights by path, in the dtypes that jax has for them."""
-    array_leaves("save", params)
+    leaves = weights_of(params)
     check_arguments("save", params=params)
-    weights = {name: on_host("save", name, leaf) for name, leaf in weights_of(params).items()}
+    for name, leaf in leaves.items():
+        check_array("save", f"params, {name},", leaf)
+    weights = {name: on_host("save", name, leaf) for name, leaf in leaves.items()}
     for name, array in weights.items():
         if array.dtype.name not in DTYPES:
             raise TypeError(f"save: {name} is {array.dtype}, which the file has no word for")

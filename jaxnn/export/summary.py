@@ -6,7 +6,7 @@ import math
 import os
 from typing import Any
 
-from jaxnn.export.border import named_leaves
+from jaxnn.export.border import described_leaves
 from jaxnn.export.container import metadata
 from jaxnn.training.checkpoint import file_path, told_by
 
@@ -72,7 +72,7 @@ def summary(about: dict[str, Any]) -> str:
 def _table(descriptions: dict[str, Any]) -> list[str]:
     rows = {}
     for name, description in descriptions.items():
-        rows |= named_leaves(name, description) or {name: None}
+        rows |= described_leaves(name, description) or {name: None}
     width = max(map(len, rows), default=0)
     return [f"  {name.ljust(width)}  {leaf_text(leaf)}" for name, leaf in rows.items()]
 
