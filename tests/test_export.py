@@ -389,7 +389,7 @@ def test_all_that_does_not_fit_stands_in_one_error(load: Any):
 
 def test_a_size_that_has_to_be_known(tmp_path: pathlib.Path):
     cell, params = KINDS["fixed"].model, params_of("fixed")
-    with pytest.raises(ValueError, match=r"sequence: .*not known.* a number fixes one"):
+    with pytest.raises(ValueError, match=r"sequence: .*not known.* that has to be known"):
         jaxnn.export.save(tmp_path / "f", cell, params, KINDS["fixed"].x)
 
 

@@ -12,9 +12,10 @@ def main() -> None:
     parser.add_argument("command", choices=["info"])
     parser.add_argument("file", help="a file of jaxnn.export.save")
     try:
-        print(info(parser.parse_args().file))
+        text = info(parser.parse_args().file)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
+    print(text)
 
 
 if __name__ == "__main__":

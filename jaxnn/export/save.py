@@ -135,8 +135,8 @@ def _told(sizes: Sizes, where: str, function: Any, *args: Any) -> Any:
     except (TypeError, ValueError, NotImplementedError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         names = [str(size) for size in sizes.time + sizes.batch if not isinstance(size, int)]
-        fixed = f". It is for any {' and '.join(names)}: a number fixes one" if names else ""
-        raise kind(f"save: {where}{error}{fixed}") from error
+        fixed = f" (open: {', '.join(names)}; give one that has to be known as a number)"
+        raise kind(f"save: {where}{error}{fixed if names else ''}") from error
 
 
 def _on_host(params: Params) -> dict[str, np.ndarray]:
@@ -163,8 +163,8 @@ def _event(model: Cell | SequenceLayer | Layer, x: Shaped) -> jax.ShapeDtypeStru
     event_ndim = facts_of(model).event_ndim
     if event_ndim not in (None, x.ndim):
         raise ValueError(
-            f"save: x must be what one step of {model} takes, without time and batch, of "
-            f"{event_ndim} dimensions; got {shape_text(x)}: the batch is batch_shape"
+            f"save: x must be what one step of {model} takes, without time and batch, of the rank "
+            f"{event_ndim}; got {shape_text(x)}: the batch is batch_shape"
         )
     return jax.ShapeDtypeStruct(x.shape, dtype_in_jax(x))
 
