@@ -71,8 +71,8 @@ COMMON: dict[str, Any] = {
         "raises": lambda token: token.nothing,
     },
     "pad": {"None": None, **STOPS, "a tuple": (0,)},
-    "words": {"params": ("params", "kernel"), "state": ("state", "states")},
 }
+WORDS: Any = {"params": ("params", "kernel"), "state": ("state", "states")}
 refuse(
     "decode",
     lambda: jaxnn.decode,
@@ -89,6 +89,7 @@ refuse(
         "raises": lambda y, key: y.nothing,
     },
     key=wrong.KEYS,
+    words=WORDS,
     **COMMON,
 )
 refuse(
@@ -104,6 +105,7 @@ refuse(
         "a flag": True,
         "an array": ones(1),
     },
+    words=WORDS,
     **COMMON,
 )
 refuse(
