@@ -1,11 +1,10 @@
-"""The next character of a text: stacked LSTMs or GRUs, truncated BPTT, and text as a stream.
+"""The next character of a text: stacked LSTMs or GRUs, truncated BPTT, and a text that they write.
 
 The text is cut into streams that are read side by side, a chunk a step; the state is carried from
 chunk to chunk. 90 % of it are for training, then 5 % each for validation and test. On War and Peace
 this is the task of Karpathy, Johnson & Fei-Fei 2015 (arXiv 1506.02078), on a smaller budget.
 """
 
-import functools
 import gzip
 import itertools
 import pathlib
@@ -21,7 +20,7 @@ import optax
 
 import jaxnn
 from jaxnn import plot
-from jaxnn.types import Array, Cell, Key, Params, State
+from jaxnn.types import Array, Cell, Params, State
 
 SONNETS = pathlib.Path(__file__).parent / "data" / "sonnets.txt"
 MAKE = {"lstm": jaxnn.lstm, "gru": jaxnn.gru}
@@ -67,13 +66,6 @@ def mean_nats(model: Cell, params: Params, tokens: np.ndarray) -> float:
         total, weight, state = run(model, params, state, batch)
         sums += float(total), float(weight)
     return sums[0] / sums[1]
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def say(model: Cell, params: Params, state: State, token: Array, temperature: float, key: Key):
-    """One step of the model, and a token drawn from softmax(logits / temperature)."""
-    state, logits = model.apply(params, state, token)
-    return state, jax.random.categorical(key, logits / temperature).astype(token.dtype)
 
 
 def draw(path: pathlib.Path, result: jaxnn.training.Fit, text: str, surprise: Any) -> None:
@@ -146,11 +138,9 @@ def main() -> None:
     params = jaxnn.training.load(args.out / "next_character.safetensors", like=params)
     test_nats, seconds = mean_nats(model, params, test), time.perf_counter() - began
     print(f"{model}, {args.steps} steps, {seconds:.0f} s: test {test_nats:.3f} nats a character")
-    state, token = model.initial_state(params), test[0]
-    for key in jax.random.split(say_key, args.characters):
-        state, token = say(model, params, state, token, args.temperature, key)
-        print(vocabulary[int(token)], end="", flush=True)
-    print()
+    draw_token = jaxnn.sampling.categorical(args.temperature)
+    written = jaxnn.decode(model, params, None, test[0], args.characters, draw_token, key=say_key)
+    print("".join(vocabulary[written.tokens].tolist()))
     shown = test[1:][:900]
     logits = model.unroll(params, test[: len(shown)])[1]
     surprise = optax.losses.softmax_cross_entropy_with_integer_labels(logits, shown)

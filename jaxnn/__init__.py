@@ -4,8 +4,10 @@ from jaxnn import (
     activations as activations,
     data as data,
     diagnostics as diagnostics,
+    export as export,
     initializers as initializers,
     losses as losses,
+    sampling as sampling,
     training as training,
 )
 from jaxnn.cells.causal_conv import (
@@ -74,6 +76,8 @@ from jaxnn.cells.rg_lru import (
 )
 from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
 from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6
+from jaxnn.decoding.beams import Beams as Beams, beam_search as beam_search
+from jaxnn.decoding.decode import Decoded as Decoded, decode as decode
 from jaxnn.diagnostics.explanation import Explanation as Explanation, explain as explain
 from jaxnn.diagnostics.gate_values import gates as gates
 from jaxnn.diagnostics.memory import Memory as Memory, memory as memory

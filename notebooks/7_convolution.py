@@ -637,8 +637,7 @@ def films(key, pictures, count):
 # %% [markdown]
 # The whole model is a cell: a `conv_lstm`, and a convolution that makes an image of its hidden
 # state. It unrolls over the frames that are shown. Then it goes on with what it predicts: each of
-# its answers is its next input. `jax.lax.scan` over `apply` does that, and the gradient goes
-# through it.
+# its answers is its next input. `jaxnn.decode` does that, and the gradient goes through it.
 
 # %%
 film_model = jaxnn.stack(
@@ -647,17 +646,17 @@ film_model = jaxnn.stack(
 )
 
 
+def as_it_is(logits, key):
+    return logits
+
+
 def predict(params, shown):
     """The logits of frames 2 to SHOWN + AHEAD, of which the first SHOWN alone are given."""
     state, known = film_model.unroll(params, shown)
-
-    def step(carry, _):
-        state, frame = carry
-        state, logits = film_model.apply(params, state, jax.nn.sigmoid(frame))
-        return (state, logits), logits
-
-    _, further = jax.lax.scan(step, (state, known[-1]), length=AHEAD - 1)
-    return jnp.concatenate([known, further])
+    further = jaxnn.decode(
+        film_model, params, state, known[-1], AHEAD - 1, as_it_is, feed=jax.nn.sigmoid
+    )
+    return jnp.concatenate([known, further.tokens])
 
 
 def film_loss(params, state, batch, key):

@@ -50,6 +50,8 @@ TABLES = (
     "refusals_data",
     "refusals_training",
     "refusals_online",
+    "refusals_export",
+    "refusals_decoding",
 )
 
 

@@ -51,7 +51,7 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     True
     """
     safetensors = _safetensors("save")
-    file = _path("save", path)
+    file = file_path("save", path)
     leaves = named_leaves("save", "tree", tree)
     arrays = {where: on_host("save", where, leaf) for where, leaf in leaves.items()}
     for where, array in arrays.items():
@@ -62,7 +62,7 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
         data = safetensors.numpy.save(arrays, metadata=metadata)
     except safetensors.SafetensorError as error:
         raise TypeError(f"save: {error}") from error
-    with _told_by("save"):
+    with told_by("save"):
         write(file, data)
 
 
@@ -94,7 +94,7 @@ def load(path: str | os.PathLike[str], like: T) -> T:
     (2, 3)
     """
     safetensors = _safetensors("load")
-    file = _path("load", path)
+    file = file_path("load", path)
     expected = named_leaves("load", "like", like)
     remove_leftovers(file)
     arrays = _read(safetensors, file)
@@ -107,7 +107,7 @@ def load(path: str | os.PathLike[str], like: T) -> T:
 
 def _read(safetensors: ModuleType, file: str) -> dict[str, np.ndarray]:
     """The arrays of a file, as they were saved."""
-    with _told_by("load"), open(file, "rb"):
+    with told_by("load"), open(file, "rb"):
         pass  # safe_open names a missing folder or file less well
     try:
         with safetensors.safe_open(file, framework="np") as content:
@@ -128,7 +128,8 @@ def _read(safetensors: ModuleType, file: str) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _path(name: str, path: object) -> str:
+def file_path(name: str, path: object) -> str:
+    """The name of a file, as text."""
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if not isinstance(text, str):
         raise TypeError(f"{name}: path must be a str or a pathlib.Path, got {type(path).__name__}")
@@ -138,7 +139,7 @@ def _path(name: str, path: object) -> str:
 
 
 @contextlib.contextmanager
-def _told_by(name: str) -> Iterator[None]:
+def told_by(name: str) -> Iterator[None]:
     """An OSError says which of our functions it came from."""
     try:
         yield
