@@ -1,0 +1,4 @@
+"""Weights from and to other libraries, a module each, imported on demand.
+
+`import jaxnn.interop.torch` imports no torch: what goes in and out are arrays by name.
+"""
