@@ -2,3 +2,5 @@
 
 `import jaxnn.interop.torch` imports no torch: what goes in and out are arrays by name.
 """
+
+from jaxnn.interop.batch_norm import fold_batch_norm as fold_batch_norm

@@ -153,6 +153,74 @@ LAYOUTS: tuple[Layout, ...] = (
 )  # fmt: skip
 
 
+class Plain(NamedTuple):
+    """What a layer without a state calls the parameters of ours.
+
+    Attributes:
+      library, layer: whose it is, and what it is called there.
+      kind: jaxnn's factory.
+      names: of each field of our parameters, in their order.
+      kernel: where the axes of a kernel stand. "in out": as ours, (*window, in, out); "out in":
+        (out, in, *window); of a transposed convolution also "in out first": (in, out, *window),
+        "out in last": (*window, out, in), and "in out flipped": as ours, the window backwards.
+      bias_axes: whether the bias of a convolution has an axis of length 1 for each of the window's.
+    """
+
+    library: str
+    layer: str
+    kind: str
+    names: tuple[str, ...]
+    kernel: str = ""
+    bias_axes: bool = False
+
+
+_WB, _KB, _SB = ("weight", "bias"), ("kernel", "bias"), ("scale", "bias")
+_GB, _SO = ("gamma", "beta"), ("scale", "offset")
+
+PLAIN: tuple[Plain, ...] = (
+    Plain("torch", "Linear", "dense", _WB, "out in"),
+    Plain("torch", "Conv1d, Conv2d, Conv3d", "conv", _WB, "out in"),
+    Plain("torch", "ConvTranspose1d, 2d, 3d", "conv_transpose", _WB, "in out first"),
+    Plain("torch", "Embedding", "embedding", ("weight",)),
+    Plain("torch", "LayerNorm", "layer_norm", _WB),
+    Plain("torch", "GroupNorm", "group_norm", _WB),
+    Plain("keras", "Dense", "dense", _KB, "in out"),
+    Plain("keras", "Conv1D, Conv2D, Conv3D", "conv", _KB, "in out"),
+    Plain("keras", "Conv1DTranspose, 2D, 3D", "conv_transpose", _KB, "out in last"),
+    Plain("keras", "Embedding", "embedding", ("embeddings",)),
+    Plain("keras", "LayerNormalization", "layer_norm", _GB),
+    Plain("keras", "GroupNormalization", "group_norm", _GB),
+    Plain("flax.linen", "Dense", "dense", _KB, "in out"),
+    Plain("flax.linen", "Conv", "conv", _KB, "in out"),
+    Plain("flax.linen", "ConvTranspose", "conv_transpose", _KB, "in out flipped"),
+    Plain("flax.linen", "Embed", "embedding", ("embedding",)),
+    Plain("flax.linen", "LayerNorm", "layer_norm", _SB),
+    Plain("flax.linen", "GroupNorm", "group_norm", _SB),
+    Plain("flax.nnx", "Linear", "dense", _KB, "in out"),
+    Plain("flax.nnx", "Conv", "conv", _KB, "in out"),
+    Plain("flax.nnx", "ConvTranspose", "conv_transpose", _KB, "in out flipped"),
+    Plain("flax.nnx", "Embed", "embedding", ("embedding",)),
+    Plain("flax.nnx", "LayerNorm", "layer_norm", _SB),
+    Plain("flax.nnx", "GroupNorm", "group_norm", _SB),
+    Plain("haiku", "Linear", "dense", ("w", "b"), "in out"),
+    Plain("haiku", "Conv1D, Conv2D, Conv3D", "conv", ("w", "b"), "in out"),
+    Plain("haiku", "Embed", "embedding", ("embeddings",)),
+    Plain("haiku", "LayerNorm", "layer_norm", _SO),
+    Plain("haiku", "GroupNorm", "group_norm", _SO),
+    Plain("equinox", "Linear", "dense", _WB, "out in"),
+    Plain("equinox", "Conv1d, Conv2d, Conv3d", "conv", _WB, "out in", True),
+    Plain("equinox", "Embedding", "embedding", ("weight",)),
+    Plain("equinox", "LayerNorm", "layer_norm", _WB),
+    Plain("equinox", "GroupNorm", "group_norm", _WB),
+)
+
+
 def layouts_of(library: str, kind: str) -> tuple[Layout, ...]:
     """The rows of a library for one kind of cell, the usual one first."""
     return tuple(row for row in LAYOUTS if row.library == library and row.kind == kind)
+
+
+def plain_of(library: str, kind: str) -> Plain | None:
+    """The row of a library for a layer without a state, or None."""
+    rows = (row for row in PLAIN if row.library == library and row.kind == kind)
+    return next(rows, None)
