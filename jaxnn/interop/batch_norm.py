@@ -47,7 +47,7 @@ def fold_batch_norm(
 
     Raises:
       TypeError: for params of another type, and for a batch norm after a cell.
-      ValueError: for statistics of another shape than the layer's features.
+      ValueError: for statistics of another shape than the layer's features, or another dtype.
 
     Source: Ioffe & Szegedy 2015 (arXiv 1502.03167), algorithm 2.
 
@@ -66,17 +66,19 @@ def fold_batch_norm(
         raise TypeError(f"fold_batch_norm: params must be {allowed}, got {type(params).__name__}")
     kernel = params.input_kernel if cell else params.kernel
     axis = (0 if cell else kernel.ndim - 2) if before else kernel.ndim - 1
+    numbers: dict[str, Array] = {}
     given = {"mean": mean, "variance": variance, "scale": scale, "shift": shift}
     for name, value in given.items():
         if value is None:
             continue
         check_array("fold_batch_norm", name, value)
-        if jnp.shape(value) != (kernel.shape[axis],):
+        array = jnp.asarray(value)
+        if (array.shape, array.dtype) != ((kernel.shape[axis],), kernel.dtype):
             raise ValueError(
-                f"fold_batch_norm: {name} must be ({kernel.shape[axis]},), the features "
-                f"{'of x' if before else 'of y'}; got {shape_text(value)}"
+                f"fold_batch_norm: {name} must be {kernel.dtype} ({kernel.shape[axis]},), as the "
+                f"kernel's features of {'x' if before else 'y'}; got {shape_text(value)}"
             )
-    numbers = {k: jnp.asarray(v).astype(kernel.dtype) for k, v in given.items() if v is not None}
+        numbers[name] = array
     factor = 1 / jnp.sqrt(numbers["variance"] + epsilon)
     factor = factor * numbers.get("scale", jnp.ones_like(factor))
     offset = numbers.get("shift", jnp.zeros_like(factor)) - numbers["mean"] * factor
