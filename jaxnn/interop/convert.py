@@ -1,6 +1,6 @@
 """A model's parameters from arrays by name, and back: what every converter does, and its errors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import jax
@@ -12,7 +12,7 @@ from jaxnn.internal.parameters import check_params
 from jaxnn.internal.parts import MODELS, parts
 from jaxnn.interop.codec import Codec, NoHomeError
 from jaxnn.interop.origin import origin
-from jaxnn.interop.walk import Library, codec_of, shapes_of
+from jaxnn.interop.walk import Library, Names, codec_of, shapes_of
 from jaxnn.types import Params
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ def from_named(
         for name, array in weights.items()
         if isinstance(name, str) and name.startswith(prefix)
     }
-    codec = _codec(library, called, model, shapes, frozenset(given))
+    codec = _codec(library, called, model, shapes, tuple(given))
     arrays = _fitting(library, called, codec, shapes, _read(called, given), (prefix, cast))
     try:
         leaves = jax.tree.leaves(codec.read(arrays))
@@ -73,7 +73,7 @@ def to_named(
     check_params(called, model.init, params)
     wanted = None
     if like is not None:
-        wanted = frozenset(name.removeprefix(prefix) for name in like if name.startswith(prefix))
+        wanted = tuple(name.removeprefix(prefix) for name in like if name.startswith(prefix))
     codec = _codec(library, called, model, shapes, wanted)
     leaves, structure = jax.tree.flatten(params)
     own = jax.tree.unflatten(
@@ -134,9 +134,7 @@ def _shapes(called: str, model: Any) -> Params:
     return shapes_of(model)
 
 
-def _codec(
-    library: Library, called: str, model: Any, shapes: Params, given: frozenset[str] | None
-) -> Codec:
+def _codec(library: Library, called: str, model: Any, shapes: Params, given: Names) -> Codec:
     try:
         return codec_of(library, parts(model), shapes, given)
     except NoHomeError as error:
@@ -227,10 +225,9 @@ def _hints(library: Library, expected: Any, arrays: Mapping[str, Any]) -> list[s
     return hints
 
 
-def _check_names(called: str, made: Iterable[str], wanted: frozenset[str], prefix: str) -> None:
-    names = frozenset(made)
-    problems = [f"{prefix}{name}: not in `like`" for name in sorted(names - wanted)]
-    problems += [f"{prefix}{name}: in `like` only" for name in sorted(wanted - names)]
+def _check_names(called: str, made: Collection[str], wanted: Collection[str], prefix: str) -> None:
+    problems = [f"{prefix}{name}: not in `like`" for name in made if name not in wanted]
+    problems += [f"{prefix}{name}: in `like` only" for name in wanted if name not in made]
     if problems:
         listed = "\n  ".join(problems)
         raise ValueError(f"{called}: the model has other names than `like`:\n  {listed}")

@@ -127,6 +127,6 @@ EQUINOX = Library(
     "jaxnn.interop.equinox",
     ".",
     by_place("layers.{}"),
-    lambda kind: (_itself,),
+    lambda kind, given: (_itself,),
     lambda tree, shapes, given: apart(EQUINOX, "forward", "backward", tree, shapes, given),
 )

@@ -89,6 +89,6 @@ LINEN = Library(
     "jaxnn.interop.flax_linen",
     "/",
     by_place("layers_{}"),
-    lambda kind: (in_rnn, alone),
+    lambda kind, given: (in_rnn, alone),
     lambda tree, shapes, given: apart(LINEN, "forward_rnn", "backward_rnn", tree, shapes, given),
 )

@@ -87,6 +87,6 @@ NNX = Library(
     "jaxnn.interop.flax_nnx",
     "/",
     by_place("layers/{}"),
-    lambda kind: (in_rnn, alone),
+    lambda kind, given: (in_rnn, alone),
     lambda tree, shapes, given: apart(NNX, "forward_rnn", "backward_rnn", tree, shapes, given),
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnn.internal.parts import Parts
 from jaxnn.interop.convert import flat, from_named, to_named
 from jaxnn.interop.walk import Library, apart, by_kind
 from jaxnn.types import Params
@@ -83,16 +84,18 @@ def _itself(name: str) -> str:
     return name
 
 
-_KINDS = {
-    "elman": "vanilla_rnn",
-    "dense": "linear",
-    "embedding": "embed",
-}
+def _called(tree: Parts) -> str:
+    if tree.kind == "conv":
+        return f"conv{len(tree.options['window'])}_d"
+    names = {"elman": "vanilla_rnn", "dense": "linear", "embedding": "embed"}
+    return names.get(tree.kind, tree.kind)
+
+
 HAIKU = Library(
     "haiku",
     "jaxnn.interop.haiku",
     "/",
-    by_kind(_KINDS),
-    lambda kind: (_itself,),
+    by_kind(_called),
+    lambda kind, given: (_itself,),
     lambda tree, shapes, given: apart(HAIKU, "forward", "backward", tree, shapes, given),
 )

@@ -191,7 +191,7 @@ TORCH = Library(
     "jaxnn.interop.torch",
     ".",
     by_place("{}"),
-    lambda kind: (_layer("_l0"), _layer("")),
+    lambda kind, given: (_layer("_l0"), _layer("")),
     _directions,
     _deep,
 )

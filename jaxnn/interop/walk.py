@@ -18,7 +18,7 @@ TRANSPARENT = (
 """What changes how its inside runs, and has the parameters of its inside."""
 
 CONTAINERS = ("serial", "stack", "parallel")
-Names = frozenset[str] | None
+Names = tuple[str, ...] | None
 
 
 class Library(NamedTuple):
@@ -29,10 +29,10 @@ class Library(NamedTuple):
       module: the converter: "jaxnn.interop.torch".
       separator: between the names of a path.
       places: the names of the parts of a model that gives none: from their trees (None for a part
-        without parameters), and the names that stand there, if weights are given.
-      cell: under which names a cell may stand at its place, from its kind and the names of a row of
-        the table: the usual one first.
-      directions: the same for the two cells of a bidirectional.
+        without parameters), and the names of the weights that stand there, if some are given.
+      cell: what may become of a row's names where a cell stands, from its kind and the names that
+        are given: the usual first.
+      directions: the two cells of a bidirectional, in the ways in which they may stand there.
       deep: a container as one layer of the library, or None.
     """
 
@@ -40,7 +40,7 @@ class Library(NamedTuple):
     module: str
     separator: str
     places: Callable[[list[Parts | None], Names], list[str]]
-    cell: Callable[[str], Iterable[Callable[[str], str]]]
+    cell: Callable[[str, Names], Iterable[Callable[[str], str]]]
     directions: Callable[[Parts, Params, Names], list[Codec]]
     deep: Callable[[Parts, Params, Names], list[Codec]] = lambda tree, shapes, given: []
 
@@ -79,16 +79,16 @@ def codec_of(library: Library, tree: Parts, shapes: Params, given: Names) -> Cod
     if tree.kind == "learned_initial_state":
         return _with_start(library, tree, shapes, given)
     if tree.kind in RECURRENT:
-        return best(cells(library, tree), shapes, given)
+        return best(cells(library, tree, given), shapes, given)
     return plain_codec(library.name, tree)
 
 
-def cells(library: Library, tree: Parts) -> list[Codec]:
+def cells(library: Library, tree: Parts, given: Names) -> list[Codec]:
     """A cell by each row that fits, under each name that it may have."""
     rows = recurrent_rows(library.name, tree)
     return [
         renamed(recurrent_codec(row, tree), names)
-        for names in library.cell(tree.kind)
+        for names in library.cell(tree.kind, given)
         for row in rows
     ]
 
@@ -103,7 +103,7 @@ def below(library: Library, name: str, given: Names) -> Names:
     if given is None:
         return None
     start = f"{name}{library.separator}"
-    return frozenset(each.removeprefix(start) for each in given if each.startswith(start))
+    return tuple(each.removeprefix(start) for each in given if each.startswith(start))
 
 
 def parts_under(
@@ -128,7 +128,7 @@ def by_place(form: str) -> Callable[[list[Parts | None], Names], list[str]]:
     return lambda parts, given: [form.format(place) for place in range(len(parts))]
 
 
-def by_kind(names: dict[str, str]) -> Callable[[list[Parts | None], Names], list[str]]:
+def by_kind(called: Callable[[Parts], str]) -> Callable[[list[Parts | None], Names], list[str]]:
     """The names of parts by their kinds, counted: lstm, lstm_1, linear, lstm_2."""
 
     def places(parts: list[Parts | None], given: Names) -> list[str]:
@@ -136,7 +136,7 @@ def by_kind(names: dict[str, str]) -> Callable[[list[Parts | None], Names], list
         found: list[str] = []
         counts: dict[str, int] = {}
         for part in parts:
-            name = "" if part is None else names.get(part.kind, part.kind)
+            name = "" if part is None else called(part)
             count = counts.get(name, 0)
             counts[name] = count + 1
             found.append(f"{name}_{count}" if count else name)
