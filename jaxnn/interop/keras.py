@@ -17,9 +17,9 @@ def from_weights(
 ) -> Params:
     """The parameters of a jaxnn model from keras's weights by their paths.
 
-    `weights` is `{weight.path: weight for weight in model.weights}` (of Keras 2, `weight.name`). The
-    parts of a `serial` or `stack` with `names=` stand under their names; those of one without are
-    the layers in the order of the weights. The names of a single layer begin with its own:
+    `weights` is `{weight.path: weight for weight in model.weights}` (of Keras 2, `weight.name`).
+    The parts of a `serial` or `stack` with `names=` stand under their names; those of one without
+    are the layers in the order of the weights. The names of a single layer begin with its own:
     `prefix="sequential/lstm/"`. `from_file` and `from_config` also build the model.
 
     Args:
@@ -54,8 +54,9 @@ def from_weights(
 def to_weights(
     model: Any, params: Params, prefix: str = "", like: Iterable[str] | None = None
 ) -> dict[str, np.ndarray]:
-    """keras's weights by their paths, in the order of `keras_model.set_weights`, from the parameters
-    of a jaxnn model.
+    """keras's weights by their paths from the parameters of a jaxnn model.
+
+    Their order is that of `keras_model.set_weights`.
 
     Args:
       model, params: a model and its parameters.

@@ -81,7 +81,7 @@ def _from_archive(h5py: ModuleType, path: Any, data: bytes) -> tuple[Any, Arrays
         config = json.loads(archive.read("config.json"))
         stored = io.BytesIO(archive.read("model.weights.h5"))
     with h5py.File(stored, "r") as content:
-        layers = content["layers"] if "layers" in content else {}
+        layers = content.get("layers", {})
         places = dict(_places(config))
         weights = {}
         for place, group in layers.items():

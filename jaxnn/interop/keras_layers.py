@@ -128,9 +128,8 @@ def _batch_norm(to: Builder, options: Options, arrays: Arrays) -> None:
     if len(arrays) != 2 + (scale is not None) + (shift is not None):
         raise ValueError(f"expected gamma, beta, mean and variance, got {len(arrays)} arrays")
     dtype = to.dtype_of(arrays)
-    mean, variance, scale, shift = (
-        None if array is None else np.asarray(array, dtype) for array in (*arrays[-2:], scale, shift)
-    )
+    every = (*arrays[-2:], scale, shift)
+    mean, variance, scale, shift = (None if a is None else np.asarray(a, dtype) for a in every)
     assert mean is not None and variance is not None
     name, epsilon = str(options["name"]), options["epsilon"]
     to.normalised(Affine(name, mean, variance, scale, shift, epsilon))

@@ -52,8 +52,8 @@ def from_config(
     `final_state`.
 
     The model is time-major, as all of jaxnn: what keras takes as (batch, time, features) it takes
-    as (time, batch, features), `jaxnn.time_major(x)`. Images are (batch, height, width, features) in
-    both. A mask is given at the call: the notes say where keras would make one.
+    as (time, batch, features), `jaxnn.time_major(x)`. Images are (batch, height, width, features)
+    in both. A mask is given at the call: the notes say where keras would make one.
 
     Args:
       config: what `keras_model.to_json()` gives, or the same as a mapping.

@@ -52,8 +52,8 @@ def both_directions(to: Builder, options: Options, arrays: Arrays) -> None:
 
     def make(bias: bool) -> Any:
         every = zip(kinds, configs, halves, strict=True)
-        cells = [_cell(to, kind, config, own, bias) for kind, config, own in every]
-        layer = bidirectional(*cells, MERGES[options["merge_mode"]])
+        forward, backward = (_cell(to, *each, bias) for each in every)
+        layer = bidirectional(forward, backward, MERGES[options["merge_mode"]])
         return final_state(layer) if ends else layer
 
     both: dict[str, np.ndarray] = {}

@@ -57,8 +57,7 @@ def to_ours(layout: Layout, arrays: Arrays, biased: bool) -> Params:
         peephole = _stack([_signed(layout, gate, cut[gate]) for gate in order], 0)
     if layout.projection in arrays:
         projection = arrays[layout.projection].transpose()
-    further = {} if projection is None else {"projection": projection}
-    return lstm.LSTMParams(kernels[0], kernels[1], bias, peephole, **further)
+    return lstm.LSTMParams(kernels[0], kernels[1], bias, peephole, projection)
 
 
 def to_theirs(layout: Layout, params: Any) -> dict[str, Any]:
