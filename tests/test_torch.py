@@ -10,6 +10,7 @@ import pytest
 from compare import assert_close, oracle
 
 import jaxnn
+from jaxnn.interop import from_states, to_states
 from jaxnn.interop.torch import from_state_dict
 
 torch = oracle("torch")
@@ -40,29 +41,26 @@ def torch_vjp(outputs: list[Any], inputs: dict[str, Any], cotangents: list[Any])
 
 
 class Kind(NamedTuple):
-    """A cell here and in torch, and how its state is made of torch's."""
+    """A cell here and in torch, and of how many arrays its state is."""
 
     cell: Callable[[int, int], jaxnn.Cell]
     module: Callable[..., Any]
-    state: Callable[..., Any]
     states: int = 1
 
 
 FLOAT64 = jnp.float64
 KINDS = {
-    "elman": Kind(lambda i, h: jaxnn.elman(i, h, dtype=FLOAT64), torch.nn.RNN, jaxnn.ElmanState),
+    "elman": Kind(lambda i, h: jaxnn.elman(i, h, dtype=FLOAT64), torch.nn.RNN),
     "elman_relu": Kind(
         lambda i, h: jaxnn.elman(i, h, activation=jax.nn.relu, dtype=FLOAT64),
         lambda *sizes, **options: torch.nn.RNN(*sizes, nonlinearity="relu", **options),
-        jaxnn.ElmanState,
     ),
     "lstm": Kind(
         lambda i, h: jaxnn.lstm(i, h, dtype=FLOAT64),
         torch.nn.LSTM,
-        jaxnn.LSTMState,
         states=2,
     ),
-    "gru": Kind(lambda i, h: jaxnn.gru(i, h, dtype=FLOAT64), torch.nn.GRU, jaxnn.GRUState),
+    "gru": Kind(lambda i, h: jaxnn.gru(i, h, dtype=FLOAT64), torch.nn.GRU),
 }
 # Each case compiles anew: of all combinations, those that the others do not imply.
 FORMS = {
@@ -115,32 +113,17 @@ def run_jaxnn(
     kind: Kind, layers: int, bidirectional: bool, packed: bool, inputs: Weights
 ) -> list[jax.Array]:
     """The same outputs, in torch's layout, from the same inputs."""
-    directions = ["", "_reverse"] if bidirectional else [""]
-    sizes = [INPUT, *[len(directions) * HIDDEN] * (layers - 1)]
+    sizes = [INPUT, *[(2 if bidirectional else 1) * HIDDEN] * (layers - 1)]
     cells = [kind.cell(size, HIDDEN) for size in sizes]
-    states = []
-    for index in range(layers):
-        for side, _ in enumerate(directions):
-            row = index * len(directions) + side
-            states.append(kind.state(*(inputs[f"state_{s}"][row] for s in range(kind.states))))
-    mask = jaxnn.lengths_to_mask(jnp.array(LENGTHS), TIME) if packed else None
-    weights = {name: array for name, array in inputs.items() if "_l" in name}
-
     if bidirectional:
-        starts = tuple(zip(states[::2], states[1::2], strict=True))
-        layer = jaxnn.serial(*(jaxnn.bidirectional(cell) for cell in cells))
-        finals, ys = layer.unroll(from_state_dict(layer, weights), inputs["xs"], starts, mask)
-        finals = [state for pair in finals for state in pair]
-    elif layers > 1:
-        stack = jaxnn.stack(*cells)
-        finals, ys = stack.unroll(
-            from_state_dict(stack, weights), inputs["xs"], tuple(states), mask
-        )
+        model: Any = jaxnn.serial(*map(jaxnn.bidirectional, cells))
     else:
-        params = from_state_dict(cells[0], weights)
-        final, ys = cells[0].unroll(params, inputs["xs"], states[0], mask)
-        finals = [final]
-    return [ys, *(jnp.stack(each) for each in zip(*finals, strict=True))]
+        model = jaxnn.stack(*cells) if layers > 1 else cells[0]
+    params = from_state_dict(model, {name: a for name, a in inputs.items() if "_l" in name})
+    first = from_states("torch", model, [inputs[f"state_{s}"] for s in range(kind.states)])
+    mask = jaxnn.lengths_to_mask(jnp.array(LENGTHS), TIME) if packed else None
+    last, ys = model.unroll(params, inputs["xs"], first, mask)
+    return [ys, *jax.tree.leaves(to_states("torch", model, last))]
 
 
 @pytest.mark.parametrize(("name", "layers", "bidirectional", "packed"), CASES)

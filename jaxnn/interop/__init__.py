@@ -4,3 +4,4 @@
 """
 
 from jaxnn.interop.batch_norm import fold_batch_norm as fold_batch_norm
+from jaxnn.interop.states import from_states as from_states, to_states as to_states

@@ -43,7 +43,7 @@ def from_named(
         if isinstance(name, str) and name.startswith(prefix)
     }
     codec = _codec(library, called, model, shapes, tuple(given))
-    arrays = _fitting(library, called, codec, shapes, _read(called, given), (prefix, cast))
+    arrays = _fitting(library, called, codec, shapes, read_arrays(called, given), (prefix, cast))
     try:
         leaves = jax.tree.leaves(codec.read(arrays))
     except ValueError as error:
@@ -142,7 +142,7 @@ def _codec(library: Library, called: str, model: Any, shapes: Params, given: Nam
         raise ValueError(f"{called}: no conversion for\n  {listed}") from error
 
 
-def _read(called: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def read_arrays(called: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """As numpy arrays; what is traced stays so."""
     arrays: dict[str, Any] = {}
     for name, value in given.items():
