@@ -72,14 +72,14 @@ def from_config(
     Source: the configs of keras 3.15 and 2.15.
 
     >>> import jaxnn, jaxnn.interop.keras, numpy as np
-    >>> options = {"name": "head", "units": 2, "activation": "relu", "batch_input_shape": [None, 3]}
+    >>> options = {"name": "head", "units": 2, "activation": "relu", "use_bias": False}
     >>> layers = [{"class_name": "Dense", "config": options}]
-    >>> arrays = [np.ones((3, 2), np.float32), np.zeros(2, np.float32)]
+    >>> arrays = [np.ones((3, 2), np.float32)]
     >>> built = jaxnn.interop.keras.from_config(
     ...     {"class_name": "Sequential", "config": {"layers": layers}}, {"head": arrays}
     ... )
     >>> print(built.model)
-    serial(dense(3, 2), activation(relu), names=('head', 'head_activation'))
+    serial(dense(3, 2, bias=False), activation(relu), names=('head', 'head_activation'))
     >>> built.params.head.kernel.shape
     (3, 2)
     """
