@@ -50,6 +50,7 @@ TABLES = (
     "refusals_data",
     "refusals_training",
     "refusals_online",
+    "refusals_interop",
 )
 
 

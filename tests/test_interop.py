@@ -58,6 +58,10 @@ NAMES = {
         [f"encoder.{part}_l{k}" for k in (0, 1) for part in (
             "weight_ih", "weight_hh", "bias_ih", "bias_hh")] + ["norm.weight", "norm.bias"],
     ),
+    "mlp": (
+        jaxnn.mlp((3, 4, 5, 2), bias=False),
+        ["0.weight", "2.weight", "4.weight"],
+    ),
     "nested": (
         jaxnn.stack(jaxnn.stack(jaxnn.dense(3, 4, bias=False), names=("a",)), names=("b",)),
         ["b.a.weight"],
@@ -214,6 +218,7 @@ def named(tree: Any, path: str = "") -> dict[str, Any]:
 
 def test_hints() -> None:
     for model, weights, hint in (
+        (LSTM, {}, "No name begins with the prefix"),
         (LSTM, weights_of(LSTM, prefix="rnn."), "All names begin with 'rnn.': a prefix"),
         (jaxnn.gru(3, 4, bias=False), weights_of(jaxnn.gru(3, 4)), "make ours with bias=True"),
         (jaxnn.gru(3, 4), weights_of(jaxnn.gru(3, 4, bias=False)), "make ours with bias=False"),
@@ -240,6 +245,7 @@ wrong: Any = flax_linen.from_params
         (lambda: read(LSTM, {}, prefix=3), "prefix must be text"),
         (lambda: read(LSTM, {}, cast="yes"), "cast must be True or False"),
         (lambda: to_state_dict(LSTM, {}), "params must be LSTMParams"),
+        (lambda: read(LSTM, {3: np.ones(2)}), "names in weights must be text"),
         (lambda: wrong(LSTM, [1]), "weights must map names to arrays"),
         (lambda: fold_batch_norm({}, np.zeros(2), np.ones(2)), "params must be DenseParams"),
     ],
@@ -358,6 +364,8 @@ def test_a_pt_file_is_data(tmp_path: Any) -> None:
     assert_close(np.asarray(ys), expected.detach().numpy(), 1e-6)
     for ours, theirs in zip(to_states("torch", model, state), (h, c), strict=True):
         assert_close(np.asarray(ours), theirs.detach().numpy(), 1e-6)
+    with pytest.raises(TypeError, match="weight_ih_l0 cannot be read as a numpy array"):
+        from_state_dict(model, dict(module.named_parameters()))
     torch.save(module, tmp_path / "module.pt")
     with pytest.raises(ValueError, match="more than tensors by name"):
         from_torch.read(tmp_path / "module.pt")

@@ -1,4 +1,4 @@
-"""The tables of the guide "Bring your weights", from the table of layouts that the converters read."""
+"""The tables of the guide "Bring your weights", from the one that the converters read."""
 
 from collections.abc import Iterator
 

@@ -69,7 +69,7 @@ def fold_batch_norm(
     numbers: dict[str, Array] = {}
     given = {"mean": mean, "variance": variance, "scale": scale, "shift": shift}
     for name, value in given.items():
-        if value is None:
+        if value is None and name in ("scale", "shift"):
             continue
         check_array("fold_batch_norm", name, value)
         array = jnp.asarray(value)

@@ -33,15 +33,15 @@ def from_named(
       ValueError: with all that is missing, left over, of another shape or dtype; and with all that
         has no conversion.
     """
-    shapes = _shapes(called, model)
+    check_model(called, model)
+    shapes = shapes_of(model)
     check_options(called, prefix=prefix, cast=cast)
     if not isinstance(weights, Mapping):
         raise TypeError(f"{called}: weights must map names to arrays, got {type(weights).__name__}")
-    given = {
-        name.removeprefix(prefix): array
-        for name, array in weights.items()
-        if isinstance(name, str) and name.startswith(prefix)
-    }
+    strange = [name for name in weights if not isinstance(name, str)]
+    if strange:
+        raise TypeError(f"{called}: the names in weights must be text, got {strange[0]!r}")
+    given = {n.removeprefix(prefix): a for n, a in weights.items() if n.startswith(prefix)}
     codec = _codec(library, called, model, shapes, tuple(given))
     arrays = _fitting(library, called, codec, shapes, read_arrays(called, given), (prefix, cast))
     try:
@@ -68,7 +68,8 @@ def to_named(
       ValueError: with all that the library has no place for, and where the names are not those of
         `like`.
     """
-    shapes = _shapes(called, model)
+    check_model(called, model)
+    shapes = shapes_of(model)
     check_options(called, prefix=prefix)
     check_params(called, model.init, params)
     wanted = None
@@ -90,6 +91,14 @@ def to_named(
         prefix + name: array if is_traced(array) else np.array(array, order="C")
         for name, array in arrays.items()
     }
+
+
+def check_model(called: str, model: Any) -> None:
+    """Raise TypeError unless it is one."""
+    if not isinstance(model, MODELS):
+        raise TypeError(
+            f"{called}: model must be a Layer, a SequenceLayer or a Cell, got {model!r}"
+        )
 
 
 def check_options(called: str, prefix: str = "", cast: bool = False) -> None:
@@ -124,14 +133,6 @@ def nested(arrays: Mapping[str, T], separator: str) -> dict[str, Any]:
             place = place.setdefault(folder, {})
         place[last] = array
     return tree
-
-
-def _shapes(called: str, model: Any) -> Params:
-    if not isinstance(model, MODELS):
-        raise TypeError(
-            f"{called}: model must be a Layer, a SequenceLayer or a Cell, got {model!r}"
-        )
-    return shapes_of(model)
 
 
 def _codec(library: Library, called: str, model: Any, shapes: Params, given: Names) -> Codec:
@@ -206,6 +207,8 @@ def _hints(library: Library, expected: Any, arrays: Mapping[str, Any]) -> list[s
     if whose == "jaxnn.load":
         return ["These are named as jaxnn's own: jaxnn.load reads them."]
     hints = []
+    if missing and not arrays:
+        hints.append("No name begins with the prefix, or there is none at all.")
     if missing and left and not missing & arrays.keys():
         firsts = {name.split(library.separator)[0] for name in left}
         if len(firsts) == 1 and not expected.keys() & arrays.keys():

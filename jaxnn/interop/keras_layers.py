@@ -12,7 +12,7 @@ from jaxnn.interop.keras_builder import Affine, Arrays, Builder, Options, named
 from jaxnn.interop.keras_options import axis_of, function_of, identity, per_axis, refuse
 from jaxnn.interop.keras_recurrent import KINDS, both_directions, recurrent
 from jaxnn.layers.along_time import along_time
-from jaxnn.layers.conv import conv
+from jaxnn.layers.conv import conv, conv_transpose
 from jaxnn.layers.dense import dense
 from jaxnn.layers.dropout import activation, dropout
 from jaxnn.layers.embedding import embedding
@@ -49,14 +49,18 @@ def _dense(to: Builder, options: Options, arrays: Arrays) -> None:
 
 def _conv(to: Builder, options: Options, arrays: Arrays) -> None:
     refuse(options, data_format=("channels_last",))
-    kernel, dtype, groups = arrays[0], to.dtype_of(arrays), options.get("groups", 1)
-    window = kernel.shape[:-2]
+    dtype, groups = to.dtype_of(arrays), options.get("groups", 1)
+    window, sizes = arrays[0].shape[:-2], arrays[0].shape[-2:]
+    transposed = "output_padding" in options
+    if transposed:
+        refuse(options, output_padding=(None,))
+        sizes = sizes[::-1]
     along = to.time and len(window) == to.axes - 1
 
     def make(bias: bool) -> Any:
-        layer = conv(
-            kernel.shape[-2] * groups,
-            kernel.shape[-1],
+        layer = (conv_transpose if transposed else conv)(
+            sizes[0] * groups,
+            sizes[1],
             window,
             per_axis(options["strides"]),
             options["padding"],
@@ -69,7 +73,7 @@ def _conv(to: Builder, options: Options, arrays: Arrays) -> None:
 
     name, biased = str(options["name"]), bool(options["use_bias"])
     weights = named(arrays, ("kernel", "bias"))
-    if options["padding"] == "valid" and groups == 1:
+    if options["padding"] == "valid" and groups == 1 and not transposed:
         to.linear_in_x(name, biased, make, weights)
     else:
         to.weighted(name, make(biased), weights, make)
@@ -236,7 +240,7 @@ def _left_out(to: Builder, options: Options, arrays: Arrays) -> None:
     to.note(f"{options['name']}: it is left out, since it does something in training only")
 
 
-_CONVS = ("Conv1D", "Conv2D", "Conv3D")
+_CONVS = tuple(f"Conv{n}D{kind}" for n in (1, 2, 3) for kind in ("", "Transpose"))
 _POOLS: dict[str, Build] = {
     f"{name}{n}D": _pool(make)
     for name, make in (("MaxPooling", max_pool), ("AveragePooling", average_pool))

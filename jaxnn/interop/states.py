@@ -12,7 +12,7 @@ from jaxnn.cells.lstm import LSTMState
 from jaxnn.internal.named import joined
 from jaxnn.internal.options import check_option
 from jaxnn.internal.parts import Parts, parts
-from jaxnn.interop.convert import read_arrays
+from jaxnn.interop.convert import check_model, read_arrays
 from jaxnn.interop.layouts import LAYOUTS
 from jaxnn.interop.walk import CONTAINERS, inside
 from jaxnn.types import Cell, State
@@ -37,7 +37,7 @@ def from_states(library: str, model: Any, states: Any) -> State:
     Raises:
       ValueError: for another library, a model with cells that it has no layer for, and another
         number of arrays than the model has.
-      TypeError: for an entry that is no array.
+      TypeError: for a model that is none, and an entry that is no array.
 
     >>> import jaxnn, numpy as np
     >>> from jaxnn.interop import from_states
@@ -46,6 +46,7 @@ def from_states(library: str, model: Any, states: Any) -> State:
     [0.0, 0.0, 0.0, 0.0]
     """
     check_option("from_states", "library", library, LIBRARIES)
+    check_model("from_states", model)
     tree = parts(model)
     orders = [_order("from_states", library, cell) for cell in _cells(tree)]
     named = {f"states[{place}]": leaf for place, leaf in enumerate(jax.tree.leaves(states))}
@@ -78,6 +79,7 @@ def to_states(library: str, model: Any, state: State) -> Any:
     Raises:
       ValueError: for another library, a model with cells that it has no layer for, and a state that
         is not the model's.
+      TypeError: for a model that is none.
 
     >>> import jaxnn, jax.numpy as jnp
     >>> from jaxnn.interop import to_states
@@ -86,6 +88,7 @@ def to_states(library: str, model: Any, state: State) -> Any:
     (1, 4)
     """
     check_option("to_states", "library", library, LIBRARIES)
+    check_model("to_states", model)
     cells = list(_cells(parts(model)))
     orders = [_order("to_states", library, cell) for cell in cells]
     found = list(_states(state))

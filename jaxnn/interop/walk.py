@@ -1,14 +1,16 @@
 """Through a model by its parts: which arrays of a library it is, and under which names."""
 
+import itertools
 import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 
-from jaxnn.internal.parts import Parts
+from jaxnn.internal.parts import Parts, parts
 from jaxnn.interop.codec import EMPTY, Codec, NoHomeError, best, renamed, together
 from jaxnn.interop.leaves import RECURRENT, plain_codec, recurrent_codec, recurrent_rows
+from jaxnn.layers.dense import dense
 from jaxnn.types import Params
 
 TRANSPARENT = (
@@ -74,6 +76,8 @@ def codec_of(library: Library, tree: Parts, shapes: Params, given: Names) -> Cod
         return Codec(EMPTY.write, lambda arrays: shapes)
     if tree.kind in CONTAINERS:
         return _container(library, tree, shapes, given)
+    if tree.kind == "mlp":
+        return _mlp(library, tree, shapes, given)
     if tree.kind == "bidirectional":
         return best(library.directions(tree, shapes, given), shapes, given)
     if tree.kind == "learned_initial_state":
@@ -166,6 +170,15 @@ def _container(library: Library, tree: Parts, shapes: Params, given: Names) -> C
             raise
         apart = []
     return best([*deep, *apart], shapes, given)
+
+
+def _mlp(library: Library, tree: Parts, shapes: Params, given: Names) -> Codec:
+    """Dense layers with an activation after each but the last, as if they stood in a `serial`."""
+    options = {name: tree.options[name] for name in ("bias", "dtype", "param_dtype")}
+    layers = [parts(dense(*pair, **options)) for pair in itertools.pairwise(tree.options["sizes"])]
+    spread = [each for layer in layers for each in (layer, None)][:-1]
+    names = library.places(spread, given)[::2]
+    return parts_under(library, names, layers, shapes, given)
 
 
 def _with_start(library: Library, tree: Parts, shapes: Params, given: Names) -> Codec:
