@@ -99,6 +99,7 @@ refuse(
     seed=SEEDS,
     boundaries=BOUNDARIES,
     each_step=wrong.FLAGS,
+    epochs=wrong.omit(wrong.SIZES, "None"),
     words={
         "sequences": ("sequences", "sequence"),
         "targets": ("targets", "target"),
@@ -118,6 +119,31 @@ refuse(
         "of other dtypes": [ones(3), ones(1, dtype=np.int32)],
         "texts": [np.array(["a"] * 3), np.array(["a"])],
     },
+)
+refuse(
+    "by_number",
+    lambda: jaxnn.data.by_number,
+    {"batch_of": lambda n: n},
+    batch_of={**wrong.FUNCTIONS, "of no argument": lambda: 0, "of two": lambda n, m: 0},
+    count=wrong.omit(wrong.SIZES, "None"),
+)
+STATES: Pool = {
+    "None": None,
+    "a number": 3,
+    "a list": [3],
+    "nothing": {},
+    "of another": {"next": 0, "made_of": {"time": 3}},
+    "beyond": {"next": 9, "made_of": {}},
+    "negative": {"next": -1, "made_of": {}},
+    "a float": {"next": 1.0, "made_of": {}},
+}
+refuse(
+    "set_state",
+    lambda: jaxnn.data.by_number(lambda n: n, 3).set_state,
+    {"state": {"next": 1, "made_of": {}}},
+    "by_number",
+    {"state": ("state", "place")},
+    state=STATES,
 )
 CHUNKED: Pool = {
     "None": None,

@@ -265,4 +265,48 @@ refuse(
     evaluate=wrong.omit(wrong.FUNCTIONS, "None") | {"of no argument": lambda: 0.0},
     evaluate_every=wrong.SIZES,
     progress=wrong.omit(wrong.FLAGS, "None"),
+    on_step=wrong.omit(wrong.FUNCTIONS, "None") | {"of one argument": lambda n: None},
+    checkpoint={
+        "a path": "folder",
+        "a number": 3,
+        "a flag": True,
+        "a tuple": ("folder", 1, 1, False),
+        "the type": jaxnn.training.CheckpointOptions,
+        "a function": abs,
+    },
+)
+FOLDERS: Pool = {
+    "None": None,
+    "a number": 3,
+    "bytes": b"folder",
+    "nothing": "",
+    "a URL": "gs://bucket/folder",
+    "a zero byte": "a\0b",
+    "a list": ["folder"],
+}
+
+
+def kept(**options: Any) -> Any:
+    checkpoint = jaxnn.training.CheckpointOptions(**{"folder": "/nowhere", **options})
+    return jaxnn.training.fit(**fit_arguments(), checkpoint=checkpoint)
+
+
+refuse(
+    "CheckpointOptions",
+    lambda: kept,
+    {},
+    "fit",
+    dict.fromkeys(("folder", "every", "keep", "replay"), ("checkpoint", "checkpoints")),
+    folder=FOLDERS,
+    every=wrong.SIZES,
+    keep=wrong.SIZES,
+    replay=wrong.FLAGS,
+)
+refuse(
+    "load_checkpoint",
+    lambda: jaxnn.training.load_checkpoint,
+    lambda: {"folder": "/nowhere", "train_state": first()},
+    words={"folder": "folder"},
+    folder=FOLDERS,
+    train_state=STATES,
 )

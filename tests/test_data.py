@@ -1,5 +1,7 @@
 """Padding, batches and chunks: nothing lost, nothing doubled, and what does not fit is named."""
 
+import itertools
+import json
 from typing import Any
 
 import jax
@@ -321,3 +323,88 @@ def test_chunks_errors():
     for leaf in ("abc", np.array([[None]]), np.zeros((3, 2), "M8[s]")):
         with pytest.raises(TypeError, match=r"^chunks: tree\['x'\] must be an array, got"):
             jaxnn.data.chunks({"x": leaf}, 2)
+
+
+RAGGED = sequences_of([3, 1, 2, 5, 4, 1, 2])
+PLACED = {
+    "batches": lambda: jaxnn.data.batches(RAGGED, np.arange(7), 2, seed=1, boundaries=[2, 5]),
+    "epochs": lambda: jaxnn.data.batches(RAGGED, np.arange(7), 3, seed=(1, 2), epochs=3),
+    "in order": lambda: jaxnn.data.batches(RAGGED, np.arange(7), 3, epochs=2),
+    "chunks": lambda: jaxnn.data.chunks((np.ones((7, 2)), np.arange(14).reshape(7, 2)), 3),
+    "by number": lambda: jaxnn.data.by_number(lambda n: np.full(2, n), count=4),
+}
+
+
+@pytest.mark.parametrize("what", PLACED)
+def test_another_iterator_goes_on_at_its_place(what: str):
+    """From every place, the end included, kept as JSON; and one of them goes back."""
+    whole = [*PLACED[what]()]
+    assert 3 <= len(whole) <= 12
+    for taken in range(len(whole) + 1):
+        one, other = PLACED[what](), PLACED[what]()
+        for _ in range(taken):
+            next(one)
+        other.set_state(json.loads(json.dumps(one.get_state())))
+        for rest in ([*other], [*one]):
+            assert len(rest) == len(whole) - taken
+            jax.tree.map(np.testing.assert_array_equal, rest, whole[taken:])
+    back = PLACED[what]()
+    start = back.get_state()
+    assert len([*back]) == len(whole)
+    back.set_state(start)
+    jax.tree.map(np.testing.assert_array_equal, [*back], whole)
+
+
+@pytest.mark.parametrize("seed", [None, 4, (4, 2)], ids=str)
+def test_epochs_are_shuffled_by_their_number(seed: Any):
+    """As by a loop of one's own; without a seed they are alike."""
+    got = [*jaxnn.data.batches(RAGGED, np.arange(7), 3, seed, epochs=3)]
+    parts = () if seed is None else seed if isinstance(seed, tuple) else (seed,)
+    want = [
+        batch
+        for epoch in range(3)
+        for batch in jaxnn.data.batches(
+            RAGGED, np.arange(7), 3, None if seed is None else (*parts, epoch)
+        )
+    ]
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    orders = {str([b.sample.tolist() for b in got[at : at + 3]]) for at in (0, 3, 6)}
+    assert len(orders) == (1 if seed is None else 3)
+
+
+def test_by_number_without_an_end():
+    """It is asked for what is taken, and no more."""
+    asked: list[int] = []
+    data = jaxnn.data.by_number(lambda n: asked.append(n) or n)
+    assert [*itertools.islice(data, 3)] == [0, 1, 2] == asked
+    data.set_state({**data.get_state(), "next": 70})
+    assert next(data) == 70
+
+
+def test_the_place_of_something_else():
+    """Other data and other options are refused, with both; and what is no place."""
+    kept = PLACED["batches"]().get_state()
+    others: list[tuple[list[np.ndarray], dict[str, Any]]] = [
+        (RAGGED[:6], {}),
+        (sequences_of([3, 1, 2, 5, 4, 1, 3]), {}),
+        (RAGGED, {"batch_size": 3}),
+        (RAGGED, {"seed": 2}),
+        (RAGGED, {"boundaries": [3, 5]}),
+        (RAGGED, {"epochs": 1}),
+    ]
+    for sequences, options in others:
+        usual: dict[str, Any] = {"batch_size": 2, "seed": 1, "boundaries": [2, 5]}
+        other = jaxnn.data.batches(sequences, np.arange(len(sequences)), **(usual | options))
+        with pytest.raises(ValueError, match=r"batches: the state is that of other data or opt"):
+            other.set_state(kept)
+    more = jaxnn.data.batches(RAGGED, np.arange(7), 3, seed=(1, 2), epochs=9)
+    more.set_state(PLACED["epochs"]().get_state())  # a training that goes on for longer
+    data = PLACED["by number"]()
+    with pytest.raises(ValueError, match="by_number: there are 4, got the place 5"):
+        data.set_state({**data.get_state(), "next": 5})
+    for wrong in (None, 3, {}, {"next": 1}, {**data.get_state(), "more": 1}):
+        with pytest.raises(TypeError, match="by_number: state must be what get_state gives"):
+            data.set_state(wrong)  # pyright: ignore[reportArgumentType]
+    for place in (-1, 1.0, True, "1"):
+        with pytest.raises(TypeError, match="by_number: a place must be an integer from 0"):
+            data.set_state({**data.get_state(), "next": place})

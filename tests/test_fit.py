@@ -258,6 +258,83 @@ def test_an_ignored_interrupt_stays_ignored():
     assert (result.stopped, len(result.history.loss)) == ("done", 4)
 
 
+def test_on_step():
+    """Each step once, in order, with its metrics; before the evaluation after it."""
+    told: list[Any] = []
+
+    def evaluate(current: jaxnn.training.TrainState) -> None:
+        told.append(("evaluated", int(current.step)))
+
+    batches = [np.float32(n) * ONE for n in range(9)]
+    result = fit(
+        batches,
+        on_step=lambda n, metrics: told.append((n, float(metrics.loss), float(metrics.weight))),
+        evaluate=evaluate,
+        evaluate_every=4,
+    )
+    steps = [(n + 1, loss, 1.0) for n, loss in enumerate(result.history.loss)]
+    at = [("evaluated", n) for n in (4, 8, 9)]
+    assert told == [*steps[:4], at[0], *steps[4:8], at[1], steps[8], at[2]]
+
+
+def test_on_step_is_late_but_not_much():
+    """At the most four steps after the one that it tells of was taken."""
+    taken, late = [0], []
+
+    def data() -> Iterator[np.ndarray]:
+        for taken[0] in range(1, 13):
+            yield ONE
+
+    def tell(number: int, metrics: Any) -> None:
+        late.append(taken[0] - number)
+
+    jaxnn.training.fit(HEAVY, first(), data(), progress=False, on_step=tell)
+    assert len(late) == 12 and 1 <= max(late) <= 4 and min(late) >= 0
+
+
+def test_on_step_of_one_that_is_not_finite():
+    """It is the last one told."""
+    told: list[tuple[int, bool]] = []
+    with pytest.warns(RuntimeWarning, match="not finite at step 3"):
+        fit(
+            [ONE, ONE, np.float32(np.nan) * ONE, *[ONE] * 9],
+            on_step=lambda n, metrics: told.append((n, bool(metrics.finite))),
+        )
+    assert told == [(1, True), (2, True), (3, False)]
+
+
+def test_an_exception_in_on_step():
+    """Raised as it is, once, with all steps that were taken."""
+    told: list[int] = []
+
+    def tell(number: int, metrics: Any) -> None:
+        told.append(number)
+        if number == 3:
+            broken()
+
+    with pytest.raises(Broken) as caught:
+        fit([ONE] * 20, on_step=tell)
+    reached: jaxnn.training.Fit = caught.value.fit  # pyright: ignore[reportAttributeAccessIssue]
+    taken = int(reached.train_state.step)
+    assert told == [1, 2, 3] and 3 <= taken == len(reached.history.loss) <= 8
+    np.testing.assert_allclose(reached.train_state.params, params_after(taken), rtol=1e-5)
+
+
+def test_a_second_interrupt_leaves_an_on_step_that_hangs():
+    """It is not called again."""
+    told: list[int] = []
+
+    def tell(number: int, metrics: Any) -> None:
+        told.append(number)
+        if number == 3:
+            twice()
+
+    result = fit([ONE] * 20, on_step=tell)
+    taken = int(result.train_state.step)
+    assert result.stopped == "interrupted" and told == [1, 2, 3]
+    assert 3 <= taken == len(result.history.loss) <= 8
+
+
 def test_another_thread():
     """Handlers belong to the main thread; elsewhere it just runs."""
     results: list[jaxnn.training.Fit] = []
@@ -489,7 +566,7 @@ def test_without_tqdm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 def test_import_stays_light():
     """What is needed on demand is imported on demand."""
-    heavy = ("matplotlib", "tqdm", "safetensors", "chex")
+    heavy = ("matplotlib", "tqdm", "safetensors", "chex", "orbax", "tensorstore")
     code = f"import sys, jaxnn; print([name for name in {heavy} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

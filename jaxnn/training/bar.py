@@ -1,6 +1,7 @@
 """The progress bar of `fit`: tqdm, where it is asked for or there."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any, TypeGuard
 
@@ -14,8 +15,18 @@ class Bar:
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._texts = ["the first step compiles", ""]
-        self._first = True
+        self._first, self._start = True, 0
         self._show()
+
+    def resumed(self, step: int, path: str) -> None:
+        """Say that a training goes on, and from where."""
+        self._start = step
+        text = f"fit: goes on after step {step}, from {path}"
+        if self._bar is None:
+            print(text, file=sys.stderr)
+        else:
+            self._bar.n = self._bar.initial = step
+            self._bar.write(text, file=sys.stderr)
 
     def step(self, loss: float) -> None:
         """One step more."""
@@ -25,7 +36,7 @@ class Bar:
         if self._first:
             # The clock starts here: the first step compiles, and is no measure of those to come.
             self._first = False
-            self._bar.n = self._bar.initial = self._bar.last_print_n = 1
+            self._bar.n = self._bar.initial = self._bar.last_print_n = self._start + 1
             self._bar.unpause()
             self._show()
         else:

@@ -1,8 +1,9 @@
 """Batches of ragged sequences; plain numpy, on the host."""
 
+import functools
 import operator
-from collections.abc import Iterator, Mapping, Sequence, Set
-from typing import NamedTuple, SupportsIndex
+from collections.abc import Mapping, Sequence, Set
+from typing import Any, NamedTuple, SupportsIndex
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from jaxnn.internal.checks import is_numeric, shape_text
 from jaxnn.internal.options import check_bool, check_size
+from jaxnn.training.by_number import ByNumber
 from jaxnn.training.checks import check_leaf, check_memory
 
 Arrays = Sequence[npt.ArrayLike] | np.ndarray | jax.Array
@@ -74,11 +76,15 @@ def batches(
     seed: int | tuple[int, ...] | None = None,
     boundaries: Sequence[int] | None = None,
     each_step: bool = False,
-) -> Iterator[Batch]:
-    """One epoch: every sample exactly once, in batches of one size.
+    epochs: int | None = None,
+) -> ByNumber[Batch]:
+    """Epochs, each with every sample exactly once, in batches of one size.
 
     A last batch of fewer samples is filled up with masked ones, so that a jitted step sees few
     shapes: one for each boundary that is in use.
+
+    What it gives has `get_state()` and `set_state(state)`: its place, in numbers, as `fit` keeps it
+    in a checkpoint, or as one of one's own may.
 
     Args:
       sequences: arrays `(time_i, ...)`, or one array `(samples, time, ...)`, as other libraries
@@ -87,19 +93,21 @@ def batches(
         an array `(time_i, ...)`, which is padded with zeros.
       batch_size: samples in a batch.
       seed: an integer from 0, or a tuple such as `(seed, epoch)`, shuffles samples and batches;
-        None keeps their order. Use another one every epoch.
+        None keeps their order.
       boundaries: rising lengths; each sequence goes to the bucket of the first one that holds it
         and is padded to that length. None means one bucket, of the longest length.
       each_step: whether targets have a time axis, as long as their sequences.
+      epochs: how many, one after the other; epoch e is shuffled by `(*seed, e)`. None means a
+        single one, shuffled by `seed` itself: use another one every epoch.
 
     Returns:
       An iterator of `Batch`.
 
     Raises:
       ValueError: for an empty data set, sequences that differ in more than their lengths, targets
-        that do not fit, a batch size below 1, a sequence beyond the last boundary (nothing is
-        cut), a negative seed, or numbers that jax cannot hold (float64 beyond float32, without
-        x64).
+        that do not fit, a batch size or epochs below 1, a sequence beyond the last boundary
+        (nothing is cut), a negative seed, or numbers that jax cannot hold (float64 beyond float32,
+        without x64).
       TypeError: for sequences or targets that are none, or are not of numbers or flags, a batch
         size or seed that is no integer, or an `each_step` that is not True or False.
 
@@ -127,20 +135,36 @@ def batches(
     limits = _limits(lengths, boundaries)
     shape = (int(limits[-1]), batch_size, *arrays[0].shape[1:])
     check_memory("batches", f"batch_size={batch_size}", shape, arrays[0].dtype)
-    random = None if seed is None else np.random.default_rng(_seed(seed))
-    return _epoch(arrays, goals, lengths, batch_size, random, limits, each_step)
+    seeds = None if seed is None else _seed(seed)
+    epochs = None if epochs is None else check_size("batches", "epochs", epochs)
+
+    @functools.lru_cache(1)
+    def groups_of(epoch: int) -> list[tuple[int, np.ndarray]]:
+        more = () if epochs is None else (epoch,)
+        random = None if seeds is None else np.random.default_rng((*seeds, *more))
+        return _groups(lengths, limits, batch_size, random)
+
+    def make(number: int) -> Batch:
+        time, members = groups_of(number // per_epoch)[number % per_epoch]
+        return _batch(arrays, goals, time, members, batch_size, each_step)
+
+    per_epoch = len(groups_of(0))
+    made_of = {
+        "samples": len(arrays),
+        "steps": int(lengths.sum()),
+        "batch_size": batch_size,
+        "seed": None if seeds is None else list(map(int, seeds)),
+        "boundaries": limits.tolist(),
+        "one_epoch": epochs is None,
+    }
+    return ByNumber("batches", make, per_epoch * (epochs or 1), made_of)
 
 
-def _epoch(
-    arrays: list[np.ndarray],
-    goals: list[np.ndarray],
-    lengths: np.ndarray,
-    batch_size: int,
-    random: np.random.Generator | None,
-    limits: np.ndarray,
-    each_step: bool,
-) -> Iterator[Batch]:
-    order = np.arange(len(arrays)) if random is None else random.permutation(len(arrays))
+def _groups(
+    lengths: np.ndarray, limits: np.ndarray, batch_size: int, random: np.random.Generator | None
+) -> list[tuple[int, np.ndarray]]:
+    """Of each batch of an epoch, its time and the samples in it."""
+    order = np.arange(len(lengths)) if random is None else random.permutation(len(lengths))
     bucket = np.searchsorted(limits, lengths[order])
     groups = [
         (int(limits[b]), members[at : at + batch_size])
@@ -148,8 +172,7 @@ def _epoch(
         for members in [order[bucket == b]]
         for at in range(0, len(members), batch_size)
     ]
-    for g in range(len(groups)) if random is None else random.permutation(len(groups)):
-        yield _batch(arrays, goals, *groups[g], batch_size, each_step)
+    return groups if random is None else [groups[g] for g in random.permutation(len(groups))]
 
 
 def _batch(
@@ -232,8 +255,8 @@ def _time(time: SupportsIndex) -> int:
     return steps
 
 
-def _seed(seed: int | tuple[int, ...]) -> int | tuple[int, ...]:
-    parts = seed if isinstance(seed, tuple) and seed else (seed,)
+def _seed(seed: int | tuple[int, ...]) -> tuple[int, ...]:
+    parts: tuple[Any, ...] = seed if isinstance(seed, tuple) and seed else (seed,)
     for part in parts:
         if isinstance(part, bool) or not isinstance(part, (int, np.integer)):
             raise TypeError(
@@ -241,7 +264,7 @@ def _seed(seed: int | tuple[int, ...]) -> int | tuple[int, ...]:
             )
         if part < 0:
             raise ValueError(f"batches: seed must be non-negative, got {seed!r}")
-    return seed
+    return parts
 
 
 def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.ndarray]:

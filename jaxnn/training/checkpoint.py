@@ -1,21 +1,17 @@
 """Parameters in a file: safetensors, by tree path."""
 
 import contextlib
-import hashlib
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.params import path_text
-from jaxnn.internal.checks import is_array, is_numeric, is_traced, leaves_by_path, shape_text
 from jaxnn.training.atomic import remove_leftovers, write
-from jaxnn.types import ArrayLike, PyTree, Shaped
+from jaxnn.training.named_arrays import differences, digest, named_leaves, on_host, restored
+from jaxnn.types import PyTree
 
 T = TypeVar("T")
 
@@ -46,7 +42,7 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
       OSError: where it cannot be written, such as FileNotFoundError for a folder.
       ImportError: without the package safetensors (in the extra `examples`).
 
-    >>> import jax, jaxnn, tempfile
+    >>> import jax, jax.numpy as jnp, jaxnn, tempfile
     >>> params = jaxnn.gru(2, 3).init(jax.random.key(0))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save(folder + "/gru.safetensors", params)
@@ -56,9 +52,13 @@ def save(path: str | os.PathLike[str], tree: PyTree) -> None:
     """
     safetensors = _safetensors("save")
     file = _path("save", path)
-    arrays = {name: _on_host(name, leaf) for name, leaf in _named_leaves("save", tree).items()}
+    leaves = named_leaves("save", "tree", tree)
+    arrays = {where: on_host("save", where, leaf) for where, leaf in leaves.items()}
+    for where, array in arrays.items():
+        if array.dtype.name not in (*KINDS.split(), "complex64"):
+            raise TypeError(f"save: {where} is {array.dtype}, which safetensors does not give back")
     try:
-        metadata = {"written_by": WRITER, "blake2b": _digest(arrays)}
+        metadata = {"written_by": WRITER, "blake2b": digest(arrays)}
         data = safetensors.numpy.save(arrays, metadata=metadata)
     except safetensors.SafetensorError as error:
         raise TypeError(f"save: {error}") from error
@@ -95,18 +95,13 @@ def load(path: str | os.PathLike[str], like: T) -> T:
     """
     safetensors = _safetensors("load")
     file = _path("load", path)
-    expected = _named_leaves("load", like)
+    expected = named_leaves("load", "like", like)
     remove_leftovers(file)
     arrays = _read(safetensors, file)
-    problems = [f"{name}: missing from the file" for name in expected if name not in arrays]
-    problems += [f"{name}: in the file only" for name in arrays if name not in expected]
-    for name, leaf in expected.items():
-        if name in arrays:
-            problems += _differences(name, arrays[name], leaf)
-    if problems:
+    if problems := differences("file", arrays, expected):
         listed = "\n  ".join(problems)
         raise ValueError(f"load: {path} does not hold what `like` expects:\n  {listed}")
-    leaves = [_restore(arrays[name], leaf) for name, leaf in expected.items()]
+    leaves = [restored(arrays[name], leaf) for name, leaf in expected.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
@@ -123,95 +118,14 @@ def _read(safetensors: ModuleType, file: str) -> dict[str, np.ndarray]:
     except Exception as error:  # safetensors' own, or one of numpy's about a dtype that it has not
         raise ValueError(f"load: {file} is damaged or no safetensors file: {error}") from error
     # Each of the two tells that there has to be the other, so that neither can be lost.
-    written_by, digest = metadata.get("written_by"), metadata.get("blake2b")
-    checked = written_by == WRITER or len(digest or "") == 64
-    if checked and (written_by, digest) != (WRITER, _digest(arrays)):
+    written_by, checksum = metadata.get("written_by"), metadata.get("blake2b")
+    checked = written_by == WRITER or len(checksum or "") == 64
+    if checked and (written_by, checksum) != (WRITER, digest(arrays)):
         raise ValueError(
             f"load: {file} is damaged: its checksum is that of other values; it was changed after "
             f"it was saved"
         )
     return arrays
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    """Of names, dtypes, shapes and bytes, in one order."""
-    digest = hashlib.blake2b(digest_size=32)
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
-        digest.update(json.dumps([name, array.dtype.name, array.shape]).encode())
-        digest.update(array.reshape(-1).view(np.uint8).data)
-    return digest.hexdigest()
-
-
-def _differences(name: str, array: np.ndarray, like: Shaped) -> list[str]:
-    want = jax.eval_shape(_data, like) if _is_key(like) else like
-    dtype = jax.dtypes.canonicalize_dtype(want.dtype).newbyteorder("=")
-    found = []
-    if tuple(want.shape) != array.shape:
-        found.append(f"{name}: expected the shape {tuple(want.shape)}, got {array.shape}")
-    if dtype != array.dtype:
-        wide = jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype
-        hint = ", which needs jax.config.update('jax_enable_x64', True)" if wide else ""
-        found.append(f"{name}: expected {dtype}, got {array.dtype}{hint}")
-    return found
-
-
-def _named_leaves(name: str, tree: PyTree) -> dict[str, Shaped]:
-    leaves = leaves_by_path(name, "like" if name == "load" else "tree", tree)
-    if not leaves:
-        raise ValueError(f"{name}: the tree holds no arrays")
-    named: dict[str, Shaped] = {}
-    for path, leaf in leaves:
-        text = path_text(path) or "value"
-        if not is_array(leaf) or not (_is_key(leaf) or is_numeric(leaf.dtype)):
-            foreign = hasattr(leaf, "__array__") and not isinstance(leaf, (np.ndarray, np.generic))
-            hint = ": use np.asarray of it" if foreign else ""
-            kind = shape_text(leaf) if hasattr(leaf, "dtype") else type(leaf).__name__
-            raise TypeError(f"{name}: {text} must be an array, got {kind}{hint}")
-        if text in named:
-            raise ValueError(f"{name}: two leaves have the path {text}")
-        if text == "__metadata__" or any("\ud800" <= letter <= "\udfff" for letter in text):
-            raise ValueError(f"{name}: no safetensors file can hold a leaf of the path {text!r}")
-        named[text] = leaf
-    return named
-
-
-def _on_host(name: str, leaf: Shaped) -> np.ndarray:
-    """The values of a leaf, in a dtype that can be read again."""
-    if is_traced(leaf) or isinstance(leaf, jax.ShapeDtypeStruct):
-        kind = "a tracer: save outside of jit" if is_traced(leaf) else "a ShapeDtypeStruct"
-        raise TypeError(f"save: {name} must be an array with values, got {kind}")
-    if isinstance(leaf, jax.Array):
-        if leaf.is_deleted():
-            raise ValueError(f"save: {name} was donated, its values are gone")
-        if not (leaf.is_fully_addressable or leaf.is_fully_replicated):
-            raise ValueError(f"save: {name} lies on devices of other processes too: gather it")
-    array = np.asarray(_data(leaf), order="C")
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype.name not in (*KINDS.split(), "complex64"):
-        raise TypeError(f"save: {name} is {array.dtype}, which safetensors does not give back")
-    return array
-
-
-def _is_key(leaf: Shaped) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _data(leaf: ArrayLike) -> ArrayLike:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _restore(array: np.ndarray, like: Shaped) -> jax.Array:
-    # A copy, since the array is a view of the file's bytes, and a train step donates it.
-    value = jnp.array(array, copy=True)
-    return jax.random.wrap_key_data(value, impl=_key_impl(like)) if _is_key(like) else value
-
-
-def _key_impl(like: Shaped) -> Any:
-    """Of a key or its ShapeDtypeStruct, which `key_impl` takes only as a tracer."""
-    found: list[Any] = []
-    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), like)
-    return found[0]
 
 
 def _path(name: str, path: object) -> str:

@@ -1,16 +1,15 @@
 """Chunks of long sequences, for truncated BPTT; plain numpy, on the host."""
 
-from collections.abc import Iterator
-
 import jax
 import numpy as np
 
 from jaxnn.internal.options import check_size
+from jaxnn.training.by_number import ByNumber
 from jaxnn.training.checks import check_memory, check_tree
 from jaxnn.types import ArrayLike, PyTree
 
 
-def chunks(tree: PyTree, length: int) -> Iterator[tuple[PyTree, np.ndarray]]:
+def chunks(tree: PyTree, length: int) -> ByNumber[tuple[PyTree, np.ndarray]]:
     """Cut time-major arrays into chunks for truncated BPTT.
 
     Carry the final state of a chunk into the next one (as the `state` of a `train_step`'s loss):
@@ -22,7 +21,8 @@ def chunks(tree: PyTree, length: int) -> Iterator[tuple[PyTree, np.ndarray]]:
 
     Returns:
       An iterator of `(chunk, mask)`, each leaf `(length, batch, ...)`; the last chunk is padded
-      with zeros, and mask, boolean `(length, batch)`, is false there.
+      with zeros, and mask, boolean `(length, batch)`, is false there. Its place can be kept by
+      `get_state()` and `set_state(state)`, as that of `batches`.
 
     Raises:
       ValueError: for no steps, arrays of unequal leading dimensions, or a length below 1.
@@ -66,9 +66,13 @@ def chunks(tree: PyTree, length: int) -> Iterator[tuple[PyTree, np.ndarray]]:
     time, batch = next(iter(shapes))
     for leaf in map(jax.typeof, jax.tree.leaves(tree)):
         check_memory("chunks", f"length={length}", (length, *leaf.shape[1:]), leaf.dtype)
-    return (
-        _chunk(tree, at, min(length, time - at), length, batch) for at in range(0, time, length)
-    )
+
+    def make(number: int) -> tuple[PyTree, np.ndarray]:
+        at = number * length
+        return _chunk(tree, at, min(length, time - at), length, batch)
+
+    made_of = {"time": time, "batch": batch, "length": length}
+    return ByNumber("chunks", make, -(-time // length), made_of)
 
 
 def _chunk(tree: PyTree, at: int, steps: int, length: int, batch: int) -> tuple[PyTree, np.ndarray]:
