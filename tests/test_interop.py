@@ -366,12 +366,18 @@ def test_a_pt_file_is_data(tmp_path: Any) -> None:
         assert_close(np.asarray(ours), theirs.detach().numpy(), 1e-6)
     with pytest.raises(TypeError, match="weight_ih_l0 cannot be read as a numpy array"):
         from_state_dict(model, dict(module.named_parameters()))
-    torch.save(module, tmp_path / "module.pt")
-    with pytest.raises(ValueError, match="more than tensors by name"):
-        from_torch.read(tmp_path / "module.pt")
-    torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(ValueError, match="must hold names and tensors"):
-        from_torch.read(tmp_path / "list.pt")
+    file = tmp_path / "file.pt"
+    torch.save({"model": module.state_dict(), "epoch": 3}, file)
+    assert_close(from_state_dict(model, from_torch.read(file, "model")), params, 0)
+    for entry, words in ((None, "it has 'model', 'epoch'"), ("state", "no entry 'state', but 'mo")):
+        with pytest.raises(ValueError, match=words):
+            from_torch.read(file, entry)
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="is damaged"):
+        from_torch.read(file)
+    torch.save(module, file)
+    with pytest.raises(ValueError, match="more than data"):
+        from_torch.read(file)
     with pytest.raises(FileNotFoundError):
         from_torch.read(tmp_path / "missing.pt")
 

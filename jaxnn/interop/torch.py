@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnn.internal.parts import Parts
 from jaxnn.interop.codec import Codec, NoHomeError, renamed, together
-from jaxnn.interop.convert import from_named, to_named
+from jaxnn.interop.convert import from_named, read_arrays, to_named
 from jaxnn.interop.leaves import RECURRENT, recurrent_codec, recurrent_rows
 from jaxnn.interop.walk import Library, Names, apart, by_place, inside
 from jaxnn.types import Params
@@ -87,22 +87,24 @@ def to_state_dict(
     return to_named(TORCH, "to_state_dict", model, params, prefix, like)
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+def read(path: str | os.PathLike[str], entry: str | None = None) -> dict[str, np.ndarray]:
     """The arrays of a file that torch.save wrote of a state_dict.
 
-    It is read with `weights_only=True`: data, and nothing that runs. A file that holds more than
-    arrays by name, such as a whole module, is refused.
+    It is read with `weights_only=True`: data, and nothing that runs. A file with more than that,
+    such as a whole module, is refused.
 
     Args:
       path: a `.pt` or `.pth` file.
+      entry: where the file is a checkpoint, a dict with further things, its key of the state_dict:
+        "state_dict", "model".
 
     Returns:
       Names to numpy arrays.
 
     Raises:
-      ValueError: where the file does not hold names and tensors alone.
+      ValueError: where names and tensors are not all that is there, and for a file that is damaged.
       OSError: where it cannot be read.
-      ImportError: without torch.
+      ImportError: without torch (in the extra `torch`).
     """
     try:
         import torch
@@ -113,13 +115,24 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise ValueError(f"read: {path} holds more than tensors by name: {error}") from error
+        raise ValueError(f"read: {path} is damaged, or more than data: {error}") from error
+    except (EOFError, RuntimeError) as error:
+        raise ValueError(f"read: {path} is damaged: {error}") from error
+    if entry is not None and isinstance(content, Mapping) and entry in content:
+        content = content[entry]
+    elif entry is not None:
+        raise ValueError(f"read: {path} has no entry {entry!r}, but {_keys(content)}")
     if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
         raise ValueError(
-            f"read: {path} must hold names and tensors, as torch.save(module.state_dict(), path) "
-            f"writes them"
+            f"read: {path} must hold names and tensors alone, or have an entry= with them; it has "
+            f"{_keys(content)}"
         )
-    return {name: tensor.detach().numpy() for name, tensor in content.items()}
+    return read_arrays("read", {name: tensor.detach() for name, tensor in content.items()})
+
+
+def _keys(content: Any) -> str:
+    keys = list(content) if isinstance(content, Mapping) else [type(content).__name__]
+    return ", ".join(map(repr, keys[:12])) + (", …" if len(keys) > 12 else "")
 
 
 def _layer(suffix: str) -> Any:

@@ -1,7 +1,6 @@
 """Through a model by its parts: which arrays of a library it is, and under which names."""
 
 import itertools
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -156,7 +155,7 @@ def apart(library: Library, forward: str, backward: str, tree: Parts, *rest: Any
 
 def _container(library: Library, tree: Parts, shapes: Params, given: Names) -> Codec:
     children = list(tree.parts.items())
-    if all(re.fullmatch(r"\d+", name) for name, _ in children):
+    if tree.options.get("names") is None:
         pairs = zip(children, shapes, strict=True)
         weighted = [inside(part) if jax.tree.leaves(own) else None for (_, part), own in pairs]
         names = library.places(weighted, given)
