@@ -122,6 +122,8 @@ def test_every_library_has_its_names_for_parts() -> None:
     model = jaxnn.serial(jaxnn.dense(3, 3), jaxnn.activation(jnp.tanh), jaxnn.dense(3, 3))
     params = params_of(model)
     assert list(haiku.to_params(model, params)) == ["linear", "linear_1"]
+    with pytest.raises(ValueError, match="prefix='linear/'"):
+        haiku.to_params(jaxnn.dense(3, 3), params[0])
     assert list(flax_linen.to_params(model, params)) == ["layers_0", "layers_2"]
     assert list(flax_nnx.to_state(model, params)["layers"]) == [0, 2]
     assert list(equinox.to_arrays(model, params))[::2] == ["layers.0.weight", "layers.2.weight"]

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnn.internal.parts import Parts
+from jaxnn.internal.parts import Parts, parts
 from jaxnn.interop.convert import flat, from_named, to_named
-from jaxnn.interop.walk import Library, apart, by_kind
+from jaxnn.interop.walk import Library, apart, by_kind, inside
 from jaxnn.types import Params
 
 
@@ -64,7 +64,8 @@ def to_params(
 
     Raises:
       TypeError: for a model, params or a prefix that is none.
-      ValueError: for what haiku has no layer for, and names that are not those of `like`.
+      ValueError: for what haiku has no layer for, names that are not those of `like`, and a layer
+        by itself without a prefix.
 
     >>> import jax, jaxnn, jaxnn.interop.haiku
     >>> cell = jaxnn.lstm(3, 4)
@@ -76,8 +77,14 @@ def to_params(
     tree: dict[str, dict[str, np.ndarray]] = {}
     for name, array in to_named(HAIKU, "to_params", model, params, prefix, wanted).items():
         module, _, last = name.rpartition("/")
+        if not module:
+            raise ValueError(f"to_params: a layer by itself is a module: prefix='{_own(model)}/'?")
         tree.setdefault(module, {})[last] = array
     return tree
+
+
+def _own(model: Any) -> str:
+    return _called(inside(parts(model)))
 
 
 def _itself(name: str) -> str:
