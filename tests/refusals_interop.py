@@ -21,7 +21,8 @@ from jaxnn.interop import (
 )
 from jaxnn.interop.torch import from_state_dict, to_state_dict
 
-CELL, UNCOUPLED = jaxnn.gru(3, 4), jaxnn.gru(3, 4, reset_after=False)
+CELL = jaxnn.gru(3, 4)
+NAMED = jaxnn.stack(jaxnn.gru(3, 4, reset_after=False), names=("gru",))
 WEIGHTS = to_state_dict(CELL, filled(CELL))
 MAPPINGS: Pool = {
     "None": None,
@@ -65,7 +66,7 @@ refuse(
 for name_, read_, write_, model_ in (
     ("from_params", flax_linen.from_params, flax_linen.to_params, CELL),
     ("from_state", flax_nnx.from_state, flax_nnx.to_state, jaxnn.lstm(3, 4)),
-    ("from_params of haiku", haiku.from_params, haiku.to_params, UNCOUPLED),
+    ("from_params of haiku", haiku.from_params, haiku.to_params, NAMED),
     ("from_weights", keras.from_weights, keras.to_weights, CELL),
     ("from_module", equinox.from_module, equinox.to_arrays, CELL),
 ):
