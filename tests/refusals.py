@@ -52,6 +52,7 @@ TABLES = (
     "refusals_online",
     "refusals_export",
     "refusals_decoding",
+    "refusals_interop",
 )
 
 

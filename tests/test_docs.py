@@ -9,6 +9,7 @@ import posixpath
 import re
 import typing
 
+import layout_table
 import public_names
 import pytest
 from public_names import ROOT, section
@@ -74,6 +75,15 @@ def test_a_function_is_in_the_readmes_lists(name: str):
 def test_the_readmes_table_has_no_other_cells():
     others = {"cell", "split_cell", "linear_cell"}
     assert {name for name, _ in ROW.findall(TABLE)} == {*factories(), *others}
+
+
+def test_the_tables_of_weights_are_those_of_the_converters():
+    page = (DOCS / "guides" / "bring_your_weights.md").read_text("utf-8")
+    tables = re.findall(r"^(?:\| .*\n\|[-|]+\n)(?:\|.*\n)+", page, re.MULTILINE)
+    assert [table.rstrip() for table in tables[1:]] == [
+        layout_table.recurrent_table(),
+        layout_table.plain_table(),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 from compare import assert_close, oracle
 
 import jaxnn
+from jaxnn.interop import from_states, to_states
+from jaxnn.interop.torch import from_state_dict
 
 torch = oracle("torch")
 pytestmark = pytest.mark.oracle
@@ -38,77 +40,27 @@ def torch_vjp(outputs: list[Any], inputs: dict[str, Any], cotangents: list[Any])
     return {name: g.numpy() for name, g in zip(inputs, gradients, strict=True)}
 
 
-def by_gate(weight: jax.Array, gates: int) -> jax.Array:
-    """Our `(rows, gates, hidden)` from torch's `(gates · hidden, rows)`."""
-    return jnp.transpose(weight.reshape(gates, -1, weight.shape[-1]), (2, 0, 1))
-
-
-def both_biases(weights: Weights, gates: int) -> jax.Array:
-    """The sum of torch's two biases, `(gates, hidden)`: a gate sees no more of them."""
-    return (weights["bias_ih"] + weights["bias_hh"]).reshape(gates, -1)
-
-
-def elman_params(weights: Weights) -> jaxnn.ElmanParams:
-    """The parameters of an Elman cell from torch's."""
-    return jaxnn.ElmanParams(
-        by_gate(weights["weight_ih"], 1),
-        by_gate(weights["weight_hh"], 1),
-        both_biases(weights, 1),
-    )
-
-
-def lstm_params(weights: Weights) -> jaxnn.LSTMParams:
-    """The parameters of an LSTM from torch's, whose gate order is ours."""
-    return jaxnn.LSTMParams(
-        by_gate(weights["weight_ih"], 4),
-        by_gate(weights["weight_hh"], 4),
-        both_biases(weights, 4),
-        None,
-    )
-
-
-def gru_params(weights: Weights) -> jaxnn.GRUParams:
-    """The parameters of a GRU from torch's; r multiplies its recurrent bias of n."""
-    inner, outer = (weights[name].reshape(3, -1) for name in ("bias_ih", "bias_hh"))
-    return jaxnn.GRUParams(
-        by_gate(weights["weight_ih"], 3),
-        by_gate(weights["weight_hh"], 3),
-        jnp.stack([inner[0] + outer[0], inner[1] + outer[1], inner[2]]),
-        outer[2],
-    )
-
-
 class Kind(NamedTuple):
-    """A cell here and in torch, how its parameters and its state are made of torch's."""
+    """A cell here and in torch, and of how many arrays its state is."""
 
     cell: Callable[[int, int], jaxnn.Cell]
     module: Callable[..., Any]
-    params: Callable[[Weights], Any]
-    state: Callable[..., Any]
     states: int = 1
 
 
 FLOAT64 = jnp.float64
 KINDS = {
-    "elman": Kind(
-        lambda i, h: jaxnn.elman(i, h, dtype=FLOAT64), torch.nn.RNN, elman_params, jaxnn.ElmanState
-    ),
+    "elman": Kind(lambda i, h: jaxnn.elman(i, h, dtype=FLOAT64), torch.nn.RNN),
     "elman_relu": Kind(
         lambda i, h: jaxnn.elman(i, h, activation=jax.nn.relu, dtype=FLOAT64),
         lambda *sizes, **options: torch.nn.RNN(*sizes, nonlinearity="relu", **options),
-        elman_params,
-        jaxnn.ElmanState,
     ),
     "lstm": Kind(
         lambda i, h: jaxnn.lstm(i, h, dtype=FLOAT64),
         torch.nn.LSTM,
-        lstm_params,
-        jaxnn.LSTMState,
         states=2,
     ),
-    "gru": Kind(
-        lambda i, h: jaxnn.gru(i, h, dtype=FLOAT64), torch.nn.GRU, gru_params, jaxnn.GRUState
-    ),
+    "gru": Kind(lambda i, h: jaxnn.gru(i, h, dtype=FLOAT64), torch.nn.GRU),
 }
 # Each case compiles anew: of all combinations, those that the others do not imply.
 FORMS = {
@@ -161,33 +113,17 @@ def run_jaxnn(
     kind: Kind, layers: int, bidirectional: bool, packed: bool, inputs: Weights
 ) -> list[jax.Array]:
     """The same outputs, in torch's layout, from the same inputs."""
-    directions = ["", "_reverse"] if bidirectional else [""]
-    sizes = [INPUT, *[len(directions) * HIDDEN] * (layers - 1)]
+    sizes = [INPUT, *[(2 if bidirectional else 1) * HIDDEN] * (layers - 1)]
     cells = [kind.cell(size, HIDDEN) for size in sizes]
-    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    params, states = [], []
-    for index in range(layers):
-        for side, direction in enumerate(directions):
-            suffix = f"_l{index}{direction}"
-            params.append(kind.params({name: inputs[name + suffix] for name in names}))
-            row = index * len(directions) + side
-            states.append(kind.state(*(inputs[f"state_{s}"][row] for s in range(kind.states))))
-    mask = jaxnn.lengths_to_mask(jnp.array(LENGTHS), TIME) if packed else None
-
     if bidirectional:
-        pairs = zip(params[::2], params[1::2], strict=True)
-        both = tuple(jaxnn.BidirectionalParams(*pair) for pair in pairs)
-        starts = tuple(zip(states[::2], states[1::2], strict=True))
-        layer = jaxnn.serial(*(jaxnn.bidirectional(cell) for cell in cells))
-        finals, ys = layer.unroll(both, inputs["xs"], starts, mask)
-        finals = [state for pair in finals for state in pair]
-    elif layers > 1:
-        stack = jaxnn.stack(*cells)
-        finals, ys = stack.unroll(tuple(params), inputs["xs"], tuple(states), mask)
+        model: Any = jaxnn.serial(*map(jaxnn.bidirectional, cells))
     else:
-        final, ys = cells[0].unroll(params[0], inputs["xs"], states[0], mask)
-        finals = [final]
-    return [ys, *(jnp.stack(each) for each in zip(*finals, strict=True))]
+        model = jaxnn.stack(*cells) if layers > 1 else cells[0]
+    params = from_state_dict(model, {name: a for name, a in inputs.items() if "_l" in name})
+    first = from_states("torch", model, [inputs[f"state_{s}"] for s in range(kind.states)])
+    mask = jaxnn.lengths_to_mask(jnp.array(LENGTHS), TIME) if packed else None
+    last, ys = model.unroll(params, inputs["xs"], first, mask)
+    return [ys, *jax.tree.leaves(to_states("torch", model, last))]
 
 
 @pytest.mark.parametrize(("name", "layers", "bidirectional", "packed"), CASES)
@@ -225,11 +161,11 @@ def test_values_and_gradients_are_those_of_torch(
 
 
 def assert_layer_equal(
-    layer: jaxnn.Layer, params: Any, module: Any, weights: dict[str, Any], inputs: dict[str, Any]
+    layer: jaxnn.Layer, module: Any, weights: dict[str, Any], inputs: dict[str, Any]
 ) -> None:
     """A layer, whose params are made of torch's weights, has torch's values and gradients.
 
-    `params` is a function of the weights; inputs are x alone, differentiated where it is floating.
+    Inputs are x alone, differentiated where it is floating.
     """
     floating = np.issubdtype(inputs["x"].dtype, np.floating)
     leaves = {name: leaf(value) for name, value in weights.items()}
@@ -240,7 +176,8 @@ def assert_layer_equal(
     expected_gradients = torch_vjp([expected], wanted, [cotangent])
 
     def run(variables: Weights) -> jax.Array:
-        return layer.apply(params(variables), variables.get("x", jnp.asarray(inputs["x"])))
+        params = from_state_dict(layer, {name: variables[name] for name in weights})
+        return layer.apply(params, variables.get("x", jnp.asarray(inputs["x"])))
 
     variables = weights | (inputs if floating else {})
     y, vjp = jax.vjp(run, jax.tree.map(jnp.asarray, variables))
@@ -254,7 +191,6 @@ def test_dense_is_linear(bias: bool) -> None:
     weights = {"weight": random(0, HIDDEN, INPUT)} | ({"bias": random(1, HIDDEN)} if bias else {})
     assert_layer_equal(
         jaxnn.dense(INPUT, HIDDEN, bias=bias, dtype=FLOAT64),
-        lambda weights: jaxnn.DenseParams(weights["weight"].T, weights.get("bias")),
         torch.nn.Linear(INPUT, HIDDEN, bias=bias, dtype=torch.float64),
         weights,
         {"x": random(2, TIME, BATCH, INPUT)},
@@ -268,7 +204,6 @@ def test_layer_norm_is_layer_norm(epsilon: float | None) -> None:
     torch_options = {} if epsilon is None else {"eps": epsilon}
     assert_layer_equal(
         jaxnn.layer_norm(HIDDEN, dtype=FLOAT64, **options),
-        lambda weights: jaxnn.NormParams(weights["weight"], weights["bias"]),
         torch.nn.LayerNorm(HIDDEN, dtype=torch.float64, **torch_options),
         {"weight": random(0, HIDDEN), "bias": random(1, HIDDEN)},
         {"x": 0.1 * random(2, TIME, BATCH, HIDDEN) + 1},
@@ -280,7 +215,6 @@ def test_embedding_is_embedding() -> None:
     x = np.array([[3, 1, 3], [0, 6, 3]])
     assert_layer_equal(
         jaxnn.embedding(7, HIDDEN, dtype=FLOAT64),
-        lambda weights: jaxnn.EmbeddingParams(weights["weight"]),
         torch.nn.Embedding(7, HIDDEN, dtype=torch.float64),
         {"weight": random(0, 7, HIDDEN)},
         {"x": x},

@@ -10,6 +10,7 @@ import pytest
 from compare import assert_close, oracle
 
 import jaxnn
+from jaxnn.interop.torch import from_state_dict
 
 torch = oracle("torch")
 pytestmark = pytest.mark.oracle
@@ -27,10 +28,10 @@ def random(seed: int, *shape: int) -> np.ndarray:
 
 def assert_equal(
     layer: Any,
-    to_params: Callable[[Arrays], Any],
     theirs: Callable[[Any, Arrays], Any],
     inputs: Arrays,
     order: Callable[[Any], Any] = lambda image: jnp.moveaxis(image, 1, -1),
+    to_params: Callable[[Any, Arrays], Any] = from_state_dict,
 ) -> None:
     """The layer on `order(x)` and `theirs` on x agree, and so do the gradients of all inputs."""
     leaves = {
@@ -43,34 +44,17 @@ def assert_equal(
 
     @jax.jit
     def value_and_vjp(inputs: Arrays, cotangent: Any) -> Any:
-        y, vjp = jax.vjp(lambda i: layer.apply(to_params(i), order(i["x"])), inputs)
+        def run(inputs: Arrays) -> Any:
+            weights = {name: array for name, array in inputs.items() if name != "x"}
+            return layer.apply(to_params(layer, weights), order(inputs["x"]))
+
+        y, vjp = jax.vjp(run, inputs)
         return y, vjp(order(cotangent))[0]
 
     y, ours = value_and_vjp(jax.tree.map(jnp.asarray, inputs), jnp.asarray(cotangent))
     assert_close(y, np.asarray(order(expected.detach().numpy())), TOLERANCE)
     assert all(gradient.any() for gradient in gradients)
     assert_close(ours, dict(zip(leaves, (g.numpy() for g in gradients), strict=True)), TOLERANCE)
-
-
-def conv_params(weights: Arrays) -> jaxnn.ConvParams:
-    """From torch's (out, in / groups, *window)."""
-    kernel = weights["weight"]
-    return jaxnn.ConvParams(
-        jnp.transpose(kernel, (*range(2, kernel.ndim), 1, 0)), weights.get("bias")
-    )
-
-
-def transpose_params(groups: int) -> Callable[[Arrays], jaxnn.ConvParams]:
-    """From torch's (in, out / groups, *window), whose groups lie along `in`."""
-
-    def convert(weights: Arrays) -> jaxnn.ConvParams:
-        parts = jnp.split(weights["weight"], groups, axis=0)
-        kernel = jnp.concatenate(parts, axis=1)
-        return jaxnn.ConvParams(
-            jnp.transpose(kernel, (*range(2, kernel.ndim), 0, 1)), weights.get("bias")
-        )
-
-    return convert
 
 
 CONV = {
@@ -106,7 +90,6 @@ def test_conv_is_conv(window: tuple[int, ...], case: str) -> None:
     given = {name: value for name, value in options.items() if name != "bias"}
     assert_equal(
         jaxnn.conv(4, 6, window, dtype=jnp.float64, **options),
-        conv_params,
         lambda x, w: theirs(x, w["weight"], w.get("bias"), **given),
         inputs | {"x": random(2, BATCH, 4, *LENGTHS[:n])},
     )
@@ -119,7 +102,6 @@ def test_conv_is_conv(window: tuple[int, ...], case: str) -> None:
 def test_each_axis_has_its_own(stride: Any, padding: Any, pairs: Any) -> None:
     assert_equal(
         jaxnn.conv(4, 6, (3, 2), stride, pairs, (1, 2), dtype=jnp.float64),
-        conv_params,
         lambda x, w: torch.nn.functional.conv2d(x, w["weight"], w["bias"], stride, padding, (1, 2)),
         {"weight": random(0, 6, 4, 3, 2), "bias": random(1, 6), "x": random(2, 2, 4, 8, 9)},
     )
@@ -132,7 +114,6 @@ def test_causal_along_time_is_padding_on_the_left(stride: int, dilation: int) ->
     layer = jaxnn.conv(4, 6, (3,), stride, "causal", dilation, dtype=jnp.float64)
     assert_equal(
         jaxnn.along_time(layer),
-        conv_params,
         lambda x, w: torch.nn.functional.conv1d(
             torch.nn.functional.pad(x, (2 * dilation, 0)),
             w["weight"],
@@ -151,7 +132,6 @@ def test_conv_of_a_film_along_time() -> None:
     layer = jaxnn.conv(4, 6, (3, 3, 3), padding=pairs, dtype=jnp.float64)
     assert_equal(
         jaxnn.along_time(layer),
-        conv_params,
         lambda x, w: torch.nn.functional.conv3d(
             torch.nn.functional.pad(x, (1, 1, 1, 1, 2, 0)), w["weight"], w["bias"]
         ),
@@ -182,7 +162,6 @@ def test_conv_transpose_is_conv_transpose(window: tuple[int, ...], case: str) ->
     theirs = getattr(torch.nn.functional, f"conv_transpose{n}d")
     assert_equal(
         jaxnn.conv_transpose(4, 6, window, dtype=jnp.float64, **options),
-        transpose_params(groups),
         lambda x, w: theirs(x, w["weight"], w.get("bias"), **given),
         inputs | {"x": random(2, BATCH, 4, *[length // 2 for length in LENGTHS[:n]])},
     )
@@ -192,7 +171,6 @@ def test_output_padding_is_a_shorter_cut() -> None:
     """torch's padding 1 with output_padding 1."""
     assert_equal(
         jaxnn.conv_transpose(4, 6, (3, 3), 2, ((1, 0), (1, 0)), dtype=jnp.float64),
-        transpose_params(1),
         lambda x, w: torch.nn.functional.conv_transpose2d(x, w["weight"], w["bias"], 2, 1, 1),
         {"weight": random(0, 4, 6, 3, 3), "bias": random(1, 6), "x": random(2, 2, 4, 5, 6)},
     )
@@ -215,7 +193,7 @@ def test_pools_are_pools(kind: str, window: tuple[int, ...], case: str) -> None:
     theirs = getattr(torch.nn.functional, f"{name}_pool{n}d")
     x = np.maximum(random(2, BATCH, 4, *LENGTHS[:n]), 0)
     layer = {"max": jaxnn.max_pool, "average": jaxnn.average_pool}[kind](window, **options)
-    assert_equal(layer, lambda i: (), lambda x, w: theirs(x, window, **given), {"x": x})
+    assert_equal(layer, lambda x, w: theirs(x, window, **given), {"x": x})
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -225,7 +203,6 @@ def test_global_average_pool_is_the_mean(n: int) -> None:
     pool = getattr(torch.nn.functional, f"adaptive_avg_pool{n}d")
     assert_equal(
         layer,
-        lambda i: (),
         lambda x, w: pool(x, 1).reshape(BATCH, 4),
         {"x": x},
         order=lambda image: jnp.moveaxis(image, 1, -1),
@@ -236,7 +213,6 @@ def test_flatten_is_flatten() -> None:
     """Of an image whose features come last, in torch too."""
     assert_equal(
         jaxnn.flatten(3),
-        lambda i: (),
         lambda x, w: torch.flatten(x, 1),
         {"x": random(2, BATCH, 4, 5, 6)},
         order=lambda image: image,
@@ -248,7 +224,6 @@ def test_group_norm_is_group_norm(groups: int, n: int) -> None:
     """One group is a layer norm of the whole image, as many as features an instance norm."""
     assert_equal(
         jaxnn.group_norm(6, groups, n + 1, dtype=jnp.float64),
-        lambda weights: jaxnn.NormParams(weights["weight"], weights["bias"]),
         lambda x, w: torch.nn.functional.group_norm(x, groups, w["weight"], w["bias"]),
         {"weight": random(0, 6), "bias": random(1, 6), "x": random(2, BATCH, 6, *LENGTHS[:n]) + 1},
     )
@@ -322,8 +297,8 @@ def test_conv_lstm_is_a_loop_of_convolutions(
 
     assert_equal(
         Unrolled,
-        lambda weights: weights,
         lambda x, w: lstm_of_images(x, {"peephole": none} | w, steps),
         inputs,
         order=lambda images: jnp.moveaxis(images, 2, -1),
+        to_params=lambda layer, weights: weights,
     )

@@ -159,25 +159,22 @@ _LINEN = frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho", "ir", "iz", 
 def _layout(params: Params) -> str:
     """Say so where params look like those of another library."""
     if hasattr(params, "weight_ih") and hasattr(params, "weight_hh"):
-        library = "a module of equinox or torch"
+        library, module = "a module of equinox or torch", "equinox or .torch"
     elif isinstance(params, dict) and params:
         names = [str(name) for name in params]
         if any(name.startswith(("weight_ih", "weight_hh")) or "." in name for name in names):
-            library = "a state_dict of torch"
+            library, module = "a state_dict of torch", "torch"
         elif "params" in names or len(_LINEN.intersection(names)) > 1 or "kernel" in names:
-            library = "variables of flax"
+            library, module = "variables of flax", "flax_linen or .flax_nnx"
         elif any("w_i" in name or name in ("w", "w_h") for name in _names(params)):
-            library = "params of haiku"
+            library, module = "params of haiku", "haiku"
         else:
             return ""
     elif isinstance(params, list) and params and all(map(is_array, params)):
-        library = "weights of keras"
+        library, module = "weights of keras", "keras"
     else:
         return ""
-    return (
-        f". They look like {library}: fill the arrays of the params that init gives, by "
-        f"params._replace(...), each with the shape and the gate order that jaxnn has"
-    )
+    return f". They look like {library}: jaxnn.interop.{module} makes ours of them"
 
 
 def _names(tree: dict[object, object]) -> list[str]:
