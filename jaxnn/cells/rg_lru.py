@@ -139,8 +139,8 @@ def _root_of_rest(log_a: Array) -> Array:
     """√(1 − a²), where 1 − a² loses no digits, and its derivatives of all orders stay finite."""
     rest = -jnp.expm1(2 * log_a)
     least = math.sqrt(float(jnp.finfo(rest.dtype).tiny))
-    there = rest > least
-    return jnp.where(there, jnp.sqrt(jnp.where(there, rest, 1)), 0)
+    there, one, zero = rest > least, jnp.ones((), rest.dtype), jnp.zeros((), rest.dtype)
+    return jnp.where(there, jnp.sqrt(jnp.where(there, rest, one)), zero)
 
 
 def _init(

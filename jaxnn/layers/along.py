@@ -16,6 +16,7 @@ from jaxnn.types import (
     Layer,
     Params,
     SequenceLayer,
+    Shape,
     appears_as,
     facts_of,
     with_facts,
@@ -96,8 +97,13 @@ def apply_along(
                 f"{name}: mask must not cover the features, got the shape {tuple(mask.shape)} "
                 f"for x {tuple(x.shape)}"
             )
-        mask = jnp.moveaxis(mask, place, 0) if place < mask.ndim else mask[None]
-        mask = jnp.broadcast_to(expand_to(mask, jnp.zeros(leading)), leading)
+        mask = mask_along(place, leading, mask)
     with naming(name):
         ys = layer.apply(params, xs, mask, key)
     return ys if layer.pools else jnp.moveaxis(ys, 0, place)
+
+
+def mask_along(place: int, leading: Shape, mask: ArrayLike) -> Array:
+    """A mask of leading dimensions with the axis at a place in front, as wide as `leading`."""
+    mask = jnp.moveaxis(mask, place, 0) if place < mask.ndim else mask[None]
+    return jnp.broadcast_to(expand_to(mask, jnp.zeros(leading)), leading)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.online.sequence import First, Leaves, Rule, Run, dtype_for
 from jaxnn.types import Array, Key, Params, PyTree, exportable
@@ -50,7 +51,7 @@ def _read(params: Params, trace: ExactTrace, leaves_bar: Leaves) -> Params:
     row, found, at = jnp.matmul(bar, trace.influence), [], 0
     leaves, structure = jax.tree.flatten(params)
     for leaf in leaves:
-        shape, size = jnp.shape(leaf), math.prod(jnp.shape(leaf))
+        shape, size = np.shape(leaf), math.prod(np.shape(leaf))
         part = jax.lax.slice_in_dim(row, at, at + size)
         found.append(part.reshape(shape).astype(jnp.result_type(leaf)))
         at += size

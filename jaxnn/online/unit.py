@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.internal.checks import shape_text
 from jaxnn.online.pattern import MixesUnitsError, check_apart, diagonal, tangent_jaxpr
@@ -113,11 +114,11 @@ def _units_of(params: Params, leaves: Leaves) -> int:
         )
     ((units,),) = shapes
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if jnp.ndim(leaf) == 0 or jnp.shape(leaf)[-1] != units:
+        if np.ndim(leaf) == 0 or np.shape(leaf)[-1] != units:
             where = f"params{jax.tree_util.keystr(path)}"
             raise ValueError(
                 f"'unit' is for cells whose parameters have the unit as their last axis, "
-                f"{units} here; {where} has the shape {jnp.shape(leaf)}: use method='exact' or "
+                f"{units} here; {where} has the shape {np.shape(leaf)}: use method='exact' or "
                 f"'uoro', or make a stack of the cell and what reads it"
             )
     return units

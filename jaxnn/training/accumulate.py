@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxnn.internal.checks import state_dtype
@@ -33,7 +34,7 @@ def nothing_yet(params: Params) -> Accumulated:
     """Zeros."""
 
     def zeros(leaf: ArrayLike) -> Array:
-        return jnp.zeros(jnp.shape(leaf), state_dtype(jnp.result_type(leaf)))
+        return jnp.zeros(np.shape(leaf), state_dtype(jnp.result_type(leaf)))
 
     zero = jnp.zeros(())  # the widest that there is
     return Accumulated(jax.tree.map(zeros, params), zero, zero, jnp.zeros((), jnp.int32))

@@ -33,7 +33,7 @@ def planned(mesh: Mesh, batch: PyTree, batch_axis: PyTree, state: State) -> tupl
     axes = _axes(batch, batch_axis)
     size = _size(batch, axes)
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        if jnp.shape(leaf)[:1] != (size,):
+        if np.shape(leaf)[:1] != (size,):
             raise ValueError(
                 f"train_step: on a mesh, every array of the state must be (batch, ...), here with "
                 f"a batch of {size}; state{jax.tree_util.keystr(path)} is {shape_text(leaf)}"
@@ -79,7 +79,7 @@ def _axes_of_batch(batch: PyTree) -> Batch:
             f"batch_axis=(1, 0) for (xs, labels), or batch_axis=1 where all are (time, batch, "
             f"...); it is known for a jaxnn.data.Batch alone, got {type(batch).__name__}"
         )
-    if jnp.ndim(batch.targets) != 1:
+    if np.ndim(batch.targets) != 1:
         raise ValueError(
             f"train_step: targets of {shape_text(batch.targets)} may be for each step or for each "
             f"sample: pass batch_axis=Batch(1, 1, 1, 0, 0) where they are (time, batch, ...), "

@@ -66,11 +66,11 @@ def run_to_the_end(
     """The layer's own `unroll`, of which the outputs are not read."""
     state, _ = unroll_inner(layer, params, arguments)
     if merge is None:
-        return state, _hidden_of(name, state)
-    return state, merge_outputs(name, merge, [_hidden_of(name, each) for each in state])
+        return state, hidden_of(name, state)
+    return state, merge_outputs(name, merge, [hidden_of(name, each) for each in state])
 
 
-def _hidden_of(name: str, state: State) -> Array:
+def hidden_of(name: str, state: State) -> Array:
     """The field `hidden`, in a stack that of its last cell."""
     while isinstance(state, tuple) and state and not hasattr(state, "hidden"):
         state = state[-1]

@@ -4,6 +4,7 @@ import functools
 from typing import TypeVar, overload
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxnn.functions.sequences import check_valid_fit, clean
 from jaxnn.internal.checks import check_array, naming, shape_text
@@ -122,8 +123,8 @@ def _run(
 
 def _add(name: str, x: ArrayLike, y: PyTree) -> Array:
     check_array(name, "the output", y)
-    if jnp.shape(x) != jnp.shape(y) or jnp.result_type(x) != jnp.result_type(y):
-        error = ValueError if jnp.shape(x) != jnp.shape(y) else TypeError
+    if np.shape(x) != np.shape(y) or jnp.result_type(x) != jnp.result_type(y):
+        error = ValueError if np.shape(x) != np.shape(y) else TypeError
         raise error(
             f"{name}: the output must be as its input, {shape_text(x)}, to be added to it; "
             f"got {shape_text(y)}"
