@@ -4,6 +4,7 @@ jax2onnx pins an older orbax-checkpoint than jaxnn's tests take, so it wants an 
 own: `pip install -e . jax2onnx onnxruntime && python -m benchmarks.onnx_files`.
 """
 
+import importlib
 import statistics
 import time
 from collections.abc import Callable
@@ -46,8 +47,7 @@ def seconds(run: Callable[[], np.ndarray]) -> float:
 
 def main() -> None:
     """A row for each shape."""
-    from jax2onnx import to_onnx
-
+    to_onnx = importlib.import_module("jax2onnx").to_onnx
     print("time × batch × input × hidden | jaxnn | jax2onnx | jaxnn / jax2onnx")
     for steps, batch, size, hidden in SHAPES:
         cell = jaxnn.lstm(size, hidden)

@@ -53,6 +53,7 @@ TABLES = (
     "refusals_export",
     "refusals_decoding",
     "refusals_interop",
+    "refusals_onnx",
 )
 
 

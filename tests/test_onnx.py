@@ -118,6 +118,18 @@ def test_steps_one_by_one_are_the_sequence(name: str) -> None:
     assert_equal(last, {name: expected[name] for name in last})
 
 
+def test_a_step_with_a_mask_and_a_reset() -> None:
+    cell = jaxnn.gru(3, 4)
+    params = filled(cell)
+    proto = checked(cell, params, XS[0], step=True, mask=True, reset=True)
+    feeds = feeds_for(proto)
+    given = jaxnn.GRUState(jnp.asarray(feeds["state.hidden"]))
+    mask, reset = (feeds[name][None] for name in ("mask", "reset"))
+    final, ys = cell.unroll(params, feeds["x"][None], given, mask, reset)
+    expected = {"y": np.asarray(ys[0]), "new_state.hidden": np.asarray(final.hidden)}
+    assert_equal(run(proto, feeds), expected)
+
+
 IMAGE = example(9, 8, 4, leading=1)
 LAYERS: dict[str, tuple[Any, np.ndarray]] = {
     "conv": (jaxnn.conv(4, 6, (3, 2), padding="same", stride=2, groups=2), IMAGE),

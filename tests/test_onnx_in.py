@@ -368,6 +368,35 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a constant that has no place": (
         by_hand(NODE("Add", ["X", "row"], ["y"]), row=np.ones(3, np.float32)), ("Add", "(3,)")
     ),
+    "a first state that is computed": (
+        by_hand(
+            NODE("Tanh", ["Z"], ["h"]),
+            NODE("LSTM", ["X", "W", "R", "B", "", "h"], ["Y"], hidden_size=4),
+            SQUEEZED,
+            one=ONE,
+        ),
+        ("LSTM", "first state"),
+    ),
+    "what chooses by another input": (
+        by_hand(
+            NODE("Greater", ["Z", "zero"], ["flag"]),
+            NODE("Where", ["flag", "X", "zero"], ["y"]),
+            zero=np.zeros((), np.float32),
+        ),
+        ("Where", "another input, Z"),
+    ),
+    "a mean over padding": (
+        graph_of(
+            [
+                NODE("LSTM", ["X", "W", "R", "B", "lens"], ["Y"], hidden_size=4),
+                NODE("ReduceMean", ["Y"], ["y"], axes=[0]),
+            ],
+            lstm_tensors(),
+            {"X": ["t", "b", 3], "lens": ["b"]},
+            ("y",),
+        ),
+        ("ReduceMean", "padding"),
+    ),
     "a loop": (
         by_hand(
             NODE("Scan", ["X"], ["y"], num_scan_inputs=1, body=helper.make_graph([], "b", [], []))

@@ -97,6 +97,8 @@ def _pooled(x: Tensor, how: str, places: list[int], keep: bool, roles: Roles) ->
         roles.time = gone[0].root()
     if not roles.is_time(gone[0]):
         raise Refused("it pools over another axis than time")
+    if roles.padded:
+        raise Refused("it pools over padding, too, which jaxnn's pooling leaves out")
     made = x.made
     leading, spatial = (
         [axis for axis in axes if axis is not gone[0]] for axes in (made.leading, made.spatial)

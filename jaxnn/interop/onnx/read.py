@@ -38,7 +38,8 @@ class Imported(NamedTuple):
         time-major and has its features last, whatever the file has.
       params: its parameters.
       input_axes: `x.transpose(input_axes)` is what the model takes, of what the file takes.
-      output_axes: `y.transpose(output_axes)` is what the file gives, of what the model gives.
+      output_axes: `y.transpose(output_axes)` is what the file gives, of what the model gives; axes
+        of size 1 that the file adds are left out.
     """
 
     model: Any
@@ -168,6 +169,7 @@ class Reader:
             raise ValueError("from_model: the model has no input")
         for each in inputs[1:]:
             self.known[each.name] = Other(frozenset([each.name]))
+        self.lengths = self._lengths()
         self.given, self.dims = self._first(inputs[0])
 
     def _first(self, info: Any) -> tuple[Made, tuple[tuple[Axis, ...], ...]]:
@@ -237,7 +239,7 @@ class Reader:
         if any(isinstance(each, Final) for each in given):
             return [Final()]
         if any(isinstance(each, Other) for each in given):
-            return [views.of_other(given)] * len(node.output)
+            return [views.of_other(operator, given)] * len(node.output)
         if is_sizes(given[0]) and operator != "ConstantOfShape":
             return [views.of_sizes(operator, given, options)]
         if isinstance(given[0], Spread) or operator in ("ConstantOfShape", "Expand"):
@@ -254,7 +256,7 @@ class Reader:
         numbers = [each for each in inputs if is_known(each)]
         if operator in pointwise_in.ARITHMETIC and len(numbers) == 1:
             return pointwise_in.changed(operator, tensors[0], numbers[0], is_known(inputs[0]))
-        others = views.of_other(inputs).names
+        others = views.of_other(operator, inputs).names
         if others:
             raise Refused(f"it joins the first input with another one, {', '.join(sorted(others))}")
         if operator in READERS:
@@ -285,14 +287,34 @@ class Reader:
         return Tensor(made, dims, moved.dtype)
 
     def _where(self, inputs: list[Any]) -> Any:
-        """x with zeros at masked steps, as every model has it; or a final state."""
-        _, x, otherwise = inputs
-        if isinstance(x, Tensor) and is_known(otherwise) and not otherwise.any():
-            return x
-        is_first = isinstance(x, (Other, Spread)) or is_known(x)
-        if is_first and isinstance(otherwise, (Tensor, Final)):
-            return otherwise
-        raise Refused("it chooses by what comes from another input")
+        """x with zeros at padded steps, as every model has it; or a final state, where there may
+        have been no step."""
+        flag, x, otherwise = inputs
+        if flag.names <= self.lengths:
+            if isinstance(x, Tensor) and is_known(otherwise) and not otherwise.any():
+                return x
+            if not isinstance(x, Tensor) and _is_state(otherwise):
+                return otherwise
+        raise Refused(f"it chooses by another input, {', '.join(sorted(flag.names))}")
+
+    def _lengths(self) -> frozenset[str]:
+        """The inputs that are the lengths of some operator."""
+        makers = {name: node for node in self.graph.node for name in node.output}
+        found, waiting = (
+            set(),
+            [
+                node.input[4]
+                for node in self.graph.node
+                if node.op_type in KINDS and len(node.input) > 4 and node.input[4]
+            ],
+        )
+        while waiting:
+            name = waiting.pop()
+            if name in makers:
+                waiting += makers[name].input
+            elif isinstance(self.known.get(name), Other):
+                found.add(name)
+        return frozenset(found)
 
     def _option(self, attribute: Any) -> Any:
         value = self.onnx.helper.get_attribute_value(attribute)

@@ -51,8 +51,10 @@ def read_recurrent(
     x, _, _, _, lengths, *states = inputs[:7]
     if not isinstance(x, Tensor):
         raise Refused("its X does not come from the first input of the model")
-    if lengths is not None and not isinstance(lengths, Other):
-        raise Refused("its sequence_lens are no input of the graph: make them one")
+    if lengths is not None:
+        if not isinstance(lengths, Other) or not lengths.plain:
+            raise Refused("its sequence_lens are no input of the graph: make them one")
+        roles.padded = True
     layout = options.get("layout", 0)
     time, batch, size = _axes_of(x, layout)
     if roles.time is None:
@@ -201,6 +203,8 @@ def _with_first_states(weights: Weights, states: list[Any], layout: int) -> Weig
 def _rows(state: Any, layout: int, hidden: int) -> np.ndarray | None:
     """A first state that is a constant, `(directions, hidden)`; None where it is an input."""
     if isinstance(state, Other):
+        if not state.plain:
+            raise Refused("its first state is computed from another input: make it an input")
         return None
     array = state.array if isinstance(state, Spread) else state
     if not isinstance(array, np.ndarray) or array.dtype == object:

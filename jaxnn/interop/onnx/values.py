@@ -26,9 +26,11 @@ class Axis:
 
 @dataclass
 class Roles:
-    """What is known of the axes of the whole model: which one is time."""
+    """What is known of the axes of the whole model: which one is time, and whether an input of
+    lengths says that the ends of sequences are padding."""
 
     time: Axis | None = None
+    padded: bool = False
 
     def is_time(self, axis: Axis) -> bool:
         """Whether it is the time of the model."""
@@ -104,9 +106,11 @@ class Spread(NamedTuple):
 
 
 class Other(NamedTuple):
-    """What comes from an input beside the first one: lengths, masks and states."""
+    """What comes from an input beside the first one: lengths, masks and states; `plain` as long as
+    its numbers are those of the input."""
 
     names: frozenset[str]
+    plain: bool = True
 
 
 def is_sizes(value: Any) -> bool:

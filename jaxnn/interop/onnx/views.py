@@ -170,12 +170,16 @@ def of_spread(operator: str, inputs: Sequence[Any], options: dict[str, Any]) -> 
     raise Refused("it changes a first state that is a constant: give the constant in its place")
 
 
+PLAIN = ("Concat", "Gather", "Slice", "Split", "Expand")
+"""What leaves the numbers of a state as they are, beside `MOVES`."""
 MOVES = ("Identity", "Cast", "Dropout", "Transpose", "Squeeze", "Unsqueeze", "Reshape", "Flatten")
 
 
-def of_other(inputs: Sequence[Any]) -> Other:
+def of_other(operator: str, inputs: Sequence[Any]) -> Other:
     """Lengths and states, as they are handed to an operator."""
-    return Other(frozenset().union(*(v.names for v in inputs if isinstance(v, Other))))
+    others = [each for each in inputs if isinstance(each, Other)]
+    plain = operator in (*PLAIN, *MOVES) and all(each.plain for each in others)
+    return Other(frozenset().union(*(each.names for each in others)), plain)
 
 
 def moved(operator: str, tensor: Tensor, inputs: Sequence[Any], options: dict[str, Any]) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxnn.functions.params import array_leaves, path_text
+from jaxnn.functions.params import path_text
 from jaxnn.internal.checks import check_array, is_traced
 from jaxnn.internal.options import check_bool
 from jaxnn.interop.onnx.asked import Asked, mask_of
@@ -84,8 +84,9 @@ def to_model(
     ['LSTM', 'Squeeze']
     """
     onnx = needed("to_model")
-    wanted = Wanted(lengths, mask, reset, states or step, step, dynamic)
+    wanted = Wanted(lengths, mask, reset, states, step, dynamic)
     _check("to_model", model, params, xs, wanted)
+    wanted = wanted._replace(states=states or step)
     graph = Graph()
     shape, batch = _sizes(model, xs, wanted)
     asked, inputs = _inputs(graph, model, params, shape, batch, xs, wanted)
@@ -158,7 +159,7 @@ def _check(name: str, model: Model, params: Params, xs: Shaped, wanted: Wanted) 
     for option, value in wanted._asdict().items():
         check_bool(name, option, value)
     check_array(name, "xs", xs)
-    for path, leaf in array_leaves(name, params) if jax.tree.leaves(params) else []:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if is_traced(leaf) or isinstance(leaf, jax.ShapeDtypeStruct):
             raise TypeError(
                 f"{name}: params.{path_text(path)} must have values: call it outside of jit"
