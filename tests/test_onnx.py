@@ -94,6 +94,11 @@ def test_masks_and_resets_in_reverse() -> None:
     assert_same_function(layer, XS, mask=True, reset=True, states=True)
 
 
+def test_parameters_of_16_bits_are_written_as_they_are_used() -> None:
+    cell = jaxnn.lstm(3, 4, projection_size=2, param_dtype=jnp.bfloat16)
+    assert "LSTM" in operators(assert_same_function(jaxnn.stack(cell, jaxnn.dense(2, 2)), XS))
+
+
 def test_float64_runs_as_a_loop() -> None:
     """onnxruntime has the operators in float32 only."""
     cell = jaxnn.gru(3, 4, dtype=jnp.float64)

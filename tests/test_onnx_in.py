@@ -397,6 +397,35 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
         ),
         ("ReduceMean", "padding"),
     ),
+    "random numbers": (
+        by_hand(NODE("RandomNormal", [], ["r"], shape=[1]), NODE("Add", ["X", "r"], ["y"])),
+        ("RandomNormal", "random"),
+    ),
+    "dropout in training": (
+        by_hand(
+            NODE("Dropout", ["X", "rate", "on"], ["y"]), rate=np.float32(0.5), on=np.array(True)
+        ),
+        ("Dropout", "at random"),
+    ),
+    "what reads a final state": (
+        by_hand(lstm_node(), NODE("LSTM", ["X", "W", "R"], ["", "h"], hidden_size=4),
+                NODE("Det", ["h"], ["y"], name="last")),
+        ("last (Det)", "no part"),
+    ),
+    "a softmax over all behind the batch, as it once was": (
+        helper.make_model(
+            by_hand(NODE("Softmax", ["X"], ["y"])).graph,
+            opset_imports=[helper.make_opsetid("", 11)],
+        ),
+        ("Softmax", "another axis"),
+    ),
+    "an old model": (
+        helper.make_model(
+            by_hand(NODE("Add", ["X", "X"], ["y"])).graph,
+            opset_imports=[helper.make_opsetid("", 6)],
+        ),
+        ("opset 6", "version_converter"),
+    ),
     "a loop": (
         by_hand(
             NODE("Scan", ["X"], ["y"], num_scan_inputs=1, body=helper.make_graph([], "b", [], []))

@@ -119,8 +119,9 @@ def _product(sizes: Sequence[Any]) -> Any:
 
 
 def _numpy(params: Any) -> Any:
-    """In numpy, with a projection folded into the recurrent kernel: h W = (o∘tanh(c)) (P W)."""
-    params = jax.tree.map(np.asarray, params)
+    """In numpy and float32, with a projection folded into the recurrent kernel:
+    h W = (o∘tanh(c)) (P W)."""
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params)
     projection = getattr(params, "projection", None)
     if projection is None:
         return params

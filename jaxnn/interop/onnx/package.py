@@ -4,6 +4,8 @@ from typing import Any
 
 OPSET = 18
 """The version of the operators: LayerNormalization came with 17, axes as inputs with 18."""
+OLDEST = 9
+"""The oldest version that is read: before, operators broadcast by other rules."""
 IR_VERSION = 8
 """The version of the file format that goes with it, which runtimes from 2022 on can read."""
 

@@ -36,10 +36,13 @@ def read_activation(operator: str) -> Read:
 
 def read_clip(inputs: list[Any], options: dict[str, Any], roles: Roles) -> Tensor:
     """Clip."""
-    x, low, high = [*inputs, None, None][:3]
+    x, *ends = [*inputs, None, None][:3]
+    low, high = (
+        options.get(name) if end is None else constant(end, "limit").item()
+        for name, end in zip(("min", "max"), ends, strict=True)
+    )
     if low is None or high is None:
         raise Refused("it has no lower or no upper limit")
-    low, high = (constant(each, "limit").item() for each in (low, high))
     return applied(x, activation(activations.clip(float(low), float(high))))
 
 

@@ -11,7 +11,7 @@ from jaxnn.interop.onnx import pointwise_in, views
 from jaxnn.interop.onnx.build import chain, together
 from jaxnn.interop.onnx.given import with_features
 from jaxnn.interop.onnx.graph import needed_nodes
-from jaxnn.interop.onnx.package import Refused, needed
+from jaxnn.interop.onnx.package import OLDEST, OPSET, Refused, needed
 from jaxnn.interop.onnx.pooling_in import read_gather, rows
 from jaxnn.interop.onnx.readers import READERS
 from jaxnn.interop.onnx.recurrent_in import KINDS, Final, read_recurrent
@@ -164,6 +164,11 @@ class Reader:
         }
         self.roles = Roles()
         self.faults: list[str] = []
+        if self.opsets.get("", OLDEST) < OLDEST:
+            raise ValueError(
+                f"from_model: the model is of opset {self.opsets['']}, and {OLDEST} is the oldest "
+                f"that is read: use onnx.version_converter"
+            )
         inputs = [each for each in proto.graph.input if each.name not in self.known]
         if not inputs:
             raise ValueError("from_model: the model has no input")
@@ -191,6 +196,7 @@ class Reader:
         """Read every node that the outputs depend on."""
         nodes = needed_nodes(self.graph.node, wanted)
         uses = collections.Counter(name for node in nodes for name in node.input)
+        main = {name for node in needed_nodes(nodes, wanted[:1]) for name in node.output}
         for node in nodes:
             inputs = [self.known.get(name) if name else None for name in node.input]
             if any(name and name not in self.known for name in node.input):
@@ -198,7 +204,7 @@ class Reader:
             try:
                 found = self._read(node, inputs)
             except (ValueError, TypeError) as error:
-                if any(map(_is_state, inputs)):
+                if any(map(_is_state, inputs)) and not main & set(node.output):
                     self.known |= dict.fromkeys(node.output, Final())
                     continue
                 self.faults.append(f"{node.name or node.output[0]} ({node.op_type}): {error}")
@@ -213,6 +219,10 @@ class Reader:
         options = {each.name: self._option(each) for each in node.attribute}
         if node.domain not in ("", "ai.onnx"):
             raise Refused(f"operators of {node.domain} are none of ONNX's own")
+        if operator.startswith("Random") or operator in ("Bernoulli", "Multinomial"):
+            raise Refused("it is random")
+        if operator in ("Softmax", "LogSoftmax") and self.opsets.get("", OPSET) < 13:
+            options.setdefault("axis", 1)
         if all(each is None or is_known(each) for each in inputs):
             return self._folded(node, inputs)
         given = [each for each in inputs if each is not None]
@@ -274,6 +284,9 @@ class Reader:
             if not np.issubdtype(dtype, np.integer) and dtype != tensor.dtype:
                 raise Refused(f"it casts {tensor.dtype} to {dtype}")
             return tensor._replace(dtype=dtype)
+        training = inputs[2] if operator == "Dropout" and len(inputs) > 2 else None
+        if training is not None and not (is_known(training) and not training.any()):
+            raise Refused("it drops at random")
         moved = views.moved(operator, tensor, inputs, options)
         pair = moved.made.pair
         if pair is None or not any(len(dim) > 1 and pair.axis in dim for dim in moved.dims):
@@ -300,14 +313,8 @@ class Reader:
     def _lengths(self) -> frozenset[str]:
         """The inputs that are the lengths of some operator."""
         makers = {name: node for node in self.graph.node for name in node.output}
-        found, waiting = (
-            set(),
-            [
-                node.input[4]
-                for node in self.graph.node
-                if node.op_type in KINDS and len(node.input) > 4 and node.input[4]
-            ],
-        )
+        nodes = [node for node in self.graph.node if node.op_type in KINDS and len(node.input) > 4]
+        found, waiting = set[str](), [node.input[4] for node in nodes]
         while waiting:
             name = waiting.pop()
             if name in makers:
@@ -324,7 +331,7 @@ class Reader:
             return _array(self.onnx, value)
         if isinstance(value, (list, tuple)) and value and isinstance(value[0], bytes):
             return [each.decode() for each in value]
-        return list(value) if isinstance(value, (tuple,)) or hasattr(value, "extend") else value
+        return list(value) if hasattr(value, "extend") else value
 
     def _folded(self, node: Any, inputs: list[Any]) -> list[Any]:
         """What a node of constants gives."""
@@ -345,8 +352,7 @@ class Reader:
         if not isinstance(found, Tensor):
             raise Refused(f"the output {wanted[0]} does not depend on the first input alone")
         for name in wanted[1:]:
-            other = self.known[name]
-            if not _is_state(other):
+            if not _is_state(self.known[name]):
                 raise Refused(
                     f"it has several outputs that are no final states, {wanted[0]} and {name}: "
                     f"choose one by output="

@@ -195,6 +195,8 @@ def moved(operator: str, tensor: Tensor, inputs: Sequence[Any], options: dict[st
         target = inputs[1]
         if not (is_known(target) or is_sizes(target)):
             raise Refused("it reshapes to a shape that is computed")
+        if options.get("allowzero") and 0 in list(target):
+            raise Refused("it reshapes to nothing")
         return reshaped(tensor, [n if isinstance(n, Axis) or n is None else int(n) for n in target])
     if operator == "Flatten":
         return flattened(tensor, options.get("axis", 1))

@@ -60,11 +60,10 @@ def _in_its_place(graph: Graph, model: Model, params: Params, asked: Asked) -> t
         found = jax.eval_shape(run, params, asked.x.struct())
     except (ValueError, TypeError) as error:
         raise Refused("what comes after it was not looked at", KNOWN) from error
-    state, y = jax.tree.map(
-        lambda leaf: graph.given(graph.name("refused"), leaf.shape, leaf.dtype),
-        ((), found) if isinstance(model, Layer) else found,
+    both = ((), found) if isinstance(model, Layer) else found
+    return jax.tree.map(
+        lambda leaf: graph.given(graph.name("refused"), leaf.shape, leaf.dtype), both
     )
-    return state, y
 
 
 def children(part: Parts) -> list[Any]:
@@ -91,7 +90,7 @@ def _cell(graph: Graph, cell: Cell, params: Params, asked: Asked) -> tuple[State
 
 def _projected(graph: Graph, value: Value, projection: Any) -> Value:
     shape = (*value.shape[:-1], projection.shape[1])
-    return graph.node("MatMul", [value, np.asarray(projection)], shape, value.dtype)
+    return graph.node("MatMul", [value, np.asarray(projection, value.dtype)], shape, value.dtype)
 
 
 def _layer(
