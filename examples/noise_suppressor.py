@@ -23,8 +23,9 @@ WEIGHTS = np.sqrt(np.hanning(WINDOW))
 
 def pretrained(file: bytes) -> Any:
     """The model of the graph, a cell, and its parameters."""
-    import jaxnn.interop.onnx
     import onnx
+
+    import jaxnn.interop.onnx
 
     return jaxnn.interop.onnx.from_model(onnx.load_model_from_string(file))
 
