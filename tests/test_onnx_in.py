@@ -313,7 +313,7 @@ def test_weights_by_name() -> None:
 def by_hand(*nodes: Any, outputs: tuple[str, ...] = ("y",), **tensors: Any) -> Any:
     """A graph whose first input is X `(t, b, 3)`."""
     given = {name: np.asarray(value) for name, value in tensors.items()}
-    inputs = {"X": ["t", "b", 3], "Z": ["t", "b", 3]}
+    inputs = {"X": ["t", "b", 3], "Z": ["t", "b", 3], "F": []}
     return graph_of(list(nodes), lstm_tensors() | given, inputs, outputs)
 
 
@@ -321,6 +321,7 @@ def lstm_node(output: str = "Y", **options: Any) -> Any:
     return helper.make_node("LSTM", ["X", "W", "R", "B"], [output], hidden_size=4, **options)
 
 
+EMPTY = helper.make_graph([], "empty", [], [])
 ONE, NODE = np.array([1], np.int64), helper.make_node
 SQUEEZED = NODE("Squeeze", ["Y", "one"], ["y"])
 REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
@@ -430,7 +431,14 @@ REFUSED: dict[str, tuple[Any, tuple[str, ...]]] = {
         by_hand(
             NODE("Scan", ["X"], ["y"], num_scan_inputs=1, body=helper.make_graph([], "b", [], []))
         ),
-        ("Scan",),
+        ("Scan", "graph of its own"),
+    ),
+    "a branch": (
+        by_hand(
+            NODE("Not", ["F"], ["no"]),
+            NODE("If", ["no"], ["y"], name="branch", then_branch=EMPTY, else_branch=EMPTY),
+        ),
+        ("branch (If)", "graph of its own"),
     ),
     "operators of somebody else": (
         by_hand(NODE("LSTM", ["X"], ["y"], domain="com.example")), ("com.example",)

@@ -145,7 +145,7 @@ def _imported(name: str, onnx: Any, proto: Any, output: str | None) -> Imported:
     try:
         result = reader.result(wanted)
     except Refused as error:
-        reader.faults.append(str(error))
+        reader.faults += [] if reader.faults else [str(error)]
         result = None
     if reader.faults or result is None:
         faults = "\n  ".join(dict.fromkeys(reader.faults))
@@ -219,6 +219,8 @@ class Reader:
         options = {each.name: self._option(each) for each in node.attribute}
         if node.domain not in ("", "ai.onnx"):
             raise Refused(f"operators of {node.domain} are none of ONNX's own")
+        if any(each.HasField("g") for each in node.attribute):
+            raise Refused("it has a graph of its own inside: jaxnn reads RNN, LSTM and GRU")
         if operator.startswith("Random") or operator in ("Bernoulli", "Multinomial"):
             raise Refused("it is random")
         if operator in ("Softmax", "LogSoftmax") and self.opsets.get("", OPSET) < 13:
@@ -338,8 +340,6 @@ class Reader:
         from onnx.reference import ReferenceEvaluator
 
         feeds = {n: v for n, v in zip(node.input, inputs, strict=True) if n}
-        if any(attribute.HasField("g") for attribute in node.attribute):
-            raise Refused("it has a graph inside of it")
         evaluator = ReferenceEvaluator(node, opsets=self.opsets)
         return [np.asarray(each) for each in evaluator.run(None, feeds)]
 
