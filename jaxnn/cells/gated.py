@@ -179,8 +179,8 @@ def _zeros(
 ) -> State:
     """Zeros, an array of its own for each field, so that a state can be donated."""
     outputs, _, units = params.recurrent_kernel.shape[-3:]
-    sizes = (outputs if field == "hidden" else units for field in state._fields)
-    return state(*(jnp.zeros((*batch_shape, *spatial_shape, size), dtype) for size in sizes))
+    sizes, leading = {"hidden": outputs}, (*batch_shape, *spatial_shape)
+    return state(*[jnp.zeros((*leading, sizes.get(f, units)), dtype) for f in state._fields])
 
 
 def _input_size_of(params: Params) -> int:
