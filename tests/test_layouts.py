@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import test_onnx
 from compare import assert_close, oracle, random_like
 
 import jaxnn
@@ -69,30 +68,6 @@ def test_what_would_be_lost_is_refused() -> None:
     (linen,) = layouts_of("flax.linen", "lstm")
     with pytest.raises(ValueError, match="make it with bias=True"):
         to_ours(linen, to_theirs(linen, params_of(linen)), False)
-
-
-ROWS_OF_ONNX = {
-    "RNN": ("RNN",),
-    "LSTM": ("LSTM", "LSTM(input_forget=1)"),
-    "GRU": ("GRU", "GRU(linear_before_reset=1)"),
-}
-
-
-@pytest.mark.parametrize("name", test_onnx.CELLS)
-def test_onnx_rows(name: str) -> None:
-    """Against the conversion that onnxruntime confirms, with biases that only add up split."""
-    cell, operator = test_onnx.CELLS[name]
-    plain = not any(operator.options.values())
-    layer = operator.name if plain else ROWS_OF_ONNX[operator.name][-1]
-    (layout,) = [row for row in LAYOUTS if (row.library, row.layer) == ("onnx", layer)]
-    params = random_like(jax.eval_shape(cell.init, jax.random.key(0)), 3)
-    params = jax.tree.map(np.asarray, params)
-    theirs = operator.weights(params)
-    ours = to_ours(layout, theirs, params.bias is not None)
-    assert_close(ours, params, 1e-6)
-    back = to_theirs(layout, params)
-    assert back.keys() == theirs.keys()
-    assert_close(to_ours(layout, back, params.bias is not None), params, 0)
 
 
 @pytest.mark.oracle
