@@ -3,7 +3,7 @@
 229, 76 and 77 chorales for training, validation and test; 88 notes, on or off, at each step. The
 loss is Bai's (2018, arXiv 1803.01271): nats, summed over the notes, averaged over the steps. The
 hyperparameters were chosen on the validation set (chorales_search.py), which also says when to
-stop; the test set is used once, at the end.
+stop; the test set is used once, at the end. The last model then goes on with a chorale by itself.
 """
 
 import itertools
@@ -16,18 +16,22 @@ import command_line
 import drawing
 import early_stopping
 import jax
+import jax.numpy as jnp
 import jsb
 import numpy as np
 import optax
 
 import jaxnn
-from jaxnn.types import Cell, Key, Params
+from jaxnn.types import Array, Cell, Key, Params
 
 PUBLISHED = {"elman": 8.91, "lstm": 8.45, "gru": 8.43}
 MAKE = {"elman": jaxnn.elman, "lstm": jaxnn.lstm, "gru": jaxnn.gru}
 HIDDEN = {"elman": 464, "lstm": 224, "gru": 264}  # about 300,000 parameters each
 # Four notes of 88 sound at a time: the usual kernels would let them drive the gates too little.
 KERNEL_INIT = jaxnn.initializers.per_gate(jax.nn.initializers.normal(0.4))
+
+OPENING = 17
+"""So many steps of a chorale are given where the model writes."""
 
 
 class Settings(NamedTuple):
@@ -101,19 +105,43 @@ def train(
     return model, best, result
 
 
-def draw(path: pathlib.Path, curves: dict[str, Any], chorale: np.ndarray, guesses: Any) -> None:
-    """The validation loss of each cell, and what the last of them expected of a test chorale."""
-    figure, (left, right) = drawing.panels(2, widths=(1, 1.6))
+def drawn_notes(logits: Array, key: Key | None) -> Array:
+    """Each note by itself, as the loss has it."""
+    assert key is not None
+    return jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype)
+
+
+def write(model: Cell, params: Params, opening: Array, steps: int, key: Key) -> Array:
+    """How the model goes on after some steps of a chorale, `(steps, notes)`."""
+    state, _ = model.unroll(params, opening[:-1])
+    return jaxnn.decode(model, params, state, opening[-1], steps, drawn_notes, key=key).tokens
+
+
+def draw(
+    path: pathlib.Path,
+    curves: dict[str, Any],
+    chorale: np.ndarray,
+    guesses: Any,
+    written: np.ndarray,
+) -> None:
+    """The validation loss of each cell; what the last one expected of a test chorale, and how it
+    goes on itself."""
+    figure, (left, right, last) = drawing.panels(3, widths=(1, 1.6, 1.3))
     for (name, curve), style in zip(curves.items(), ("-", "--", ":"), strict=False):
         left.plot(*zip(*curve, strict=True), style, label=name)
     left.set(xlabel="step", ylabel="validation loss (nats a step)")
     left.legend(frameon=False)
     image = right.imshow(guesses.T, origin="lower", aspect="auto", cmap="Blues", vmin=0, vmax=1)
-    step, note = np.nonzero(chorale)
+    step, note = np.nonzero(chorale[1:])
     right.plot(step, note, "o", color="tab:red", markersize=3, fillstyle="none", label="sounds")
     right.set(xlabel="step", ylabel="note", ylim=(20, 78), title=f"a test chorale, {[*curves][-1]}")
     right.legend(loc="upper right")
     figure.colorbar(image, label="probability, one step before")
+    for first, notes, colour in ((0, chorale[:OPENING], "tab:red"), (OPENING, written, "tab:blue")):
+        step, note = np.nonzero(notes)
+        last.plot(step + first, note, "s", color=colour, markersize=3)
+    title = f"the first {OPENING} steps, and how it goes on"
+    last.set(xlabel="step", ylabel="note", ylim=(20, 78), title=title)
     drawing.save(figure, path)
 
 
@@ -154,7 +182,9 @@ def main() -> None:
     name, model, params, _ = runs[-1]
     guesses = jax.nn.sigmoid(model.unroll(params, test[0][:-1])[1])
     curves = {name: evaluations for name, _, _, evaluations in runs}
-    draw(args.out / "chorales.png", curves, test[0][1:], guesses)
+    opening, key = jnp.asarray(test[0][:OPENING]), jax.random.key(args.seed)
+    written = np.asarray(write(model, params, opening, 64, key))
+    draw(args.out / "chorales.png", curves, test[0], guesses, written)
 
 
 if __name__ == "__main__":
