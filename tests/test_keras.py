@@ -11,7 +11,7 @@ import pytest
 from compare import assert_close, oracle, random_like
 
 import jaxnn
-from jaxnn.interop.keras import from_file, from_weights, to_weights
+from jaxnn.interop.keras import from_file, from_weights, read, to_weights
 
 pytestmark = [pytest.mark.oracle, pytest.mark.filterwarnings("ignore")]
 BATCH, TIME, INPUT = 2, 5, 3
@@ -251,3 +251,14 @@ def test_a_file_of_keras_2(layers: Any, tmp_path: Any) -> None:
     # The names of such a file are read by from_weights, too.
     model = jaxnn.serial(*(p.make() for p in jaxnn.parts(built.model).parts.values()))
     assert_close(from_weights(model, weights), tuple(built.params), 0)
+    assert_close(read(tmp_path / "old.h5"), weights, 0)
+    with h5py.File(tmp_path / "old.h5") as whole, h5py.File(tmp_path / "alone.h5", "w") as file:
+        whole.copy("model_weights", file, "model_weights")
+        for name, value in whole["model_weights"].attrs.items():
+            file.attrs[name] = value
+        for name in list(file["model_weights"]):
+            file.move(f"model_weights/{name}", name)
+        del file["model_weights"]
+    alone = read(tmp_path / "alone.h5")  # as save_weights wrote it
+    assert list(alone) == list(weights)
+    assert_close(from_weights(built.model, alone), built.params, 0)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxnn.interop.keras import from_config, from_file
+from jaxnn.interop.keras import from_config, from_file, read
 
 DENSE = {"name": "d", "units": 2, "activation": "linear", "use_bias": True}
 LSTM = {
@@ -94,15 +94,27 @@ def test_files(tmp_path: Any) -> None:
         content["lstm"] = np.ones(3)
     with pytest.raises(ValueError, match="weights without a model"):
         from_file(file)
+    with pytest.raises(ValueError, match="does not name its layers"):
+        read(file)
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="damaged"):
-        from_file(file)
+    for reads in (from_file, read):
+        with pytest.raises(ValueError, match="damaged"):
+            reads(file)
+    with h5py.File(file, "w") as content:
+        content.attrs["layer_names"] = [b"one", b"other"]
+        for layer in ("one", "other"):
+            content.create_group(layer).attrs["weight_names"] = [b"kernel:0"]
+            content[layer]["kernel:0"] = np.ones(3)
+    with pytest.raises(ValueError, match="two weights of one name: kernel:0"):
+        read(file)
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as content:
         content.writestr("config.json", "{}")
     file.write_bytes(archive.getvalue())
     with pytest.raises(ValueError, match="config or weights are missing"):
         from_file(file)
+    with pytest.raises(ValueError, match="no HDF5 file"):
+        read(file)
     with pytest.raises(FileNotFoundError):
         from_file(tmp_path / "missing")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxnn.interop.convert import from_named, to_named
-from jaxnn.interop.keras_files import from_file as from_file
+from jaxnn.interop.keras_files import from_file as from_file, read as read
 from jaxnn.interop.keras_model import KerasModel as KerasModel, from_config as from_config
 from jaxnn.interop.keras_names import KERAS, without_suffix
 from jaxnn.types import Params

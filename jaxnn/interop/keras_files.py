@@ -36,10 +36,7 @@ def from_file(path: str | os.PathLike[str], dtype: Any = None) -> KerasModel:
 
     Source: the formats of keras 3.15 (keras.src.saving) and of tf.keras 2.15.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError("from_file needs h5py: pip install 'jaxnn-cells[keras]'") from error
+    h5py = _h5py("from_file")
     with open(path, "rb") as file:
         data = file.read()
     archive, hdf5 = data[:2] == b"PK", data[:8] == b"\x89HDF\r\n\x1a\n"
@@ -56,18 +53,73 @@ def from_file(path: str | os.PathLike[str], dtype: Any = None) -> KerasModel:
     return from_config(config, weights, dtype, version)
 
 
+def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The weights of an HDF5 file by their names, for `from_weights`.
+
+    The file is what `save_weights` of Keras 2 wrote, or a whole model, of which nothing but the
+    weights is read.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Names to arrays, in the order of the layers: "lstm_1/kernel:0".
+
+    Raises:
+      ValueError: for a file that is no such one, is damaged, or has two weights of one name.
+      OSError: where it cannot be read.
+      ImportError: without h5py (in the extra `keras`).
+
+    Source: the format of keras 2.2 and of tf.keras 2.15.
+    """
+    h5py = _h5py("read")
+    with open(path, "rb") as file:
+        data = file.read()
+    if data[:8] != b"\x89HDF\r\n\x1a\n":
+        raise ValueError(f"read: {path} is no HDF5 file; from_file reads .keras files")
+    try:
+        with h5py.File(io.BytesIO(data), "r") as content:
+            groups = content.get("model_weights", content)
+            if not _texts(groups, "layer_names"):
+                raise ValueError(
+                    f"read: {path} does not name its layers, as Keras 2 does: of Keras 3, "
+                    f"from_file reads what model.save writes"
+                )
+            named = [pair for layer in _layers(groups) for pair in layer[1]]
+    except (OSError, KeyError) as error:
+        raise ValueError(f"read: {path} is damaged: {error}") from error
+    weights = dict(named)
+    if len(weights) < len(named):
+        names = [name for name, _ in named]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise ValueError(f"read: {path} has two weights of one name: {', '.join(twice)}")
+    return weights
+
+
+def _h5py(name: str) -> ModuleType:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(f"{name} needs h5py: pip install 'jaxnn-cells[keras]'") from error
+    return h5py
+
+
+def _layers(groups: Any) -> Iterator[tuple[str, list[tuple[str, np.ndarray]]]]:
+    """Each layer of HDF5, with its weights and their names."""
+    for layer in _texts(groups, "layer_names"):
+        entries = [entry for entry in _texts(groups[layer], "weight_names") if "seed" not in entry]
+        yield layer, [(entry, np.asarray(groups[layer][entry])) for entry in entries]
+
+
 def _from_hdf5(path: Any, content: Any) -> tuple[Any, Arrays, int | None]:
     """A whole model in HDF5: the layers by name, each with the names of its weights."""
     if "model_config" not in content.attrs:
         raise ValueError(
-            f"from_file: {path} holds weights without a model: from_config takes the model's "
-            f"to_json() beside them"
+            f"from_file: {path} holds weights without a model: read them for from_weights, or give "
+            f"from_config the model's to_json() beside them"
         )
     groups = content["model_weights"]
-    weights = {}
-    for name in _texts(groups, "layer_names"):
-        entries = [entry for entry in _texts(groups[name], "weight_names") if "seed" not in entry]
-        weights[name] = [np.asarray(groups[name][entry]) for entry in entries]
+    weights = {layer: [array for _, array in named] for layer, named in _layers(groups)}
     said = content.attrs.get("keras_version", groups.attrs.get("keras_version"))
     version = None if said is None else int(_text(said).partition(".")[0])
     return json.loads(_text(content.attrs["model_config"])), weights, version
