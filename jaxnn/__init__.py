@@ -15,7 +15,13 @@ from jaxnn.cells.causal_conv import (
     CausalConvState as CausalConvState,
     causal_conv as causal_conv,
 )
+from jaxnn.cells.conv_gru import ConvGRUParams as ConvGRUParams, conv_gru as conv_gru
 from jaxnn.cells.conv_lstm import ConvLSTMParams as ConvLSTMParams, conv_lstm as conv_lstm
+from jaxnn.cells.ct_rnn import (
+    CTRNNParams as CTRNNParams,
+    CTRNNState as CTRNNState,
+    ct_rnn as ct_rnn,
+)
 from jaxnn.cells.elman import (
     GATES as ELMAN_GATES,
     ElmanGates as ElmanGates,
@@ -36,6 +42,14 @@ from jaxnn.cells.indrnn import (
     IndRNNState as IndRNNState,
     indrnn as indrnn,
 )
+from jaxnn.cells.janet import (
+    GATES as JANET_GATES,
+    JANETGates as JANETGates,
+    JANETParams as JANETParams,
+    JANETState as JANETState,
+    janet as janet,
+)
+from jaxnn.cells.lif import LIFParams as LIFParams, LIFState as LIFState, lif as lif
 from jaxnn.cells.lru import LRUParams as LRUParams, LRUState as LRUState, lru as lru
 from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
@@ -45,6 +59,7 @@ from jaxnn.cells.lstm import (
     LSTMState as LSTMState,
     lstm as lstm,
 )
+from jaxnn.cells.ltc import LTCParams as LTCParams, LTCState as LTCState, ltc as ltc
 from jaxnn.cells.mamba import mamba_block as mamba_block
 from jaxnn.cells.mgu import (
     GATES as MGU_GATES,
@@ -63,6 +78,11 @@ from jaxnn.cells.min_gru import (
     min_gru as min_gru,
     min_lstm as min_lstm,
 )
+from jaxnn.cells.mlstm import (
+    MLSTMParams as MLSTMParams,
+    MLSTMState as MLSTMState,
+    mlstm as mlstm,
+)
 from jaxnn.cells.qrnn import (
     QRNNParams as QRNNParams,
     QRNNState as QRNNState,
@@ -76,6 +96,13 @@ from jaxnn.cells.rg_lru import (
 )
 from jaxnn.cells.s5 import S5Params as S5Params, S5State as S5State, s5 as s5
 from jaxnn.cells.s6 import S6Params as S6Params, S6State as S6State, s6 as s6
+from jaxnn.cells.slstm import (
+    GATES as SLSTM_GATES,
+    SLSTMGates as SLSTMGates,
+    SLSTMParams as SLSTMParams,
+    SLSTMState as SLSTMState,
+    slstm as slstm,
+)
 from jaxnn.decoding.beams import Beams as Beams, beam_search as beam_search
 from jaxnn.decoding.decode import Decoded as Decoded, decode as decode
 from jaxnn.diagnostics.explanation import Explanation as Explanation, explain as explain

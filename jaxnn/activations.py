@@ -12,3 +12,9 @@ from jaxnn.functions.activations import (
     leaky_relu as leaky_relu,
     scaled_tanh as scaled_tanh,
 )
+from jaxnn.functions.spikes import (
+    ArctanSpike as ArctanSpike,
+    FastSigmoidSpike as FastSigmoidSpike,
+    arctan_spike as arctan_spike,
+    fast_sigmoid_spike as fast_sigmoid_spike,
+)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import jax
 import pytest
-from rows import CELLS_AND_MORE, build
+from rows import CELLS_AND_MORE, LAWS_OF_SIBLINGS, SIBLINGS, build
 
 import jaxnn
 from jaxnn.recurrence import methods
@@ -32,7 +32,10 @@ def has_split(tree: jaxnn.Parts) -> bool:
 
 
 ROWS = list(CELLS_AND_MORE)
-if os.environ.get("JAXNN_BLOCKS") == "1":
+BLOCKS = os.environ.get("JAXNN_BLOCKS") == "1"
+ONCE_MORE = BLOCKS or os.environ.get("JAX_CHECK_TRACER_LEAKS") == "1"
+"""The laws run in yet another way."""
+if BLOCKS:
     # Every sequence that is not differentiated runs in blocks of one step, as only large ones do.
     methods.LARGE, methods.BLOCK = 0, 1
     ROWS = [row for row in ROWS if has_split(jaxnn.parts(build(row)))]
@@ -45,9 +48,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist = "loadgroup"
 
 
+def is_of_its_kind(item: pytest.Item) -> bool:
+    """Whether it is a law that a row obeys since others of its kind do."""
+    row = getattr(getattr(item, "callspec", None), "params", {}).get("row")
+    if row not in SIBLINGS or not item.path.stem.startswith("test_laws"):
+        return False
+    return ONCE_MORE or not LAWS_OF_SIBLINGS.search(item.name)
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """All tests of one row of the table run in one process, so that they share programs."""
+    if os.environ.get("JAXNN_ALL_LAWS") != "1":
+        config.hook.pytest_deselected(items=[item for item in items if is_of_its_kind(item)])
+        items[:] = [item for item in items if not is_of_its_kind(item)]
     for item in items:
         params = getattr(getattr(item, "callspec", None), "params", {})
         for name in {"row", "deep", "ours"}.intersection(params):

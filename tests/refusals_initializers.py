@@ -50,6 +50,21 @@ MISFITS: dict[str, dict[str, tuple[Callable[[], Any], Any]]] = {
         "peephole_init": (lambda: jaxnn.lstm(F, H, peephole_init=FILL), "peephole_init"),
     },
     "gru": {BIAS_INIT: (lambda: jaxnn.gru(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "janet": {BIAS_INIT: (lambda: jaxnn.janet(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "ct_rnn": {BIAS_INIT: (lambda: jaxnn.ct_rnn(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "ltc": {BIAS_INIT: (lambda: jaxnn.ltc(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "lif": {
+        BIAS_INIT: (lambda: jaxnn.lif(F, H, bias=False, bias_init=FILL), BIAS_INIT),
+        "recurrent_init": (
+            lambda: jaxnn.lif(F, H, recurrent=False, recurrent_init=FILL),
+            "recurrent_init",
+        ),
+    },
+    "slstm": {BIAS_INIT: (lambda: jaxnn.slstm(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "mlstm": {BIAS_INIT: (lambda: jaxnn.mlstm(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
+    "conv_gru": {
+        BIAS_INIT: (lambda: jaxnn.conv_gru(**IMAGES, bias=False, bias_init=FILL), BIAS_INIT)
+    },
     "indrnn": {BIAS_INIT: (lambda: jaxnn.indrnn(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
     "qrnn": {BIAS_INIT: (lambda: jaxnn.qrnn(F, H, bias=False, bias_init=FILL), BIAS_INIT)},
     "sru": {BIAS_INIT: (lambda: jaxnn.sru(F, bias=False, bias_init=FILL), BIAS_INIT)},

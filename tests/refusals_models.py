@@ -14,6 +14,7 @@ from wrong_values import KEY, Pool, ones
 import jaxnn
 
 F, H = FEATURES, HIDDEN
+IMAGES = ("conv_lstm", "conv_gru")
 CONV_LSTM = functools.partial(jaxnn.conv_lstm, F, H, (5,), (3,))
 
 
@@ -65,6 +66,13 @@ CELLS: dict[str, Callable[[], Any]] = {
     "gru": lambda: jaxnn.gru(F, H),
     "gru, reset before": lambda: jaxnn.gru(F, H, reset_after=False),
     "mgu": lambda: jaxnn.mgu(F, H),
+    "janet": lambda: jaxnn.janet(F, H),
+    "ct_rnn": lambda: jaxnn.ct_rnn(F, H),
+    "ltc": lambda: jaxnn.ltc(F, H, unfolds=2),
+    "lif": lambda: jaxnn.lif(F, H),
+    "slstm": lambda: jaxnn.slstm(F, H, heads=2),
+    "mlstm": lambda: jaxnn.mlstm(F, H, heads=2),
+    "conv_gru": lambda: jaxnn.conv_gru(F, H, (5,), (3,)),
     "indrnn": lambda: jaxnn.indrnn(F, H, steps=3),
     "qrnn": lambda: jaxnn.qrnn(F, H),
     "sru": lambda: jaxnn.sru(F),
@@ -162,7 +170,7 @@ def first_state(make: Callable[[], Any]) -> Any:
 def cell_arguments(make: Callable[[], Any], *only: str) -> dict[str, Any]:
     """Right ones for every method of a cell."""
     cell, params = given(make)
-    spatial = (5,) if name_in(repr(cell)).startswith("conv_lstm") else ()
+    spatial = (5,) if name_in(repr(cell)).startswith(IMAGES) else ()
     state = first_state(make)
     every = {
         "params": params,
@@ -302,6 +310,25 @@ def others() -> dict[str, Callable[[], Any]]:
         "mgu: of other hidden size": (jaxnn.mgu(F, H), jaxnn.mgu(F, 5)),
         "mgu: without a bias": (jaxnn.mgu(F, H), jaxnn.mgu(F, H, bias=False)),
         "mgu: of a gru": (jaxnn.mgu(F, H), gru),
+        "janet: of an mgu": (jaxnn.janet(F, H), jaxnn.mgu(F, H)),
+        "janet: of other hidden size": (jaxnn.janet(F, H), jaxnn.janet(F, 5)),
+        "ct_rnn: of an elman": (jaxnn.ct_rnn(F, H), jaxnn.elman(F, H)),
+        "ltc: of a ct_rnn": (jaxnn.ltc(F, H), jaxnn.ct_rnn(F, H)),
+        "lif: of one that is not recurrent": (
+            jaxnn.lif(F, H),
+            jaxnn.lif(F, H, recurrent=False),
+        ),
+        "slstm: of other heads": (jaxnn.slstm(F, H), jaxnn.slstm(F, H, heads=2)),
+        "slstm: of an lstm": (jaxnn.slstm(F, H), lstm),
+        "mlstm: of other heads": (jaxnn.mlstm(F, H), jaxnn.mlstm(F, H, heads=2)),
+        "mlstm: without an output gate": (
+            jaxnn.mlstm(F, H),
+            jaxnn.mlstm(F, H, output_gate=False),
+        ),
+        "conv_gru: of another window": (
+            jaxnn.conv_gru(F, H, (5,), (3,)),
+            jaxnn.conv_gru(F, H, (5,), (5,)),
+        ),
         "min_gru: of other hidden size": (jaxnn.min_gru(F, H), jaxnn.min_gru(F, 5)),
         "min_gru: of a min_lstm": (jaxnn.min_gru(F, H), jaxnn.min_lstm(F, H)),
         "min_gru: of a gru": (jaxnn.min_gru(F, H), gru),
@@ -338,7 +365,7 @@ def others() -> dict[str, Callable[[], Any]]:
     }
     calls = {}
     for what, (model, other) in pairs.items():
-        xs = ones(TIME, BATCH, 5, F) if what.startswith("conv_lstm") else ones(TIME, BATCH, F)
+        xs = ones(TIME, BATCH, 5, F) if what.startswith(IMAGES) else ones(TIME, BATCH, F)
         calls[what] = functools.partial(model.unroll, filled(other), xs)
     return calls
 
@@ -350,6 +377,13 @@ OTHERS = (
     "lstm",
     "elman",
     "mgu",
+    "janet",
+    "ct_rnn",
+    "ltc",
+    "lif",
+    "slstm",
+    "mlstm",
+    "conv_gru",
     "indrnn",
     "qrnn",
     "sru",

@@ -1,5 +1,6 @@
 """Wrong options of every factory."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,11 @@ CONV_OPTIONS: dict[str, Any] = {
 GROUP_NORM = {"size": 4, "groups": 2, "event_ndim": 2}
 CONV = {"input_size": 3, "output_size": 4, "window": (3,)}
 IMAGES = {"input_size": 3, "hidden_size": 4, "spatial_shape": (5,), "window": (3,)}
+IMAGE_SIZES: dict[str, Any] = {
+    "spatial_shape": wrong.WINDOWS,
+    "window": {**wrong.WINDOWS, "two axes": (3, 3)},
+    "recurrent_window": {**wrong.omit(wrong.WINDOWS, "None"), "two axes": (3, 3)},
+}
 INNER: Pool = {**wrong.CELLS, "a factory": jaxnn.lstm}
 
 SHAPES: Pool = {
@@ -147,6 +153,78 @@ FACTORIES: dict[str, Row] = {
         {**CELL_SIZES, "reset_after": wrong.FLAGS, **ACTIVATIONS, **BIAS, **KERNELS, **BOTH},
     ),
     "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
+    "janet": (
+        jaxnn.janet,
+        SIZES,
+        {**CELL_SIZES, "beta": VALUES, **BIAS, **KERNELS, **BOTH},
+    ),
+    "ct_rnn": (
+        jaxnn.ct_rnn,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "tau": wrong.POSITIVE,
+            "dt": wrong.POSITIVE,
+            "activation": wrong.FUNCTIONS,
+            **BIAS,
+            **KERNELS,
+            **BOTH,
+        },
+    ),
+    "ltc": (
+        jaxnn.ltc,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "tau": wrong.POSITIVE,
+            "dt": wrong.POSITIVE,
+            "unfolds": wrong.SIZES,
+            "target_init": wrong.FUNCTIONS_OR_NONE,
+            **BIAS,
+            **KERNELS,
+            **BOTH,
+        },
+    ),
+    "lif": (
+        jaxnn.lif,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "decay": wrong.FRACTIONS,
+            "threshold": wrong.POSITIVE,
+            "spike": wrong.FUNCTIONS,
+            "recurrent": wrong.FLAGS,
+            "recurrent_init": wrong.FUNCTIONS_OR_NONE,
+            **BIAS,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
+    "slstm": (
+        jaxnn.slstm,
+        SIZES,
+        {
+            **CELL_SIZES,
+            "heads": {**wrong.SIZES, "no divisor": 3},
+            "exponential_forget": wrong.FLAGS,
+            **BIAS,
+            **KERNELS,
+            **BOTH,
+        },
+    ),
+    "mlstm": (
+        jaxnn.mlstm,
+        {**SIZES, "heads": 2},
+        {
+            **CELL_SIZES,
+            "heads": {**wrong.SIZES, "no divisor": 3},
+            "output_gate": wrong.FLAGS,
+            "gate_init": wrong.FUNCTIONS,
+            **BIAS,
+            **KERNEL,
+            **BOTH,
+        },
+    ),
     "indrnn": (
         jaxnn.indrnn,
         SIZES,
@@ -245,14 +323,17 @@ FACTORIES: dict[str, Row] = {
             **BOTH,
         },
     ),
+    "conv_gru": (
+        jaxnn.conv_gru,
+        IMAGES,
+        {**CELL_SIZES, **IMAGE_SIZES, "reset_after": wrong.FLAGS, **BIAS, **KERNELS, **BOTH},
+    ),
     "conv_lstm": (
         jaxnn.conv_lstm,
         IMAGES,
         {
             **CELL_SIZES,
-            "spatial_shape": wrong.WINDOWS,
-            "window": {**wrong.WINDOWS, "two axes": (3, 3)},
-            "recurrent_window": {**wrong.omit(wrong.WINDOWS, "None"), "two axes": (3, 3)},
+            **IMAGE_SIZES,
             "peephole": wrong.FLAGS,
             "peephole_init": wrong.FUNCTIONS_OR_NONE,
             **BIAS,
@@ -517,9 +598,15 @@ ACTIVE: dict[str, tuple[Any, dict[str, float]]] = {
     "leaky_relu": (jaxnn.activations.leaky_relu, {"slope": 0.1}),
     "scaled_tanh": (jaxnn.activations.scaled_tanh, {"scale": 1, "slope": 1}),
     "elu": (jaxnn.activations.elu, {"scale": 1}),
+    "fast_sigmoid_spike": (jaxnn.activations.fast_sigmoid_spike, {"slope": 2}),
+    "arctan_spike": (jaxnn.activations.arctan_spike, {"slope": 2}),
 }
 for name_, (make_, right_) in ACTIVE.items():
     numbers_: dict[str, Any] = dict.fromkeys(right_, VALUES)
     refuse(name_, lambda make_=make_: make_, right_, **numbers_)
 OTHER: Pool = {"below the low one": -1, "the low one": 0}
 refuse("clip of nothing", lambda: jaxnn.activations.clip, {"low": 0}, "clip", high=OTHER)
+FLAT: Pool = {"zero": 0, "negative": -1.0}
+for name_ in ("fast_sigmoid_spike", "arctan_spike"):
+    flat_ = functools.partial(getattr, jaxnn.activations, name_)
+    refuse(f"a flat {name_}", flat_, {}, name_, slope=FLAT)

@@ -134,7 +134,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     **{
         f"{label} without a batch": functools.partial(unrolled, label, 2)
         for label in CELLS
-        if label != "conv_lstm"
+        if label not in ("conv_lstm", "conv_gru")
     },
     **{
         f"{label} of two batch axes": functools.partial(unrolled, label, 2, 3, 1)

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -192,6 +193,13 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
     "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
     "mgu": lambda d: jaxnn.mgu(3, 4, dtype=d),
+    "janet": lambda d: jaxnn.janet(3, 4, 0.5, dtype=d),
+    "conv gru": lambda d: jaxnn.conv_gru(2, 3, (4,), (3,), dtype=d),
+    "ct rnn": lambda d: jaxnn.ct_rnn(3, 4, dtype=d),
+    "ltc": lambda d: jaxnn.ltc(3, 4, unfolds=2, dtype=d),
+    "lif": lambda d: jaxnn.lif(3, 4, threshold=0.5, dtype=d),
+    "slstm": lambda d: jaxnn.slstm(3, 4, heads=2, dtype=d),
+    "mlstm": lambda d: jaxnn.mlstm(3, 4, heads=2, dtype=d),
     "conv lstm": lambda d: jaxnn.conv_lstm(2, 3, (4,), (3,), dtype=d),
     "conv lstm peephole": lambda d: jaxnn.conv_lstm(
         2, 3, (3, 2), (3, 2), (2, 1), peephole=True, dtype=d
@@ -227,6 +235,7 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
 }
 EVENTS = {
     "own of images": (2, 3),
+    "conv gru": (4, 2),
     "conv lstm": (4, 2),
     "conv lstm peephole": (3, 2, 2),
 }
@@ -269,6 +278,16 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
 CELLS_AND_MORE = CELLS | COMBINATIONS
 DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")
 """Law 1 judges gradients everywhere; where another law needs programs of its own, only here."""
+
+SIBLINGS = ("janet", "conv gru", "ct rnn", "ltc", "lif", "slstm", "mlstm")
+"""Splits as others are. What is their own shows in these laws; the rest is their kind's, and runs
+for them with JAXNN_ALL_LAWS=1."""
+LAWS_OF_SIBLINGS = re.compile(
+    r"law_1_masks.*-False\]|law_7_der.*-float64\]|law_7_finite|law_8_dtypes.*-bfloat16\]"
+    r"|law_9.*\[[ms]lstm\]"
+)
+SPIKING = ("lif",)
+"""Their derivative is a surrogate: that of no function."""
 
 OWN = {name for name in CELLS if name.startswith(("own", "leaky", "split"))}
 """The dtypes of these are the business of whoever wrote them."""

@@ -10,7 +10,8 @@ from rows import CELLS, assert_close, problem
 
 import jaxnn
 
-GATED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "mgu", "min", "conv"))]
+STARTS = ("elman", "lstm", "gru", "mgu", "min", "conv", "janet")
+GATED = [name for name in CELLS if name.startswith(STARTS) and "projected" not in name]
 
 
 def new_state(state: Any, gates: Any) -> Any:
@@ -22,6 +23,8 @@ def new_state(state: Any, gates: Any) -> Any:
         return jaxnn.GRUState((1 - gates.z) * gates.n + gates.z * state.hidden)
     if isinstance(gates, jaxnn.MGUGates):
         return jaxnn.MGUState((1 - gates.f) * state.hidden + gates.f * gates.n)
+    if isinstance(gates, jaxnn.JANETGates):
+        return jaxnn.JANETState(gates.f * state.hidden + gates.i * gates.n)
     if isinstance(gates, jaxnn.MinGRUGates):
         return jaxnn.MinGRUState((1 - gates.z) * state.hidden + gates.z * gates.n)
     if isinstance(gates, jaxnn.MinLSTMGates):

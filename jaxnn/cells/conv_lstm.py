@@ -9,14 +9,13 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.cells.activations import USUAL, with_activations
+from jaxnn.cells.convolutions import check_images, convolve_gates, project_images
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.lstm import GATES, LSTMState, equations
 from jaxnn.cells.parameters import check_peephole, fill_gates
 from jaxnn.cells.products import per_unit
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
-from jaxnn.functions.windows import check_windows
 from jaxnn.internal.factory import factory
-from jaxnn.layers.conv import convolve
 from jaxnn.types import Array, Cell, Initializer, Key, exportable
 
 
@@ -90,10 +89,7 @@ def conv_lstm(
     >>> ys.shape, state.cell.shape
     ((5, 2, 8, 6, 4), (2, 8, 6, 4))
     """
-    spatial = check_windows("conv_lstm", spatial_shape, 1, "same", argument="spatial_shape").sizes
-    recurrent_window = window if recurrent_window is None else recurrent_window
-    _check_window("window", window, len(spatial))
-    _check_window("recurrent_window", recurrent_window, len(spatial))
+    spatial, windows = check_images("conv_lstm", spatial_shape, window, recurrent_window)
     peephole_init = check_peephole("conv_lstm", peephole, peephole_init)
     options = Options(
         input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
@@ -106,20 +102,12 @@ def conv_lstm(
         with_activations("conv_lstm", "", equations, USUAL),
         options,
         mix,
-        project,
+        project_images,
         default_bias_init=forget_bias(GATES),
         further=functools.partial(peepholes, peephole_init, spatial),
         spatial_shape=spatial,
-        windows=(window, recurrent_window),
+        windows=windows,
     )
-
-
-def _check_window(argument: str, window: tuple[int, ...], count: int) -> None:
-    sizes = check_windows("conv_lstm", window, 1, "same", argument=argument).sizes
-    if len(sizes) != count:
-        raise ValueError(
-            f"conv_lstm: {argument} must have {count} sizes, as spatial_shape has; got {window!r}"
-        )
 
 
 def peepholes(
@@ -135,19 +123,6 @@ def peepholes(
     where, shape = f"{name}: peephole_init", (len(GATES) - 1, *spatial_shape, hidden_size)
     p = fill_gates(where, peephole_init, peephole_key, shape, dtype, gates_first=True)
     return keys, (p,)
-
-
-def convolve_gates(x: Array, kernel: Array) -> tuple[Array, ...]:
-    """x * kernel, one array a gate: `(..., *spatial, rows)` by `(*window, rows, gates, hidden)`."""
-    *window, rows, gates, features = kernel.shape
-    pads = [((size - 1) // 2, size // 2) for size in window]
-    y = convolve(x, kernel.reshape(*window, rows, gates * features), pads)
-    return tuple(jnp.split(y, gates, axis=-1))
-
-
-def project(params: ConvLSTMParams, x: Array) -> tuple[Array, ...]:
-    """x * U, for each gate."""
-    return convolve_gates(x, params.input_kernel)
 
 
 def mix(params: ConvLSTMParams, state: LSTMState) -> tuple[Array, ...]:

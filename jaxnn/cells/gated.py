@@ -15,7 +15,17 @@ from jaxnn.internal.factory import this_call
 from jaxnn.internal.options import check_dtypes, check_size
 from jaxnn.recurrence.cell import cell_of
 from jaxnn.recurrence.split import Split, hidden
-from jaxnn.types import Array, Cell, Initializer, InitialState, Key, Params, PyTree, State
+from jaxnn.types import (
+    Array,
+    Cell,
+    Initializer,
+    InitialState,
+    Key,
+    Params,
+    PyTree,
+    Shape,
+    State,
+)
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -33,7 +43,7 @@ class Options(NamedTuple):
     hidden_size: int
     bias: bool
     kernel_init: Initializer
-    recurrent_init: Initializer
+    recurrent_init: Initializer | None
     bias_init: Initializer | None
     dtype: DTypeLike
     param_dtype: DTypeLike | None
@@ -54,6 +64,10 @@ def gated_cell(
     windows: tuple[tuple[int, ...], tuple[int, ...]] = ((), ()),
     closed: bool = True,
     output_size: int | None = None,
+    recurrent: bool = True,
+    blocks: int = 1,
+    initial_state: Callable[..., S] | None = None,
+    shown: bool = True,
 ) -> Cell[P, S]:
     """The Cell of some equations. A `@factory` returns it, and the call of that is its name.
 
@@ -82,6 +96,11 @@ def gated_cell(
         function that a user wrote.
       output_size: the size of `hidden` where the equations give it another one than a unit's: that
         many rows has the recurrent kernel.
+      recurrent: whether there is a recurrent kernel; without, it is None.
+      blocks: how many blocks the recurrent kernel has on its diagonal, side by side in `(hidden /
+        blocks, gates, hidden)`. Each is filled by itself, and `mix_blocks` multiplies by them.
+      initial_state: `initial_state(dtype, params, batch_shape)`, where it is not zeros.
+      shown: whether the equations give gates for `jaxnn.gates`; without, they give None.
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, a `bias` that is not boolean,
@@ -93,7 +112,9 @@ def gated_cell(
     units = check_size(kind, "hidden_size", options.hidden_size)
     sizes = rows, output_size or units, units
     kernel_init, recurrent_init = options.kernel_init, options.recurrent_init
-    check_kernels(kind, kernel_init=kernel_init, recurrent_init=recurrent_init)
+    check_kernels(kind, kernel_init=kernel_init)
+    if recurrent:
+        check_kernels(kind, recurrent_init=recurrent_init)
     dtype, param_dtype = check_dtypes(kind, options.dtype, options.param_dtype)
     bias_init = check_bias(kind, options.bias, options.bias_init, default_bias_init)
     name = this_call()
@@ -103,7 +124,7 @@ def gated_cell(
         project,
         mix,
         combine,
-        _zeros_of(state, spatial_shape, state_dtype(dtype)),
+        _first(initial_state or _zeros_of(state, spatial_shape), state_dtype(dtype)),
         hidden,
         event_ndim=1 + len(spatial_shape),
         dtype=dtype,
@@ -112,11 +133,11 @@ def gated_cell(
         spatial_shape=spatial_shape,
         any_rank=True,
         closed=closed,
-        gates=values,
+        gates=values if shown else None,
     )
-    initializers = (kernel_init, recurrent_init, bias_init)
+    initializers = (kernel_init, recurrent_init if recurrent else None, bias_init)
     init = functools.partial(
-        _init, name, params, len(gates), sizes, windows, initializers, further, param_dtype
+        _init, name, params, len(gates), sizes, windows, blocks, initializers, further, param_dtype
     )
     return cell_of(split, init)
 
@@ -139,23 +160,42 @@ def _init(
     gates: int,
     sizes: tuple[int, int, int],
     windows: tuple[tuple[int, ...], tuple[int, ...]],
-    initializers: tuple[Initializer, Initializer, Initializer | None],
+    blocks: int,
+    initializers: tuple[Initializer, Initializer | None, Initializer | None],
     further: Further | None,
     dtype: jnp.dtype,
     key: Key,
 ) -> Params:
     """The parameters of a gated cell."""
     rows, outputs, units = sizes
-    shapes = (*windows[0], rows, gates, units), (*windows[1], outputs, gates, units), (gates, units)
+    recurrent = (*windows[1], outputs // blocks, gates, units // blocks)
+    shapes = (*windows[0], rows, gates, units), recurrent, (gates, units)
     keys, more = _no_further(key) if further is None else further(name, units, dtype, key)
     arguments = ("kernel_init", "recurrent_init", "bias_init")
     filled = [
-        fill_gates(f"{name}: {argument}", initializer, each, shape, dtype)
-        for argument, initializer, each, shape in zip(
-            arguments, initializers, keys, shapes, strict=True
+        _fill_blocks(f"{name}: {argument}", initializer, each, shape, dtype, count)
+        for argument, initializer, each, shape, count in zip(
+            arguments, initializers, keys, shapes, (1, blocks, 1), strict=True
         )
     ]
     return make(*filled, *more)
+
+
+def _fill_blocks(
+    where: str,
+    initializer: Initializer | None,
+    key: Key,
+    shape: Shape,
+    dtype: jnp.dtype,
+    count: int,
+) -> Array | None:
+    """So many blocks of a shape side by side, each by a key of its own."""
+    if initializer is None or count == 1:
+        return fill_gates(where, initializer, key, shape, dtype)
+    blocks: list[Any] = [
+        fill_gates(where, initializer, k, shape, dtype) for k in jax.random.split(key, count)
+    ]
+    return jnp.concatenate(blocks, axis=-1)
 
 
 def _no_further(key: Key) -> tuple[Iterable[Key], tuple[Array | None, ...]]:
@@ -163,11 +203,14 @@ def _no_further(key: Key) -> tuple[Iterable[Key], tuple[Array | None, ...]]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _zeros_of(
-    state: Callable[..., State], spatial_shape: tuple[int, ...], dtype: jnp.dtype
-) -> InitialState:
+def _first(initial_state: Callable[..., State], dtype: jnp.dtype) -> InitialState:
     """The `initial_state` of a cell: one object for all cells with such states."""
-    return functools.partial(_zeros, state, spatial_shape, dtype)
+    return functools.partial(initial_state, dtype)
+
+
+@functools.lru_cache(maxsize=1024)
+def _zeros_of(state: Callable[..., State], spatial_shape: tuple[int, ...]) -> Callable[..., State]:
+    return functools.partial(_zeros, state, spatial_shape)
 
 
 def _zeros(
@@ -178,7 +221,9 @@ def _zeros(
     batch_shape: tuple[int, ...] = (),
 ) -> State:
     """Zeros, an array of its own for each field, so that a state can be donated."""
-    outputs, _, units = params.recurrent_kernel.shape[-3:]
+    units = outputs = params.input_kernel.shape[-1]
+    if params.recurrent_kernel is not None:
+        outputs = params.recurrent_kernel.shape[-3]
     sizes, leading = {"hidden": outputs}, (*batch_shape, *spatial_shape)
     return state(*[jnp.zeros((*leading, sizes.get(f, units)), dtype) for f in state._fields])
 

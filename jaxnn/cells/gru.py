@@ -1,7 +1,7 @@
 """The gated recurrent unit, with the reset gate after or before the recurrent product."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -15,7 +15,7 @@ from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool
 from jaxnn.internal.users import is_closed
-from jaxnn.types import Array, Cell, Initializer, Key, exportable
+from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
 
 GATES = ("r", "z", "n")
 
@@ -127,7 +127,7 @@ def recurrent_bias(
 
 
 def equations_after(
-    activations: Activations, params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
+    activations: Activations, params: Params, projected: Terms, mixed: Terms, state: GRUState
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset after the product."""
     m_r, m_z, m = mixed
@@ -144,12 +144,27 @@ def equations_before(
     activations: Activations, params: GRUParams, projected: Terms, mixed: Terms, state: GRUState
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset before the product: a second matmul, which needs the first."""
+
+    def multiplied(h: Array) -> Array:
+        return jnp.matmul(h, params.recurrent_kernel[:, 2])
+
+    return equations_with(multiplied, activations, params, projected, mixed, state)
+
+
+def equations_with(
+    product: Callable[[Array], Array],
+    activations: Activations,
+    params: Params,
+    projected: Terms,
+    mixed: Terms,
+    state: GRUState,
+) -> tuple[GRUState, GRUGates]:
+    """The same, for any product of r∘h."""
     (p_r, p_z, p), (m_r, m_z) = projected, mixed
     r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), params.bias)
     tanh, sigmoid = activations
     r = sigmoid(r)
-    m = jnp.matmul(r * state.hidden, params.recurrent_kernel[:, 2])
-    return _updated(state, GRUGates(r, sigmoid(z), tanh(p + m)))
+    return _updated(state, GRUGates(r, sigmoid(z), tanh(p + product(r * state.hidden))))
 
 
 def _updated(state: GRUState, gates: GRUGates) -> tuple[GRUState, GRUGates]:

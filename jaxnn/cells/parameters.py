@@ -52,7 +52,7 @@ def check_peephole(
     return check_initializer(name, "peephole", peephole, peephole_init, uniform_hidden)
 
 
-def check_kernels(name: str, **initializers: Initializer) -> None:
+def check_kernels(name: str, **initializers: Initializer | None) -> None:
     """Raise TypeError unless the initialisers of kernels can be called."""
     for argument, initializer in initializers.items():
         check_callable(name, argument, initializer, "an initialiser")

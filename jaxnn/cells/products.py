@@ -36,6 +36,19 @@ def _mix_first(count: int, params: Params, state: State) -> Terms:
     return times_gates(state.hidden, params.recurrent_kernel[:, :count])
 
 
+def mix_blocks(params: Params, state: State) -> Terms:
+    """h W for each gate, where W has blocks on its diagonal, `(hidden / blocks, gates, hidden)`."""
+    h, kernel = state.hidden, params.recurrent_kernel
+    rows, gates, hidden = kernel.shape
+    if rows == hidden:
+        return times_gates(h, kernel)
+    blocks = hidden // rows
+    apart = whole_rows(h).reshape(*h.shape[:-1], blocks, rows)
+    mixed = jnp.einsum("...kr,rgku->...gku", apart, kernel.reshape(rows, gates, blocks, rows))
+    flat = mixed.reshape(*h.shape[:-1], gates, hidden)
+    return tuple(jnp.squeeze(a, -2) for a in jnp.split(flat, gates, axis=-2))
+
+
 def times_gates(x: Array, kernel: Array) -> Terms:
     """x · kernel, one array a gate: `(..., rows)` by `(rows, gates, hidden)`.
 

@@ -23,7 +23,8 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
     Returns:
       The NamedTuple of the cell's own gates, each `(*batch, hidden)`, or `(*batch, *spatial,
       hidden)`, in the dtype of the state: `LSTMGates(i, f, g, o)` of `lstm` and `conv_lstm`,
-      `GRUGates(r, z, n)` of `gru`, `MGUGates(f, n)` of `mgu`, `ElmanGates(s)` of `elman`,
+      `GRUGates(r, z, n)` of `gru` and `conv_gru`, `MGUGates(f, n)` of `mgu`, `JANETGates(f, i,
+      n)` of `janet`, `SLSTMGates(i, f, z, o)` of `slstm`, `ElmanGates(s)` of `elman`,
       `MinGRUGates(z, n)` and `MinLSTMGates(f, i, n)` of `min_gru` and `min_lstm`. For a
       whole sequence, `jax.vmap` it over the states and inputs of all steps.
 

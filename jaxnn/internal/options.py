@@ -33,6 +33,14 @@ def check_size(name: str, argument: str, value: SupportsIndex) -> int:
     return size
 
 
+def check_heads(name: str, heads: SupportsIndex, hidden_size: SupportsIndex) -> int:
+    """A positive integer that divides hidden_size; ValueError or TypeError otherwise."""
+    count, units = check_size(name, "heads", heads), check_size(name, "hidden_size", hidden_size)
+    if units % count:
+        raise ValueError(f"{name}: heads must divide hidden_size={units}, got {count}")
+    return count
+
+
 def check_bool(name: str, argument: str, value: object) -> None:
     """Raise TypeError unless value is True or False."""
     if not isinstance(value, bool):

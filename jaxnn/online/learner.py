@@ -74,8 +74,9 @@ def online(
         (h' = f(x U + u∘h + b)), else an approximation: it leaves out what goes through the other
         units, but for the step of the loss itself. It is for cells of which is *seen*, in their
         jaxpr, that the last axis of every parameter is the unit, and that a parameter acts on its
-        own unit within a step: of the library's, all but `gru(reset_after=False)`, `mgu` and
-        `conv_lstm`. A stack is taken by its layers.
+        own unit within a step: of the library's, all but `gru(reset_after=False)`, `mgu`, `ltc`
+        of several parts, `slstm` of several heads, `mlstm`, and the cells of images. A stack is
+        taken by its layers.
         "uoro": a random product of two vectors whose expectation is the influence: states + params
         numbers, for any cell; the gradient is right on average, and noisy.
       by_layer: whether a stack is taken layer by layer: each layer's influence on its own state

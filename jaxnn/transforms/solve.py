@@ -101,8 +101,9 @@ def solve(
       TypeError: where cell is no Cell, and for a tolerance that is no number.
       ValueError: for another method, a tolerance that is not positive, sweeps below 1; when it
         runs, for a state that is not floating, or of two dtypes, for "unit" where a step does not
-        work unit by unit (`gru` with the reset before, `mgu`, `conv_lstm`, a cell by its step), for
-        a key to a cell that is made of others, and on a mesh with explicit axes.
+        work unit by unit (`gru` with the reset before, `mgu`, `ltc` of several parts, `mlstm`, the
+        cells of images, a cell by its step), for a key to a cell that is made of others, and on a
+        mesh with explicit axes.
 
     Source: Lim et al. 2024 (arXiv 2309.12252), "full"; Gonzalez et al. 2024 (arXiv 2407.19115),
     "unit" (theirs is the diagonal).
