@@ -172,26 +172,28 @@ def _init(
     shapes = (*windows[0], rows, gates, units), recurrent, (gates, units)
     keys, more = _no_further(key) if further is None else further(name, units, dtype, key)
     arguments = ("kernel_init", "recurrent_init", "bias_init")
+    by_block = fill_gates if blocks == 1 else functools.partial(_fill_blocks, blocks)
+    fills = fill_gates, by_block, fill_gates
     filled = [
-        _fill_blocks(f"{name}: {argument}", initializer, each, shape, dtype, count)
-        for argument, initializer, each, shape, count in zip(
-            arguments, initializers, keys, shapes, (1, blocks, 1), strict=True
+        fill(f"{name}: {argument}", initializer, each, shape, dtype)
+        for fill, argument, initializer, each, shape in zip(
+            fills, arguments, initializers, keys, shapes, strict=True
         )
     ]
     return make(*filled, *more)
 
 
 def _fill_blocks(
+    count: int,
     where: str,
     initializer: Initializer | None,
     key: Key,
     shape: Shape,
     dtype: jnp.dtype,
-    count: int,
 ) -> Array | None:
     """So many blocks of a shape side by side, each by a key of its own."""
-    if initializer is None or count == 1:
-        return fill_gates(where, initializer, key, shape, dtype)
+    if initializer is None:
+        return None
     blocks: list[Any] = [
         fill_gates(where, initializer, k, shape, dtype) for k in jax.random.split(key, count)
     ]
