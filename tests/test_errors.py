@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,6 +47,34 @@ def own(apply: Any, initial_state: Any = None) -> jaxnn.Cell:
 NARROWING = jaxnn.cell(
     lambda key: (), narrowing, lambda params, batch_shape=(): ones(*batch_shape, FEATURES)
 )
+
+
+class LSTMState(NamedTuple):
+    """The state of somebody else's cell."""
+
+    hidden: Any
+    cell: Any
+
+
+class LSTMParams(NamedTuple):
+    """Somebody else's parameters."""
+
+    input_kernel: Any
+    recurrent_kernel: Any
+    bias: Any
+    peephole: Any
+    projection: Any
+
+
+class BidirectionalParams(NamedTuple):
+    """Of two cells, but not ours."""
+
+    forward: Any
+    backward: Any
+
+
+FOREIGN: Any = (LSTMState, LSTMParams, BidirectionalParams)
+BOTH_WAYS: Any = jaxnn.bidirectional
 
 CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "features that do not match": (
@@ -325,10 +353,64 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
         TypeError,
         ["residual(output_state(gru(3, 3)))", "the output must be an array, got GRUState"],
     ),
-    "a merge of whole states": (
-        lambda: run(jaxnn.bidirectional(jaxnn.output_state(LSTM))),
+    "a merge of different states": (
+        lambda: run(BOTH_WAYS(jaxnn.output_state(LSTM), jaxnn.output_state(jaxnn.gru(3, 4)))),
         TypeError,
-        ["an output to be merged must be an array, got LSTMState"],
+        ["needs outputs of one structure, got LSTMState(hidden, cell) and GRUState(hidden)"],
+    ),
+    "a merge of whole states of other sizes": (
+        lambda: run(BOTH_WAYS(*(jaxnn.output_state(jaxnn.gru(3, size)) for size in (4, 5)), "sum")),
+        ValueError,
+        ["merge='sum' needs outputs of equal sizes", "float32[5, 2, 5]"],
+    ),
+    "outputs without features, joined": (
+        lambda: run(
+            jaxnn.bidirectional(
+                own(
+                    lambda params, state, x: (state + 1, state + 1),
+                    lambda params, batch_shape=(): jnp.zeros(batch_shape, jnp.float32),
+                )
+            )
+        ),
+        ValueError,
+        ["merge='concat' needs outputs with features", "float32[5, 2]"],
+    ),
+    "an option where the key belongs": (
+        lambda: own(lambda params, state, x, scale=2.0: (state, x)),
+        TypeError,
+        ["cell: the fourth argument of apply is the key", "got 'scale'", "functools.partial"],
+    ),
+    "a state of the same name": (
+        lambda: LSTM.apply(PARAMS, FOREIGN[0](*LSTM.initial_state(PARAMS)), ones(FEATURES)),
+        TypeError,
+        ["must be jaxnn.cells.lstm.LSTMState, as", "got test_errors.LSTMState"],
+    ),
+    "a state of the same name in a stack": (
+        lambda: jaxnn.bidirectional(LSTM).unroll(
+            jaxnn.BidirectionalParams(PARAMS, FOREIGN[1](*PARAMS)), XS
+        ),
+        TypeError,
+        ["must be jaxnn.cells.lstm.LSTMParams, as", "got test_errors.LSTMParams"],
+    ),
+    "params of the same name": (
+        lambda: jaxnn.bidirectional(LSTM).unroll(FOREIGN[2](PARAMS, PARAMS), XS),
+        TypeError,
+        [
+            "must be jaxnn.transforms.bidirectional.BidirectionalParams, as",
+            "got test_errors.BidirectionalParams",
+        ],
+    ),
+    "params of the same name inside of a cell of one's own": (
+        lambda: jaxnn.cell(
+            lambda key: {"inner": PARAMS},
+            lambda params, state, x: (state, x),
+            lambda params, batch_shape=(): (),
+        ).initial_state({"inner": FOREIGN[1](*PARAMS)}),
+        TypeError,
+        [
+            "params must be dict of (inner) with ['inner'] jaxnn.cells.lstm.LSTMParams",
+            "got dict of (inner) with ['inner'] test_errors.LSTMParams",
+        ],
     ),
     "lengths beyond the time": (
         lambda: jaxnn.lengths_to_mask(jnp.array([1, 9]), TIME),

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxnn.internal.checks import check_array, is_array, shape_text
+from jaxnn.functions.pair import Number, is_pair, plus, times
+from jaxnn.internal.checks import check_array, is_array, shape_text, told_apart
 from jaxnn.internal.options import check_option
 from jaxnn.internal.users import MISTAKES
-from jaxnn.types import Array, Shape
+from jaxnn.types import Array, PyTree, Shape
 
 Merge = str | Callable[..., Array]
 MERGES = ("concat", "sum", "mean", "product")
@@ -22,32 +23,62 @@ def check_merge(name: str, merge: Merge) -> None:
         check_option(name, "merge", merge, MERGES, " or a function of the outputs")
 
 
-def merge_outputs(name: str, merge: Merge, outputs: list[Array]) -> Array:
-    """One array from several, by concatenation of the last axis, sum, mean, product or a function.
+def merge_outputs(
+    name: str, merge: Merge, outputs: list[PyTree], leading: int | None = None
+) -> PyTree:
+    """One output from several, by concatenation of the last axis, sum, mean, product or a function.
+
+    Trees, such as whole states, are merged number by number, but for a function, which gets them as
+    they are. `leading` is how many axes come before the features, where that is known.
 
     Raises:
       ValueError: where a sum, mean or product is asked of unequal shapes, or a concatenation of
-        arrays that differ in another axis than the last; where a function fails, or loses a leading
-        axis.
-      TypeError: where a function gives no array.
+        arrays that differ in another axis than the last, or have no features; where a function
+        fails, or loses a leading axis.
+      TypeError: for trees of other structures, what is no array in them, and where a function gives
+        no array.
     """
     if callable(merge):
         return _merged_by_function(name, merge, outputs)
-    for y in outputs:
-        check_array(name, "an output to be merged", y)
+    first, *others = outputs
+    structure = jax.tree.structure(first)
+    for other in others:
+        if jax.tree.structure(other) != structure:
+            want, got = told_apart(first, other)
+            raise TypeError(
+                f"{name}: merge={merge!r} needs outputs of one structure, got {want} and {got}: "
+                f"merge them by a function of the outputs"
+            )
+
+    def merged(*parts: Number) -> Number:
+        for part in jax.tree.leaves(parts):
+            check_array(name, "an output to be merged", part)
+            if leading is not None and part.ndim <= leading and merge == "concat":
+                raise ValueError(
+                    f"{name}: merge='concat' needs outputs with features to join, got "
+                    f"{shape_text(part)}, of {leading} leading axes: use 'sum' or another merge"
+                )
+        return _merged(name, merge, list(parts))
+
+    return jax.tree.map(merged, *outputs, is_leaf=is_pair)
+
+
+def _merged(name: str, merge: str, outputs: list[Number]) -> Number:
+    """One array, or pair of the parts of complex numbers, from several."""
     cut = slice(None, -1) if merge == "concat" else slice(None)
-    if len({tuple(y.shape)[cut] for y in outputs}) > 1 or len({y.dtype for y in outputs}) > 1:
-        shapes = ", ".join(map(shape_text, outputs))
+    leaves = [jax.tree.leaves(y)[0] for y in outputs]
+    if len({tuple(y.shape)[cut] for y in leaves}) > 1 or len({y.dtype for y in leaves}) > 1:
+        shapes = ", ".join(map(shape_text, leaves))
         raise ValueError(
             f"{name}: merge={merge!r} needs outputs of equal "
             f"{'leading dimensions' if merge == 'concat' else 'sizes'} and dtypes, got {shapes}"
         )
     if merge == "concat":
-        return jnp.concatenate(outputs, axis=-1)
+        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *outputs)
     if merge == "product":
-        return functools.reduce(jnp.multiply, outputs)
-    total = functools.reduce(jnp.add, outputs)
-    return total / len(outputs) if merge == "mean" else total
+        return functools.reduce(times, outputs)
+    total = functools.reduce(plus, outputs)
+    return jax.tree.map(lambda y: y / len(outputs), total) if merge == "mean" else total
 
 
 def _merged_by_function(name: str, merge: Callable[..., Array], outputs: list[Array]) -> Array:

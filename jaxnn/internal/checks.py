@@ -133,6 +133,13 @@ def check_flags(
             f"{name}: {argument} must be boolean, got {flags.dtype}: use "
             f"{argument}.astype(bool), or lengths_to_mask for lengths"
         )
+    check_covers(name, argument, flags, shape, of, more)
+
+
+def check_covers(
+    name: str, argument: str, flags: Shaped, shape: Shape, of: str, more: str = ""
+) -> None:
+    """Raise ValueError unless `flags`, or weights, have the shape of the leading dimensions."""
     if tuple(flags.shape) == tuple(shape):
         return
     hint = ""
@@ -220,9 +227,7 @@ def check_tuple(name: str, argument: str, value: object, length: int) -> None:
 def check_state(name: str, argument: str, state: State, expected: State, hint: str = "") -> None:
     """Raise unless state has the structure, shapes and dtypes of `expected`."""
     if jax.tree.structure(state) != jax.tree.structure(expected):
-        want, got = outline_text(expected), outline_text(state)
-        if want == got:
-            want, got = type_text(expected), type_text(state)
+        want, got = told_apart(expected, state)
         raise TypeError(f"{name}: {argument} must be {want}, as initial_state gives it; got {got}")
     got_leaves = jax.tree_util.tree_leaves_with_path(state)
     for (path, got), want in zip(got_leaves, jax.tree.leaves(expected), strict=True):
@@ -251,15 +256,42 @@ def outline_text(tree: PyTree) -> str:
 
 
 def type_text(tree: PyTree) -> str:
-    """The type of a tree and where it is from: 'jaxnn.cells.lstm.LSTMState'.
+    """The type of a tree and where it is from: 'jaxnn.cells.lstm.LSTMState'."""
+    return f"{type(tree).__module__}.{type(tree).__qualname__}"
 
-    Types of one name and equal fields are told apart so; a tree of several, by its parts.
+
+def told_apart(expected: PyTree, got: PyTree) -> tuple[str, str]:
+    """What an error calls two trees of different structure.
+
+    Their outlines, and where those are equal the first part that differs too: 'tuple of
+    (LSTMState(hidden, cell)) with [0] jaxnn.cells.lstm.LSTMState', for a type of that name from
+    elsewhere.
     """
-    if isinstance(tree, (tuple, list)) and not hasattr(tree, "_fields"):
-        return f"{type(tree).__name__} of ({', '.join(map(type_text, tree))})"
-    kind = type(tree)
-    parts = [jax.tree.structure(part) for part in tree] if isinstance(tree, tuple) else []
-    return f"{kind.__module__}.{kind.__qualname__}" + (f" of {parts}" if parts else "")
+    want, found = outline_text(expected), outline_text(got)
+    if want != found:
+        return want, found
+    path, part, other = _first_difference("", expected, got)
+    texts = outline_text(part), outline_text(other)
+    if texts[0] == texts[1]:
+        texts = type_text(part), type_text(other)
+    return (f"{want} with {path} {texts[0]}", f"{want} with {path} {texts[1]}") if path else texts
+
+
+def _first_difference(path: str, a: PyTree, b: PyTree) -> tuple[str, PyTree, PyTree]:
+    """The smallest parts that differ in structure, of two trees of one outline, and where."""
+    if type(a) is type(b) and outline_text(a) == outline_text(b):
+        if isinstance(a, dict):
+            parts = [(f"[{key!r}]", a[key], b[key]) for key in a]
+        elif isinstance(a, (tuple, list)):
+            keys = [f".{field}" for field in getattr(a, "_fields", ())]
+            keys = keys or [f"[{index}]" for index in range(len(a))]
+            parts = list(zip(keys, a, b, strict=True))
+        else:
+            parts = []
+        for key, one, other in parts:
+            if jax.tree.structure(one) != jax.tree.structure(other):
+                return _first_difference(path + key, one, other)
+    return path, a, b
 
 
 def leaves_by_path(name: str, argument: str, tree: PyTree) -> list[tuple[KeyPath, PyTree]]:

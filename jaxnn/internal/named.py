@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxnn.internal.checks import check_tuple, outline_text
+from jaxnn.internal.checks import check_tuple, outline_text, type_text
 
 Names = tuple[str, ...]
 
@@ -46,9 +46,10 @@ def check_joined(name: str, argument: str, value: object, names: Names | None, c
         check_tuple(name, argument, value, count)
     elif type(value) is not named(names):
         fields = ", ".join(names)
+        alike = getattr(value, "_fields", None) == names
         raise TypeError(
             f"{name}: {argument} must be a NamedTuple of ({fields}), as init and initial_state "
-            f"give it; got {outline_text(value)}"
+            f"give it; got {type_text(value) if alike else outline_text(value)}"
         )
 
 

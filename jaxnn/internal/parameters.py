@@ -18,6 +18,7 @@ from jaxnn.internal.checks import (
     naming,
     outline_text,
     shape_text,
+    told_apart,
     type_text,
 )
 from jaxnn.types import Key, Params, PyTree, Shaped, appears_as
@@ -61,6 +62,8 @@ def check_kind(name: str, params: Params, kind: type) -> None:
     where they are used."""
     if type(params) is not kind:
         want, got = kind.__name__, outline_text(params)
+        if type(params).__name__ == want:
+            want, got = f"{kind.__module__}.{want}", type_text(params)
         raise TypeError(f"{name}: params must be {want}, as init gives them; got {got}")
 
 
@@ -95,25 +98,24 @@ def _difference(name: str, params: Params, expected: Params, dtypes: bool) -> Ex
         isinstance(expected, dict) and params.keys() != expected.keys()
     )
     if kind:
-        want, got = outline_text(expected), outline_text(params)
-        if want == got:
-            want, got = type_text(expected), type_text(params)
+        want, got = told_apart(expected, params)
         return TypeError(
             f"{name}: params must be {want}, as init gives them; got {got}{_layout(params)}"
         )
     got = _leaves(params)
     want = _leaves(expected)
     if got.keys() != want.keys():
-        return TypeError(
-            f"{name}: params must be {outline_text(expected)}, as init gives them; "
-            f"got {outline_text(params)}"
-        )
+        wanted, given = told_apart(expected, params)
+        return TypeError(f"{name}: params must be {wanted}, as init gives them; got {given}")
     differ = [
         path
         for path, like in want.items()
         if (like is None) != (got[path] is None)
         or (like is not None and not _fits(got[path], like, dtypes))
     ]
+    if not differ:  # the names of fields are equal, the types are not
+        wanted, given = told_apart(expected, params)
+        return TypeError(f"{name}: params must be {wanted}, as init gives them; got {given}")
     listed = "; ".join(
         f"params{path} must be {_text(want[path])}, got {_text(got[path])}" for path in differ
     )

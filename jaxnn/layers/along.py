@@ -2,6 +2,7 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.sequences import clean, expand_to
@@ -15,6 +16,7 @@ from jaxnn.types import (
     Key,
     Layer,
     Params,
+    PyTree,
     SequenceLayer,
     Shape,
     appears_as,
@@ -78,7 +80,7 @@ def apply_along(
     x: ArrayLike,
     mask: ArrayLike | None = None,
     key: Key | None = None,
-) -> Array:
+) -> PyTree:
     """The axis to the front, and back."""
     check_key(name, key)
     check_array(name, "x", x)
@@ -100,7 +102,7 @@ def apply_along(
         mask = mask_along(place, leading, mask)
     with naming(name):
         ys = layer.apply(params, xs, mask, key)
-    return ys if layer.pools else jnp.moveaxis(ys, 0, place)
+    return ys if layer.pools else jax.tree.map(lambda y: jnp.moveaxis(y, 0, place), ys)
 
 
 def mask_along(place: int, leading: Shape, mask: ArrayLike) -> Array:

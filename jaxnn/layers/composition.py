@@ -106,7 +106,8 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat", names: Names | None = N
 
     Args:
       *layers: Layers that take the same x.
-      merge: "concat" (of the features), "sum", "mean", "product", or a function of the outputs.
+      merge: "concat" (of the features), "sum", "mean", "product", or a function of the outputs;
+        of outputs that are trees as in `bidirectional`.
       names: a name for each layer, as in `serial`.
 
     Returns:
@@ -210,7 +211,8 @@ def run_parallel(
     arguments = arguments._replace(xs=clean(name, arguments.xs, arguments.mask))
     parts = [_run_part(*part) for part in _parts(name, layers, names, params, arguments)]
     states, outputs = zip(*parts, strict=True)
-    return joined(names, states), merge_outputs(name, merge, list(outputs))
+    leading = None if event_ndim is None else arguments.xs.ndim - event_ndim - _pools(layers[0])
+    return joined(names, states), merge_outputs(name, merge, list(outputs), leading)
 
 
 def _parts(
@@ -299,12 +301,15 @@ def _pools(layer: AnyLayer) -> bool:
 
 
 def _same_steps(layer: AnyLayer, y: PyTree, mask: ArrayLike | None) -> PyTree:
-    if mask is not None and tuple(y.shape[: mask.ndim]) != tuple(mask.shape):
-        raise ValueError(
-            f"{name_of(layer)}: it changes the number of steps, from {tuple(mask.shape)} to "
-            f"{tuple(y.shape[: mask.ndim])}, so it cannot be given a mask: pool with "
-            f"pool_over_time after the layers that take one"
-        )
+    if mask is None:
+        return y
+    for leaf in jax.tree.leaves(y):
+        if tuple(leaf.shape[: mask.ndim]) != tuple(mask.shape):
+            raise ValueError(
+                f"{name_of(layer)}: it changes the number of steps, from {tuple(mask.shape)} to "
+                f"{tuple(leaf.shape[: mask.ndim])}, so it cannot be given a mask: pool with "
+                f"pool_over_time after the layers that take one"
+            )
     return y
 
 

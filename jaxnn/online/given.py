@@ -18,6 +18,7 @@ from jaxnn.internal.checks import (
     leaves_by_path,
     outline_text,
     shape_text,
+    told_apart,
 )
 from jaxnn.online.sequence import Trace, divide
 from jaxnn.types import ArrayLike, Cell, Key, Params, PyTree, Shape, State, facts_of
@@ -68,9 +69,8 @@ def check_like(name: str, argument: str, tree: PyTree, expected: PyTree, hint: s
     """Raise unless a tree has the structure, shapes and dtypes of another one; `hint` says where
     the right one comes from."""
     if jax.tree.structure(tree) != jax.tree.structure(expected):
-        raise TypeError(
-            f"{name}: {argument} must be {outline_text(expected)}, {hint}; got {outline_text(tree)}"
-        )
+        want, got = told_apart(expected, tree)
+        raise TypeError(f"{name}: {argument} must be {want}, {hint}; got {got}")
     check_arguments(name, **{argument: tree})
     check_state(name, argument, tree, expected, f", {hint}")
 

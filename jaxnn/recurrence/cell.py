@@ -102,7 +102,8 @@ def cell(
     Args:
       init: `init(key)` gives the parameters, any pytree.
       apply: `apply(params, state, x, key=None)`, or without a key, gives `(state, y)` for one step
-        of the whole batch. The new state has the structure, shapes and dtypes of the old one.
+        of the whole batch. The new state has the structure, shapes and dtypes of the old one. A
+        fourth parameter is for the key, and is called `key`.
       initial_state: `initial_state(params, batch_shape=())` gives the first state, each leaf with
         the batch dimensions first.
       event_ndim: how many trailing dimensions of x are not batch: 1 for features, 0 for tokens, 3
@@ -260,12 +261,11 @@ def _coefficients(
 def _of_all(output: Callable[..., PyTree]) -> Callable[[Params, State, ArrayLike], PyTree]:
     """`output(params, state, x)` of one that may take the state alone."""
     signature = inspect.signature(output)
-    for arguments in (3, 1):
-        try:
-            signature.bind(*range(arguments))
-        except TypeError:
-            continue
-        return output if arguments == 3 else functools.partial(_of_state, output)
+    open_ended = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
+    if _takes(signature, 1) and not open_ended:  # whatever else it takes are options of its own
+        return functools.partial(_of_state, output)
+    if _takes(signature, 3):
+        return output
     raise TypeError(
         f"linear_cell: output must take (state) or (params, state, x); it takes {signature}"
     )
@@ -321,18 +321,45 @@ def check_event_ndim(name: str, event_ndim: int) -> int:
 
 
 def _with_key(apply: Callable[..., tuple[State, PyTree]]) -> CellApply:
-    """`apply` with a fourth argument, the key, which one of three arguments does not get."""
+    """`apply` with a fourth argument, the key, which one without a parameter `key` does not get."""
     signature = inspect.signature(apply)
-    for arguments in (4, 3):
-        try:
-            signature.bind(*range(arguments))
-        except TypeError:
-            continue
-        return apply if arguments == 4 else functools.partial(_without_key, apply)
+    named = [p for p in signature.parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD]
+    key = signature.parameters.get("key")
+    bound = isinstance(apply, functools.partial) and "key" in apply.keywords
+    by_name = key is not None and key.kind is key.KEYWORD_ONLY and not bound
+    if not by_name and _takes(signature, 4):
+        fourth = named[3].name if len(named) > 3 else "key"  # or *args
+        if fourth == "key":
+            return apply
+        raise TypeError(
+            f"cell: the fourth argument of apply is the key, so its parameter must be called key, "
+            f"got {fourth!r}: rename it, or, if it is no key, give it its value by "
+            f"functools.partial(apply, {fourth}=...)"
+        )
+    if _takes(signature, 3):
+        return functools.partial(_key_by_name if by_name else _without_key, apply)
     raise TypeError(
         f"cell: apply must take (params, state, x, key=None) or (params, state, x); "
         f"it takes {signature}"
     )
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        return False
+    return True
+
+
+def _key_by_name(
+    apply: Callable[..., tuple[State, PyTree]],
+    params: Params,
+    state: State,
+    x: ArrayLike,
+    key: Key | None = None,
+) -> tuple[State, PyTree]:
+    return apply(params, state, x, key=key)
 
 
 def _without_key(

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxnn.derivative.jaxprs import depending, is_in
 from jaxnn.functions.pair import is_pair, numbers_of, paired, plus, times, unpaired
-from jaxnn.internal.checks import check_state, outline_text, state_dtype
+from jaxnn.internal.checks import check_state, state_dtype, told_apart
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.split import cast
@@ -161,10 +161,8 @@ def check_functions(
     hint = ": what coefficients adds is like the state"
     check_state(f"{name}, coefficients", "b", b, state, hint)
     if jax.tree.structure(a, is_leaf=is_pair) != jax.tree.structure(b, is_leaf=is_pair):
-        raise TypeError(
-            f"{name}, coefficients: a must be a tree like the state, {outline_text(b)}, got "
-            f"{outline_text(a)}"
-        )
+        want, got = told_apart(b, a)
+        raise TypeError(f"{name}, coefficients: a must be a tree like the state, {want}, got {got}")
     for number, like in zip(numbers_of(a), numbers_of(b), strict=True):
         check_coefficient(f"{name}, coefficients", number, like)
     check_leading(f"{name}, output", "what it gives", y, batch)

@@ -14,6 +14,7 @@ from jaxnn.internal.checks import (
     is_traced,
     outline_text,
     shape_text,
+    told_apart,
 )
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.options import check_bool, check_option
@@ -126,9 +127,8 @@ def _check(name: str, a: PyTree, b: PyTree) -> None:
         raise ValueError(f"{name}: b must hold an array, got {outline_text(b)}")
     same = jax.tree.structure(a, is_leaf=is_pair) == jax.tree.structure(b, is_leaf=is_pair)
     if not same:
-        raise TypeError(
-            f"{name}: a must be a tree like b, {outline_text(b)}, got {outline_text(a)}"
-        )
+        want, got = told_apart(b, a)
+        raise TypeError(f"{name}: a must be a tree like b, {want}, got {got}")
     times = {leaf.shape[:1] for leaf in jax.tree.leaves(b)}
     if len(times) != 1 or () in times:
         shapes = ", ".join(map(shape_text, jax.tree.leaves(b)))

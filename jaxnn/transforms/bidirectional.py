@@ -20,7 +20,6 @@ from jaxnn.recurrence.split import Split, prepare_both, same_functions
 from jaxnn.recurrence.unroll import sequence_unroll_by, zero_outputs
 from jaxnn.scans.boundaries import boundaries, where
 from jaxnn.types import (
-    Array,
     Cell,
     Key,
     Params,
@@ -77,7 +76,9 @@ def bidirectional(
       forward: the cell that runs forward.
       backward: the one that runs in reverse; by default the same, with parameters of its own.
       merge: how the outputs at a step become one: "concat" (features of both), "sum", "mean",
-        "product", or a function of the two.
+        "product", or a function of the two. Outputs that are trees, as those of `output_state`, are
+        merged leaf by leaf by the words, and handed as they are to a function, which gives one
+        array.
 
     Returns:
       A SequenceLayer. `apply(params, xs, mask=None, key=None)` gives ys `(time, *batch, features)`;
@@ -86,8 +87,8 @@ def bidirectional(
       step; `state` and `start` are such pairs. Outputs at masked steps are zeros.
 
     Raises:
-      TypeError: for parts that are no Cells.
-      ValueError: for an unknown merge; when it runs, for one that needs equal sizes.
+      TypeError: for parts that are no Cells; when it runs, for outputs of unequal structure.
+      ValueError: for an unknown merge; when it runs, for one that needs equal sizes, or features.
 
     Source: Schuster & Paliwal 1997.
 
@@ -135,7 +136,7 @@ def run_bidirectional(
     merge: Merge,
     params: BidirectionalParams,
     arguments: Arguments,
-) -> tuple[State, Array]:
+) -> tuple[State, PyTree]:
     """Both directions, their final states, and the merged outputs."""
     check_kind(name, params, BidirectionalParams)
     for argument, value in (("state", arguments.state), ("start", arguments.start)):
@@ -152,10 +153,17 @@ def run_bidirectional(
     else:
         first, left_ys = forward.unroll(params.forward, *left)
         last, right_ys = backward.unroll(params.backward, *right)
-    ys = merge_outputs(name, merge, [left_ys, right_ys])
+    ys = merge_outputs(name, merge, [left_ys, right_ys], _leading(forward, backward, arguments))
     if arguments.mask is not None and callable(merge):
         ys = where(arguments.mask, ys, jnp.zeros_like(ys))
     return (first, last), ys
+
+
+def _leading(forward: Cell, backward: Cell, arguments: Arguments) -> int | None:
+    """How many axes are time and batch, where a cell tells."""
+    known = (facts_of(cell).event_ndim for cell in (forward, backward))
+    event_ndim = next((each for each in known if each is not None), None)
+    return None if event_ndim is None else arguments.xs.ndim - event_ndim
 
 
 def _run_pair(
