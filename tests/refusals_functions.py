@@ -205,6 +205,40 @@ def notes(right: Any) -> Pool:
     }
 
 
+def weights(right: Any) -> Pool:
+    """For weights of samples, `(time, batch)` or `(batch,)`."""
+    return {
+        **wrong.omit(wrong.floats(right), "None"),
+        "negative": -right,
+        "NaN": right * np.float32(NAN),
+        "infinite": right * np.float32(np.inf),
+        "of one": right[..., None],
+        "one more": np.concatenate([right, right]),
+        "a scalar": np.float32(1),
+    }
+
+
+def axes(count: int) -> Pool:
+    """For axes of samples that have so many."""
+    return {
+        "negative": -1,
+        "beyond": count,
+        "twice": (0, 0),
+        "a flag": True,
+        "a float": 0.0,
+        "text": "time",
+        "a list": [0],
+        "an array": np.array([0, 1]),
+        "Nones": (None,),
+    }
+
+
+SMOOTHING = wrong.omit(wrong.FRACTIONS, "a flag")
+COUNTED: Any = {
+    "mask": lambda _: wrong.exact_flags(MASK),
+    "weights": lambda _: weights(ones(TIME, BATCH)),
+    "axis": axes(2),
+}
 Loss = tuple[str, np.ndarray, str, np.ndarray, Any]
 LOSSES: dict[str, Loss] = {
     "mean_squared_error": ("predictions", LOGITS, "targets", NOTES, targets),
@@ -217,11 +251,90 @@ LOSSES: dict[str, Loss] = {
 for name_, (first_, given_, second_, wanted_, pool_) in LOSSES.items():
     right_ = {first_: given_, second_: wanted_}
     loss_: Any = getattr(jaxnn.losses, name_)
-    pools_: Any = {first_: outputs, second_: pool_, "mask": lambda _: wrong.exact_flags(MASK)}
+    pools_: Any = {first_: outputs, second_: pool_, **COUNTED}
+    if name_.endswith("cross_entropy"):
+        pools_["label_smoothing"] = SMOOTHING
     words_: Any = {second_: (second_, "targets", "labels")}
     refuse(name_, lambda loss_=loss_: loss_, right_, words=words_, **pools_)
     missing_: Any = {"one argument": functools.partial(loss_, given_)}
     add(f"{name_}-missing", name_, second_, missing_, ours=False)
+
+refuse(
+    "quantile_loss",
+    lambda: jaxnn.losses.quantile_loss,
+    {"predictions": ones(TIME, BATCH, F, 2), "targets": NOTES, "quantiles": (0.1, 0.9)},
+    predictions=lambda right: {**outputs(right), "without quantiles": right[..., 0]},
+    targets=targets,
+    quantiles={
+        "None": None,
+        "a number": 0.5,
+        "text": ("0.1", "0.9"),
+        "an array": np.array([0.1, 0.9]),
+        "one": (0.5,),
+        "zero": (0.0, 0.9),
+        "above one": (0.1, 1.5),
+        "NaN": (0.1, NAN),
+        "flags": (True, 0.5),
+        "nothing": (),
+    },
+    words={"targets": ("targets", "predictions"), "predictions": ("predictions", "targets")},
+    **COUNTED,
+)
+refuse(
+    "naive_scale",
+    lambda: jaxnn.losses.naive_scale,
+    {"series": ones(TIME, BATCH, F)},
+    series=lambda right: {**outputs(right), "a line": right[:, 0, 0], "a step": right[:1]},
+    season={**wrong.SIZES, "as long as the series": TIME},
+    mask=COUNTED["mask"],
+    words={"season": ("season", "series")},
+)
+refuse(
+    "mean_absolute_scaled_error",
+    lambda: jaxnn.losses.mean_absolute_scaled_error,
+    {"predictions": LOGITS, "targets": NOTES, "scale": ones(BATCH, F)},
+    predictions=outputs,
+    targets=targets,
+    scale=lambda right: {
+        **wrong.floats(right),
+        "zero": right * 0,
+        "negative": -right,
+        "NaN": right * np.float32(NAN),
+        "infinite": right * np.float32(np.inf),
+        "without outputs": right[:, 0],
+        "of one": right[:, :1],
+        "a scalar": np.float32(1),
+    },
+    words={
+        "targets": ("targets", "predictions"),
+        "predictions": ("predictions", "targets", "scale"),
+    },
+    **COUNTED,
+)
+refuse(
+    "ctc_loss",
+    lambda: jaxnn.losses.ctc_loss,
+    {"logits": LOGITS, "labels": LABELS},
+    logits=lambda right: {**outputs(right), "a step": right[0, 0], "no steps": right[:0]},
+    labels=lambda right: {
+        **wrong.omit(labels(right), "a step", "a batch"),
+        "the blank": right * 0,
+        "of another batch": right[:, :1],
+    },
+    mask=COUNTED["mask"],
+    label_mask=COUNTED["mask"],
+    weights=lambda _: weights(ones(BATCH)),
+    axis=axes(1),
+    blank={
+        "negative": -1,
+        "beyond": F,
+        "a flag": True,
+        "a float": 0.0,
+        "None": None,
+        "text": "0",
+        "an array": np.array([0]),
+    },
+)
 
 for name_ in ("masked_mean", "masked_max", "masked_last"):
     pool_ = wrong.floats_of_any_size(LOGITS)
