@@ -389,7 +389,9 @@ TREES: Pool = {
 }
 refuse("describe", lambda: jaxnn.describe, {}, params=TREES, words={"params": NAMED})
 PARAMS = {"kernel": ones(2, 3)}
-refuse("decay_mask", lambda: jaxnn.training.decay_mask, {}, params=TREES, words={"params": NAMED})
+for name_ in ("decay_mask", "labels", "muon_dimensions"):
+    read_: Any = getattr(jaxnn.training, name_)
+    refuse(name_, lambda read_=read_: read_, {}, params=TREES, words={"params": NAMED})
 refuse(
     "hidden_partition_specs",
     lambda: jaxnn.hidden_partition_specs,

@@ -70,8 +70,8 @@ def describe(params: Params) -> str:
 def decay_mask(params: Params) -> PyTree:
     """True for kernels and False for everything else: what weight decay should act on.
 
-    A kernel is a leaf whose last name on its path is `kernel` or ends in `_kernel`; biases,
-    peepholes, scales, tables and initial states do not decay.
+    A kernel is a leaf whose last name on its path is `kernel`, `projection` (of an LSTM) or ends in
+    `_kernel`; biases, peepholes, scales, tables and initial states do not decay.
 
     Args:
       params: any pytree with named fields (or string keys).
@@ -87,15 +87,30 @@ def decay_mask(params: Params) -> PyTree:
     >>> decay_mask(jaxnn.dense(2, 3).init(jax.random.key(0)))
     DenseParams(kernel=True, bias=False)
     """
-    leaves = array_leaves("decay_mask", params)
+    check_named("decay_mask", params)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: last_name(path) == "projection" or is_kernel(last_name(path)), params
+    )
+
+
+def check_named(name: str, params: Params) -> None:
+    """Raise unless params are a tree of arrays with names, by which kernels are told."""
+    leaves = array_leaves(name, params)
     if leaves and not any(_is_name(key) for path, _ in leaves for key in path):
         raise ValueError(
-            "decay_mask: params must have named fields, since kernels are told by their names; "
-            "there are none"
+            f"{name}: params must have named fields, since kernels are told by their names; "
+            f"there are none"
         )
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: ("_" + path_text(path).rsplit(".", 1)[-1]).endswith("_kernel"), params
-    )
+
+
+def last_name(path: KeyPath) -> str:
+    """The last name on a path: 'kernel'."""
+    return path_text(path).rsplit(".", 1)[-1]
+
+
+def is_kernel(name: str) -> bool:
+    """Whether that of a leaf is `kernel` or ends in `_kernel`."""
+    return f"_{name}".endswith("_kernel")
 
 
 def _is_name(key: object) -> bool:
