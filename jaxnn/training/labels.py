@@ -24,6 +24,7 @@ WORDS = {
     "log_phase": "dynamics",
     "log_gain": "dynamics",
     "log_rates": "dynamics",
+    "log_tau": "dynamics",
     "decay": "dynamics",
     "recurrent_weight": "dynamics",
 }
@@ -39,8 +40,9 @@ def labels(params: Params) -> PyTree:
     - `peephole`
     - `norm`: the `scale` of a normalisation
     - `embedding`: its `table`
-    - `dynamics`: the numbers from which a diagonal recurrence has its eigenvalues and steps, which
-      are mostly trained at a lower rate, and never decay (Gu et al. 2022; Orvieto et al. 2023)
+    - `dynamics`: the numbers from which a recurrence has its eigenvalues, steps or time constants,
+      which are mostly trained at a lower rate, and never decay (Gu et al. 2022; Orvieto et al.
+      2023)
     - `initial_state`: what `learned_initial_state` learns
     - `other`: anything else
 
@@ -84,7 +86,7 @@ def muon_dimensions(params: Params) -> PyTree:
     that of a convolution `(*window, input, output)` one from all that a window sees to the outputs,
     and a complex one `(input, 2, hidden)` two. Whatever is no such kernel gets None, and is trained
     by Adam: biases, peepholes, scales and tables, and the kernel of a `causal_conv`, which has one
-    number for each step and feature.
+    number for each step and feature. The heads of an `slstm` stay side by side in one matrix.
 
     Args:
       params: any pytree with named fields, as `labels`.
