@@ -56,7 +56,8 @@ OPTIMIZER = optax.partition({"trained": optax.sgd(RATE), "frozen": optax.set_to_
 
 def error(params: Params, net: Layer, x: Array, target: Array) -> Array:
     """E = ½ Σ (target − output)², over all outputs and samples."""
-    return jaxnn.losses.half_squared_error(*jnp.atleast_2d(net.apply(params, x), target))[0]
+    outputs, targets = jnp.atleast_2d(net.apply(params, x), target)
+    return jaxnn.losses.half_squared_error(outputs, targets)[0]
 
 
 @functools.partial(jax.jit, static_argnames="net")
