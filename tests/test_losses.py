@@ -117,7 +117,7 @@ def test_weights_and_axes(name: str):
     weights = jnp.where(MASK, WEIGHTS, jnp.nan)
     given = spoilt(predictions, counted), spoilt(targets, counted)
     used = np.where(MASK, WEIGHTS, 0)
-    for axis, axes in ((None, (0, 1)), (0, 0), (1, 1), ((0, 1), (0, 1)), ((), ())):
+    for axis, axes in ((None, (0, 1)), (0, 0), ((), ())):
         run = jax.jit(lambda *args, axis=axis: loss(*args, axis=axis))
         ours = run(*given, MASK, weights)
         np.testing.assert_allclose(ours[0], (each * used).sum(axes), rtol=1e-12)
