@@ -73,16 +73,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(params[name]))
 
 
+AS_USERS_HAVE_IT = re.compile(
+    # what is read off compiled programs, or how long they take and how much they store
+    r"test_(reductions|remat|residuals|rule|benchmarks|blocks|devices)|(two|four|eight)_.*"
+    # what runs for longer than it compiles, or promises the same bits of a program elsewhere
+    r"|test_(examples.*|vowels|backpropagation|readme|online|survival|export|pickle)|README"
+)
+"""Files whose programs are optimised."""
+
+
 @pytest.fixture(autouse=True)
 def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The laws compile thousands of programs that run once, most of them as they stand.
+    """The tests compile thousands of programs that run once, most of them as they stand.
 
-    Optimised, as users run them, are those in float32, every cell with its gradients, and the tests
-    of all other files.
+    Optimised, as users run them, are the laws in float32, every cell with its gradients, and the
+    files above.
     """
     params = getattr(getattr(request.node, "callspec", None), "params", {})
-    laws = request.path.stem in ("test_laws", "test_laws_of_jax", "test_drawn_splits")
-    few = laws and params.get("dtype") != "float32"
+    stem = request.path.stem
+    few = params.get("dtype") != "float32" and not AS_USERS_HAVE_IT.fullmatch(stem)
     jax.config.update("jax_disable_most_optimizations", few)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

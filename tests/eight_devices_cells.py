@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 import jaxnn
 
 HIDDEN = {
-    "elman": jaxnn.elman(3, 16),
+    "elman relu": jaxnn.elman(3, 16, jax.nn.relu),  # whose derivative is a rule of its own
     "lstm": jaxnn.lstm(3, 16),
     "lstm peephole coupled": jaxnn.lstm(3, 16, peephole=True, coupled=True),
     "gru": jaxnn.gru(3, 16),

@@ -17,6 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
 
 from jaxnn.internal.checks import is_traced
+from jaxnn.internal.mesh import outline_of_type
 from jaxnn.types import Array, PyTree, Shape
 
 Atom = Var | Literal
@@ -230,8 +231,7 @@ def _all_pointwise(jaxpr: Jaxpr, variables: Iterable[Var], rules: bool) -> bool:
 
 def _has_pointwise_rule(eqn: JaxprEqn, marks: Sequence[bool]) -> bool:
     """Whether the derivative that a `custom_jvp` function brings along acts place by place too."""
-    kinds: list[Any] = [atom.aval for atom in eqn.invars]
-    outlines = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+    outlines = [outline_of_type(atom.aval) for atom in eqn.invars]
     places = [n for n, marked in enumerate(marks) if marked and is_floating(eqn.invars[n])]
 
     def tangents(operands: list[Array], dots: list[Array]) -> list[Array]:

@@ -23,6 +23,12 @@ def zeros_of_type(kind: ShapedArray) -> jax.Array:
     return laid_out_as(zeros, kind) if _is_explicit_type(kind) else zeros
 
 
+def outline_of_type(kind: ShapedArray) -> jax.ShapeDtypeStruct:
+    """What a function can be traced with in the place of an array of a type, sharded as it is."""
+    sharding = kind.sharding if _is_explicit_type(kind) else None
+    return jax.ShapeDtypeStruct(kind.shape, kind.dtype, sharding=sharding)
+
+
 def vary(tree: Tree, axes: frozenset[str]) -> Tree:
     """The same leaves, of a type that says that they may differ along the axes too.
 
