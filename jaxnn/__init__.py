@@ -37,6 +37,13 @@ from jaxnn.cells.gru import (
     GRUState as GRUState,
     gru as gru,
 )
+from jaxnn.cells.gru_d import (
+    GATES as GRU_D_GATES,
+    GRUDInput as GRUDInput,
+    GRUDParams as GRUDParams,
+    GRUDState as GRUDState,
+    gru_d as gru_d,
+)
 from jaxnn.cells.indrnn import (
     IndRNNParams as IndRNNParams,
     IndRNNState as IndRNNState,

@@ -6,6 +6,7 @@ A `Layer` is a pure function from array to array, a `Cell` a pure function
 types say which params and states they take: `Cell[LSTMParams, LSTMState]`.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -40,6 +41,40 @@ Tree = TypeVar("Tree")
 """A tree that comes back with the same structure."""
 
 
+@dataclasses.dataclass(frozen=True, repr=False)
+class Ranks:
+    """An `event_ndim` that is a tree of numbers, one for each array of an input.
+
+    It can be hashed, which a dictionary cannot, prints as the tree, and is a leaf for jax.
+    """
+
+    structure: Any
+    ndims: tuple[int, ...]
+
+    def tree(self) -> PyTree:
+        """The tree of numbers."""
+        return self.structure.unflatten(self.ndims)
+
+    def __repr__(self) -> str:
+        return repr(self.tree())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ranks_of, (self.tree(),)
+
+
+EventNdim = int | Ranks
+"""How many trailing dimensions of x are neither time nor batch: of each array of x, or of all."""
+
+
+def ranks_of(event_ndim: Any) -> Any:
+    """An `event_ndim` as it is kept: a tree of numbers as Ranks, one number as it is."""
+    try:
+        ndims, structure = jax.tree.flatten(event_ndim)
+    except (TypeError, ValueError):  # keys of a dictionary that cannot be sorted
+        return event_ndim
+    return event_ndim if jax.tree_util.treedef_is_leaf(structure) else Ranks(structure, (*ndims,))
+
+
 class Initializer(Protocol):
     """What fills a parameter: every initialiser of `jax.nn.initializers` and of jaxnn is one."""
 
@@ -71,6 +106,7 @@ class InitialState(Protocol[P_contra, S_co]):
 class Unroll(Protocol[P_contra, S]):
     """`state, ys = unroll(params, xs, ...)`: a whole sequence, time first.
 
+    xs may be a tree of arrays that share their time and their batch, where the cell takes one.
     Nothing in an array says which axis is time: `(batch, time, features)` runs in silence along the
     batch, where no mask, state or size gives it away. `jaxnn.time_major(xs)` turns it.
     """
@@ -198,7 +234,7 @@ class Facts(NamedTuple):
     of: its functions; of others that happen to share the `init`, nothing is known.
     """
 
-    event_ndim: int | None = None
+    event_ndim: EventNdim | None = None
     each_step: bool = False
     description: object = None
     parts: Any = None
@@ -206,7 +242,10 @@ class Facts(NamedTuple):
 
 
 def with_facts(
-    init: F, event_ndim: int | None = None, each_step: bool = False, description: object = None
+    init: F,
+    event_ndim: EventNdim | None = None,
+    each_step: bool = False,
+    description: object = None,
 ) -> F:
     """Give the `init` of one layer or cell, a function of its own, what is known of that one."""
     init.__dict__["facts"] = Facts(event_ndim, each_step, description)

@@ -81,6 +81,25 @@ def made(cell: jaxnn.Cell) -> Problem:
     return Problem(cell, params, xs, state, start, mask, reset, 1)
 
 
+def of_two_inputs() -> Problem:
+    """x is features and the time since the step before, two arrays of unequal rank."""
+
+    def coefficients(kernel: jax.Array, x: Any) -> tuple[jax.Array, jax.Array]:
+        features, gap = x
+        added = jnp.tanh(features @ kernel)
+        return jnp.exp(-jnp.square(gap))[..., None] * jnp.ones_like(added), added
+
+    cell = jaxnn.linear_cell(
+        lambda key: jax.random.normal(key, (3, 4), F64),
+        coefficients,
+        lambda kernel, batch_shape=(): jnp.zeros((*batch_shape, 4), kernel.dtype),
+        lambda state: state,
+        event_ndim=(1, 0),
+    )
+    p = made(cell)
+    return p._replace(xs=(p.xs, p.xs[..., 0]))
+
+
 CONV = jaxnn.stack(jaxnn.causal_conv(3, 4, dtype=F64), jaxnn.rg_lru(3, dtype=F64))
 CELLS = {
     "convolution": lambda: made(CONV),
@@ -90,6 +109,7 @@ CELLS = {
     "deep": lambda: made(DEEP),
     "delayed": lambda: made(DELAYED),
     "complex and constant": lambda: made(TURN),
+    "two inputs": of_two_inputs,
     "own linear of pairs, chunked": lambda: problem("own linear of pairs, chunked", time=TIME),
 }
 

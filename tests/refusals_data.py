@@ -32,7 +32,11 @@ SEQUENCES: Pool = {
     "objects": [np.full(2, None, object)] * 2,
     "Nones": [None, None],
     "dates": [np.zeros(2, "datetime64[s]")] * 2,
-    "dicts": [{"x": ones(2)}] * 2,
+    "dicts of other names": [{"x": ones(2)}, {"y": ones(2)}],
+    "dicts of unequal lengths": [{"x": ones(2), "y": ones(3)}] * 2,
+    "dicts of texts": [{"x": np.array(["a"])}] * 2,
+    "empty dicts": [{}, {}],
+    "dicts of odd keys": [{"x": ones(2)}, {"x": ones(2), 1: ones(2)}],
     "a dict": {"a": ones(2), "b": ones(2)},
     "a set": {1.0},
     "ragged lists": [[[1.0], [1.0, 2.0]], [[1.0]]],
@@ -45,6 +49,30 @@ refuse(
     sequences=SEQUENCES,
     time={**wrong.omit(wrong.SIZES, "None"), "less than the longest": 2},
     words={"sequences": ("sequences", "sequence")},
+)
+refuse(
+    "elapsed",
+    lambda: jaxnn.data.elapsed,
+    {"times": np.arange(3.0), "observed": ones(3, 2, dtype=bool)},
+    times={
+        "None": None,
+        "text": "abc",
+        "a number": 3.0,
+        "falling": np.array([0.0, 2.0, 1.0]),
+        "NaN": np.array([0.0, np.nan, 1.0]),
+        "dates": np.zeros(3, "datetime64[s]"),
+        "flags": ones(3, dtype=bool),
+        "complex": ones(3, dtype=np.complex64),
+        "of other steps": np.arange(4.0),
+        "with features": ones(3, 2),
+    },
+    observed={
+        "None": None,
+        "numbers": ones(3, 2),
+        "without features": ones(3, dtype=bool),
+        "of other steps": ones(4, 2, dtype=bool),
+    },
+    words={"times": ("times", "observed"), "observed": "observed"},
 )
 TARGETS: Pool = {
     "None": None,

@@ -154,7 +154,8 @@ def given(make: Callable[[], Any]) -> tuple[Any, Any]:
 
 def without_features(right: np.ndarray) -> Pool:
     """For the input of a cell of one's own, which alone knows sizes and dtypes."""
-    return {**wrong.not_arrays(right), **wrong.keys_like(right), "a scalar": right.ravel()[0]}
+    arrays = wrong.omit(wrong.not_arrays(right), "a tuple", "a dict")  # which may be right
+    return {**arrays, **wrong.keys_like(right), "a scalar": right.ravel()[0]}
 
 
 def no_state(right: Any) -> Pool:

@@ -37,7 +37,15 @@ MERGES: Pool = {
     **wrong.omit(wrong.FUNCTIONS, "text"),
     "a word in a list": ["sum"],
 }
-EVENT_NDIMS = wrong.omit(wrong.SIZES, "zero")
+EVENT_NDIMS: Pool = {  # a tree of numbers is right
+    **wrong.omit(wrong.SIZES, "zero", "a list", "a tuple", "a dict"),
+    "a tuple of nothing": (),
+    "a tuple of text": (1, "a"),
+    "a tuple of flags": (True,),
+    "a list of floats": [1.0, 0],
+    "a dict of negative": {"x": -1},
+    "a dict of other keys": {1: 1, "a": 0},
+}
 MLP_SIZES: Pool = {
     "one": (3,),
     "nothing": (),
@@ -152,6 +160,7 @@ FACTORIES: dict[str, Row] = {
         SIZES,
         {**CELL_SIZES, "reset_after": wrong.FLAGS, **ACTIVATIONS, **BIAS, **KERNELS, **BOTH},
     ),
+    "gru_d": (jaxnn.gru_d, SIZES, {**CELL_SIZES, **KERNELS, **BOTH}),
     "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
     "janet": (
         jaxnn.janet,

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
     start: Any
     mask: np.ndarray
     reset: np.ndarray
-    event_ndim: int
+    event_ndim: int  # of the first leaf of xs
 
     @property
     def oracle(self) -> Any:
@@ -81,6 +81,14 @@ def _noisy_apply(params: OwnParams, state: Any, x: jax.Array, key: Any = None) -
 def _noisy_state(params: OwnParams, batch_shape: tuple[int, ...] = ()) -> Any:
     dtype = params.kernel.dtype
     return {"s": jnp.zeros((*batch_shape, 4), dtype), "count": jnp.zeros(batch_shape, dtype)}
+
+
+def _tree_apply(params: OwnParams, state: Any, x: Any) -> tuple[Any, Any]:
+    """x is features and a token, and the time since the step before, which lets the state decay."""
+    (features, token), elapsed = x["events"], x["elapsed"]
+    kept = state * jnp.exp(-jnp.square(elapsed))[..., None]
+    state = jnp.tanh(features @ params.kernel + params.recurrent[token] + kept)
+    return state, {"state": state, "sum": jnp.sum(state, axis=-1) * elapsed}
 
 
 def _images_apply(params: OwnParams, state: Any, x: jax.Array) -> tuple[Any, Any]:
@@ -153,7 +161,7 @@ def _hidden_of(state: Any) -> Any:
     return state["hidden"]
 
 
-def _own(apply: Any, initial_state: Any, dtype: Any, event_ndim: int = 1) -> jaxnn.Cell:
+def _own(apply: Any, initial_state: Any, dtype: Any, event_ndim: Any = 1) -> jaxnn.Cell:
     return jaxnn.cell(_init_in(dtype), apply, initial_state, event_ndim)
 
 
@@ -192,6 +200,7 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "gru": lambda d: jaxnn.gru(3, 4, dtype=d),
     "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
     "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
+    "decaying gru": lambda d: jaxnn.gru_d(3, 4, dtype=d),
     "mgu": lambda d: jaxnn.mgu(3, 4, dtype=d),
     "janet": lambda d: jaxnn.janet(3, 4, 0.5, dtype=d),
     "conv gru": lambda d: jaxnn.conv_gru(2, 3, (4,), (3,), dtype=d),
@@ -207,6 +216,7 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "own": lambda d: _own(_own_apply, _own_state, d),
     "own with key": lambda d: _own(_noisy_apply, _noisy_state, d),
     "own of images": lambda d: _own(_images_apply, _own_state, d, 2),
+    "own of a tree": lambda d: _own(_tree_apply, _own_state, d, {"events": (1, 0), "elapsed": 0}),
     "leaky split": lambda d: _split(_mix, _leaky, d),
     "split that mixes units": lambda d: _split(_mix, _normed, d),
     "split with a crooked mix": lambda d: _split(_crooked_mix, _leaky, d),
@@ -233,13 +243,19 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "causal conv": lambda d: jaxnn.causal_conv(3, 3, dtype=d),
     "mamba block": lambda d: jaxnn.mamba_block(3, 2, window=3, dtype=d),
 }
-EVENTS = {
-    "own of images": (2, 3),
-    "conv gru": (4, 2),
-    "conv lstm": (4, 2),
-    "conv lstm peephole": (3, 2, 2),
+FEATURES, FLAGS, FLOAT, TOKEN = (
+    jax.ShapeDtypeStruct(shape, dtype)
+    for shape, dtype in (((3,), float), ((3,), bool), ((), float), ((), jnp.int32))
+)
+EVENTS: dict[str, Any] = {
+    "own of images": jax.ShapeDtypeStruct((2, 3), float),
+    "own of a tree": {"events": (FEATURES, TOKEN), "elapsed": FLOAT},
+    "decaying gru": jaxnn.GRUDInput(FEATURES, FLAGS, FEATURES),
+    "conv gru": jax.ShapeDtypeStruct((4, 2), float),
+    "conv lstm": jax.ShapeDtypeStruct((4, 2), float),
+    "conv lstm peephole": jax.ShapeDtypeStruct((3, 2, 2), float),
 }
-"""The shapes of an x that is not just three features."""
+"""Each x that is not just three features; floating leaves are of the dtype of the row."""
 COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "stack": _stack,
     "stack of layers": lambda d: jaxnn.stack(
@@ -282,7 +298,8 @@ DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in r
 SIBLINGS = (
     *("elman relu no bias", "gru no bias", "lstm coupled no bias", "min lstm", "qrnn", "sru"),
     *("lstm projected, with hard gates", "janet", "conv gru", "ct rnn", "ltc", "lif"),
-    *("slstm", "mlstm", "mamba block", "rg lru block", "emitting learned", "learned of stack"),
+    *("decaying gru", "slstm", "mlstm", "mamba block", "rg lru block"),
+    *("emitting learned", "learned of stack"),
 )
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,
 and runs for them with JAXNN_ALL_LAWS=1."""
@@ -309,7 +326,7 @@ def problem(
 ) -> Problem:
     """Numbers for a row: no parameter, state or start is zero, and the mask has every shape."""
     cell, rng = build(row, dtype), np.random.default_rng(1)
-    event = EVENTS.get(row, (3,))
+    event = EVENTS.get(row, FEATURES)
 
     def numbers(function: Callable[..., Any]) -> Any:
         """In the shapes and dtypes that a function gives; it is traced, and not compiled."""
@@ -319,23 +336,43 @@ def problem(
 
         return jax.tree.map(fill, jax.eval_shape(function))
 
+    def inputs(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        shape = (time, *batch, *leaf.shape)
+        if leaf.dtype == bool:
+            return jnp.asarray(rng.random(shape) < 0.5)
+        if jnp.issubdtype(leaf.dtype, jnp.integer):
+            return jnp.asarray(rng.integers(0, 4, shape), leaf.dtype)
+        return jnp.asarray(rng.normal(size=shape), dtype)
+
     params = numbers(functools.partial(cell.init, jax.random.key(0)))
     first = functools.partial(cell.initial_state, params, batch)
     state, start = numbers(first), numbers(first)
-    xs = jnp.asarray(rng.normal(size=(time, *batch, *event)), dtype)
+    xs = jax.tree.map(inputs, event)
     mask = rng.random((time, *batch)) < 0.6
     reset = rng.random((time, *batch)) < 0.4
     if time and batch:
         # The first sequence is valid throughout, with a reset at its last step, and the last
         # one has no valid step.
         mask[:, 0], mask[:, -1], reset[[0, -1], 0], reset[1:3, 0] = True, False, True, False
-    return Problem(cell, params, xs, state, start, mask, reset, len(event))
+    return Problem(
+        cell, params, xs, state, start, mask, reset, len(jax.tree.leaves(event)[0].shape)
+    )
 
 
-def pad_with_nan(xs: jax.Array, mask: np.ndarray) -> jax.Array:
-    """NaN wherever the mask is false."""
-    flags = mask.reshape(*mask.shape, *(1,) * (xs.ndim - mask.ndim))
-    return jnp.where(flags, xs, jnp.array(jnp.nan, xs.dtype))
+def sliced(tree: Any, index: Any) -> Any:
+    """The same part of each leaf."""
+    return jax.tree.map(lambda leaf: leaf[index], tree)
+
+
+def pad_with_nan(xs: Any, mask: np.ndarray) -> Any:
+    """NaN wherever the mask is false, and of what has none, a number that is out of place."""
+
+    def pad(leaf: jax.Array) -> jax.Array:
+        flags = mask.reshape(*mask.shape, *(1,) * (leaf.ndim - mask.ndim))
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.where(flags, leaf, jnp.array(jnp.nan if floating else 99, leaf.dtype))
+
+    return jax.tree.map(pad, xs)
 
 
 _apply = functools.cache(lambda apply: jax.jit(apply))
@@ -353,7 +390,8 @@ def oracle(
     start: Any = None,
 ) -> tuple[Any, Any]:
     """What `unroll` must give: a loop over sequences, over steps, with plain `if`s."""
-    time, *batch = xs.shape[: xs.ndim - event_ndim]
+    first = jax.tree.leaves(xs)[0]
+    time, *batch = first.shape[: first.ndim - event_ndim]
     apply, count = _jitted(cell.apply), int(np.prod(batch))
     # One jitted call takes the batch apart, one puts it together: eagerly, each piece would be a
     # program of its own.
@@ -404,16 +442,30 @@ def weigh(tree: Any) -> jax.Array:
     return total
 
 
-def with_gradients(run: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
-    """The outputs of `run(*arguments)` and the gradients of their weighed sum."""
+def floating(tree: Any) -> tuple[list[Any], Callable[[Any], Any]]:
+    """The leaves that have a derivative, and what puts others in their place."""
+    leaves, structure = jax.tree.flatten(tree)
+    places = [n for n, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
-    def loss(*arguments: Any) -> tuple[jax.Array, Any]:
-        out = run(*arguments)
+    def join(new: Any) -> Any:
+        replaced = dict(zip(places, new, strict=True))
+        return structure.unflatten([replaced.get(n, leaf) for n, leaf in enumerate(leaves)])
+
+    return [leaves[n] for n in places], join
+
+
+def with_gradients(run: Callable[..., Any], *arguments: Any) -> tuple[Any, Any]:
+    """The outputs of `run(*arguments)` and the gradients of their weighed sum; zeros for what has
+    none."""
+    leaves, join = floating(arguments)
+
+    def loss(leaves: Any) -> tuple[jax.Array, Any]:
+        out = run(*join(leaves))
         return weigh(out), out
 
-    every = tuple(range(len(arguments)))
-    (_, out), gradients = jax.value_and_grad(loss, every, has_aux=True)(*arguments)
-    return out, gradients
+    (_, out), bars = jax.value_and_grad(loss, has_aux=True)(leaves)
+    _, join = floating(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), arguments))
+    return out, join(bars)
 
 
 def values(run: Callable[..., Any], *arguments: Any) -> tuple[Any, None]:

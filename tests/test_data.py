@@ -325,6 +325,67 @@ def test_chunks_errors():
             jaxnn.data.chunks({"x": leaf}, 2)
 
 
+def event_of(sequence: np.ndarray) -> dict[str, Any]:
+    """A sample of three arrays with one time."""
+    return {"x": sequence, "more": (sequence[:, 0].astype(np.int32), sequence[:, :1] > 3)}
+
+
+def test_samples_that_are_trees() -> None:
+    """Each leaf is as it is alone, in the same batches, and targets at every step likewise."""
+    sequences = sequences_of([3, 1, 0, 4])
+    events = [event_of(sequence) for sequence in sequences]
+    for options in ({}, {"seed": 3, "boundaries": [2, 4]}):
+        got = jaxnn.data.batches(events, events, 3, each_step=True, **options)
+        alone = jaxnn.data.batches(sequences, sequences, 3, each_step=True, **options)
+        for batch, want in zip(got, alone, strict=True):
+            whole = event_of(np.ones((2, 2), np.float32))
+            assert jax.tree.structure(batch.xs) == jax.tree.structure(whole)
+            np.testing.assert_array_equal(batch.xs["x"], want.xs)
+            np.testing.assert_array_equal(batch.xs["more"][0], want.xs[..., 0].astype(np.int32))
+            np.testing.assert_array_equal(batch.xs["more"][1], want.xs[..., :1] > 3)
+            np.testing.assert_array_equal(batch.targets["x"], want.targets)
+            for one, other in zip(batch[2:], want[2:], strict=True):
+                np.testing.assert_array_equal(one, other)
+    pair, mask = jaxnn.data.pad([(np.ones((2, 3)), np.ones(2)), (np.ones((1, 3)), np.ones(1))])
+    assert pair[0].shape == (2, 2, 3) and pair[1].tolist() == [[1, 1], [1, 0]]
+    assert mask.tolist() == [[True, True], [True, False]]
+    # What numpy takes for one array stays one.
+    assert jaxnn.data.pad([((1.0, 2.0), (3.0, 4.0)), [[5.0, 6.0]]])[0].shape == (2, 2, 2)
+
+
+ONE = {"a": np.ones(2)}
+
+
+@pytest.mark.parametrize(
+    ("samples", "kind", "text"),
+    [
+        (
+            [{"a": np.ones(2), "b": np.ones(3)}],
+            ValueError,
+            r"of sequence 0 \['a'\] has 2 steps, and \['b'\] 3",
+        ),
+        ([ONE, {"b": np.ones(2)}], TypeError, r"sequence 1 must be dict of \(a\), as"),
+        ([ONE, np.ones(2)], TypeError, r"sequence 1 must be dict of \(a\), as"),
+        ([ONE, {"a": np.ones((2, 1))}], ValueError, r"sequence 1\['a'\] is float64\[2, 1\]"),
+        ([{"a": 3.0}], ValueError, r"sequence 0\['a'\] is float64\[\]"),
+        ([{"a": ["x"]}], TypeError, r"sequence 0\['a'\]\[0\] must be of numbers"),
+        ([{}], TypeError, "sequence 0 must hold arrays, got {}"),
+    ],
+)
+def test_trees_that_do_not_fit(samples: Any, kind: Any, text: str) -> None:
+    with pytest.raises(kind, match=text):
+        jaxnn.data.pad(samples)
+
+
+def test_elapsed_is_told_by_hand() -> None:
+    """Per feature and per sequence; integers of time count as float32."""
+    times = np.array([[0, 1], [2, 1], [5, 4]])
+    seen = np.array([[[True], [False]], [[False], [True]], [[False], [False]]])
+    found = jaxnn.data.elapsed(times, seen)
+    assert found.dtype == np.float32
+    assert found[..., 0].tolist() == [[0, 0], [2, 0], [5, 3]]
+
+
 RAGGED = sequences_of([3, 1, 2, 5, 4, 1, 2])
 PLACED = {
     "batches": lambda: jaxnn.data.batches(RAGGED, np.arange(7), 2, seed=1, boundaries=[2, 5]),

@@ -351,7 +351,7 @@ CASES: dict[str, tuple[Callable[[], Any], type[Exception], list[str]]] = {
     "a residual around a whole state": (
         lambda: run(jaxnn.residual(jaxnn.output_state(jaxnn.gru(3, 3)))),
         TypeError,
-        ["residual(output_state(gru(3, 3)))", "the output must be an array, got GRUState"],
+        ["residual(output_state(gru(3, 3)))", "to be added to it; got GRUState(hidden)"],
     ),
     "a merge of different states": (
         lambda: run(BOTH_WAYS(jaxnn.output_state(LSTM), jaxnn.output_state(jaxnn.gru(3, 4)))),

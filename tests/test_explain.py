@@ -150,7 +150,7 @@ def test_nothing_is_computed_and_nothing_stays() -> None:
     "arguments, error, message",
     [
         ((jaxnn.dense(4, 2), XS), TypeError, "model must be a Cell or a SequenceLayer"),
-        ((jaxnn.lstm(4, 3), [1.0]), TypeError, "xs must be an array or a shape"),
+        ((jaxnn.lstm(4, 3), [1.0]), TypeError, "xs must be an array"),
         ((jaxnn.lstm(4, 3), XS, [True]), TypeError, "mask must be an array or a shape"),
         ((jaxnn.lstm(5, 3), XS), ValueError, "must have 5 features"),
     ],

@@ -19,7 +19,9 @@ from rows import (
     Problem,
     assert_close,
     build,
+    floating,
     problem,
+    sliced,
     weigh,
     with_gradients,
 )
@@ -32,10 +34,11 @@ Flat = Callable[[jax.Array], jax.Array]
 
 def flat_functions(p: Problem) -> tuple[Flat, Flat, jax.Array]:
     """The library and the oracle as functions of one vector, and a point."""
-    point, unravel = ravel_pytree(p.arguments())
+    leaves, join = floating(p.arguments())
+    point, unravel = ravel_pytree(leaves)
 
     def flat(unroll: Any, reverse: bool, vector: jax.Array) -> jax.Array:
-        params, xs, state, start = unravel(vector)
+        params, xs, state, start = join(unravel(vector))
         return ravel_pytree(unroll(params, xs, state, p.mask, p.reset, reverse, start=start))[0]
 
     return (
@@ -158,6 +161,12 @@ def test_law_7_finite_differences(row: str) -> None:
     check_grads(smooth, (point,), order=order, modes=("fwd", "rev"), atol=1e-5, rtol=1e-5)
 
 
+def floats_as(dtype: Any, xs: Any) -> Any:
+    """The floating leaves in another dtype."""
+    leaves, join = floating(xs)
+    return join([leaf.astype(dtype) for leaf in leaves])
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_law_8_dtypes(row: str, dtype: str) -> None:
     p = problem(row, jnp.dtype(dtype), time=3, batch=(2,))
@@ -166,7 +175,7 @@ def test_law_8_dtypes(row: str, dtype: str) -> None:
     before = jax.tree.map(lambda leaf: leaf.dtype, p.cell.initial_state(p.params, (2,)))
     run = functools.partial(p.cell.unroll, mask=p.mask, reset=p.reset)
     (state, ys), (bars, *_) = with_gradients(run, p.params, p.xs)
-    once, y = p.cell.apply(p.params, p.state, p.xs[0])
+    once, y = p.cell.apply(p.params, p.state, sliced(p.xs, 0))
     for after in (state, once):
         assert jax.tree.map(lambda leaf: leaf.dtype, after) == before
     assert {leaf.dtype for leaf in jax.tree.leaves(state)} == {jnp.dtype(exact)}
@@ -176,7 +185,7 @@ def test_law_8_dtypes(row: str, dtype: str) -> None:
     # The same numbers in float64 are what this rounds.
     want = problem(row, time=3, batch=(2,))
     wide = jax.tree.map(lambda a, like: a.astype(like.dtype), p.params, want.params)
-    _, want_ys = want.oracle(wide, p.xs.astype(jnp.float64), None, p.mask, p.reset)
+    _, want_ys = want.oracle(wide, floats_as(jnp.float64, p.xs), None, p.mask, p.reset)
     error = 1e-5 if dtype == "float32" else 5e-2
     assert_close(jax.tree.map(lambda leaf: leaf.astype(jnp.float64), ys), want_ys, error)
 
@@ -198,9 +207,9 @@ def test_law_8_another_dtype_of_xs_is_an_error(ours: str) -> None:
     p = problem(ours)
     for wrong in (jnp.float32, jnp.bfloat16, jnp.int32):
         with pytest.raises(TypeError, match="must be float64, got"):
-            p.cell.unroll(p.params, p.xs.astype(wrong))
+            p.cell.unroll(p.params, floats_as(wrong, p.xs))
         with pytest.raises(TypeError, match="must be float64, got"):
-            p.cell.apply(p.params, p.state, p.xs[0].astype(wrong))
+            p.cell.apply(p.params, p.state, sliced(floats_as(wrong, p.xs), 0))
 
 
 def exported(function: Any, row: str) -> tuple[Any, Problem]:
@@ -213,7 +222,7 @@ def exported(function: Any, row: str) -> tuple[Any, Problem]:
 
     shapes = (
         jax.tree.map(functools.partial(symbolic, ()), p.params),
-        symbolic((time, batch), p.xs),
+        jax.tree.map(functools.partial(symbolic, (time, batch)), p.xs),
         jax.tree.map(functools.partial(symbolic, (batch,)), p.state),
         symbolic((time, batch), p.mask),
         symbolic((time, batch), p.reset),
@@ -242,11 +251,14 @@ def test_law_9_export_of_the_sequence_and_its_gradient(row: str) -> None:
     unroll = build(row).unroll
 
     def both(params: Any, xs: Any, state: Any, mask: Any, reset: Any) -> Any:
-        def loss(params: Any, xs: Any, state: Any) -> Any:
+        leaves, join = floating((params, xs, state))
+
+        def loss(leaves: Any) -> Any:
+            params, xs, state = join(leaves)
             state, ys = unroll(params, xs, state, mask, reset)
             return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves((state, ys))), (state, ys)
 
-        return jax.value_and_grad(loss, (0, 1, 2), has_aux=True)(params, xs, state)
+        return jax.value_and_grad(loss, has_aux=True)(leaves)
 
     if row.endswith(("associative", "chunked")):
         with pytest.raises(ValueError, match="the number of steps is not known"):

@@ -328,6 +328,71 @@ def test_mgu_follows_the_equations(bias: bool) -> None:
     assert_close(cell.unroll(params, XS, state), (jaxnn.MGUState(h), np.stack(hs)), 1e-12)  # pyright: ignore[reportArgumentType]
 
 
+def decay(D: Any, b: Any) -> Any:
+    """γ of what came out of a product."""
+    return np.exp(-np.maximum(0, D + b))
+
+
+def missing_values() -> jaxnn.GRUDInput:
+    """Some are observed, and NaN stands where none is."""
+    rng = np.random.default_rng(5)
+    seen, elapsed = rng.random(XS.shape) < 0.5, rng.exponential(size=XS.shape)
+    return jaxnn.GRUDInput(jnp.where(seen, XS, jnp.nan), jnp.asarray(seen), jnp.asarray(elapsed))
+
+
+def test_gru_d_follows_the_equations() -> None:
+    """A loop in numpy, written from the paper's 10 to 16, with its z, which is 1 − z here."""
+    cell = jaxnn.gru_d(INPUT, HIDDEN, dtype=jnp.float64)
+    params = random_params(cell)
+    state, xs = random_state(cell, params), missing_values()
+    U, W, V, b, w, b_x, D, b_h, mean = numpy_of(params)
+    h, last = numpy_of(state)
+    hs = []
+    for value, m, delta in zip(*numpy_of(xs), strict=True):
+        value = np.nan_to_num(value)
+        g_x, g_h = decay(w * delta, b_x), decay(delta @ D, b_h)
+        x = m * value + (1 - m) * (g_x * last + (1 - g_x) * mean)
+        before = jaxnn.GRUDState(jnp.asarray(h), jnp.asarray(last))
+        gates = jaxnn.gates(cell, params, before, jaxnn.GRUDInput(value, m, delta))
+        h = g_h * h
+        r = sigmoid(x @ U[:, 0] + h @ W[:, 0] + m @ V[:, 0] + b[0])
+        z = 1 - sigmoid(x @ U[:, 1] + h @ W[:, 1] + m @ V[:, 1] + b[1])
+        n = np.tanh(x @ U[:, 2] + (r * h) @ W[:, 2] + m @ V[:, 2] + b[2])
+        assert_close(gates, jaxnn.GRUGates(r, 1 - z, n), 1e-12)
+        h, last = (1 - z) * h + z * n, np.where(m, value, last)
+        hs.append(h)
+    assert_close(cell.unroll(params, xs, state), (jaxnn.GRUDState(h, last), np.stack(hs)), 1e-12)
+
+
+def test_gru_d_of_what_is_all_there_is_the_gru() -> None:
+    """With no time gone, and V a bias more. Before the first observation, last is the mean."""
+    cell = jaxnn.gru_d(INPUT, HIDDEN, dtype=jnp.float64)
+    gru = jaxnn.gru(INPUT, HIDDEN, reset_after=False, dtype=jnp.float64)
+    params = random_params(cell)
+    still = params._replace(
+        input_decay_bias=-1 + 0 * params.mean, hidden_decay_bias=-jnp.ones(HIDDEN)
+    )
+    there = jaxnn.GRUDInput(XS, jnp.ones(XS.shape, bool), jnp.zeros_like(XS))
+    biases = params.bias + jnp.sum(params.observed_kernel, 0)
+    plain = jaxnn.GRUParams(params.input_kernel, params.recurrent_kernel, biases, None)
+    _, ys = cell.unroll(still, there)
+    assert_close(ys, gru.unroll(plain, XS)[1], 1e-12)
+    first = cell.initial_state(params, (BATCH,))
+    assert np.array_equal(first.last, np.broadcast_to(params.mean, (BATCH, INPUT)))
+
+
+def test_what_is_not_observed_reaches_no_gradient() -> None:
+    cell, xs = jaxnn.gru_d(INPUT, HIDDEN, dtype=jnp.float64), missing_values()
+    params = random_params(cell)
+
+    def loss(params: Any, values: Any) -> Any:
+        return jnp.sum(cell.unroll(params, xs._replace(values=values))[1])
+
+    bars, values_bar = jax.grad(loss, (0, 1))(params, xs.values)
+    assert all(np.all(np.isfinite(leaf)) and np.any(leaf) for leaf in jax.tree.leaves(bars))
+    assert np.array_equal(np.asarray(values_bar) != 0, np.asarray(xs.observed))
+
+
 def shifted_difference(left: Any, right: Any) -> Any:
     """A merge that is not symmetric, and not zero where both are."""
     return left - 2 * right + 1

@@ -80,11 +80,13 @@ def gradient(cell: jaxnn.Cell, **options: Any) -> Callable[..., Any]:
         results = cell.unroll(params, xs, state, start=start, **options)
         return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(results))
 
-    return jax.grad(loss, (0, 1, 2, 3))
+    return jax.grad(loss, (0, 1, 2, 3), allow_int=True)
 
 
 def projections(params: Any) -> int:
     """The input is projected by one matmul a gate; by one product elsewhere."""
+    if isinstance(params, jaxnn.GRUDParams):  # m V of each gate, δ D, and the gradient of D
+        return 3 + 2
     kernel = getattr(params, "input_kernel", None)
     return kernel.shape[1] if kernel is not None and kernel.ndim == 3 else 1
 
@@ -93,7 +95,7 @@ def carries_no_weight(p: Any, loops: list[Loop]) -> bool:
     """The loops carry states, a count, and what they emit, for each step of each sequence."""
     batched = {leaf.shape for leaf in jax.tree.leaves(p.state)}
     carried = {shape for loop in loops for shape in loop.carried}
-    over_time = {shape for shape in carried if shape[:2] == p.xs.shape[:2]}
+    over_time = {shape for shape in carried if shape[:2] == p.mask.shape}
     return batched <= carried <= {(), *batched, *over_time}
 
 

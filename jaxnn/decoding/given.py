@@ -13,9 +13,9 @@ from jaxnn.internal.checks import (
     check_array,
     dtype_in_jax,
     naming,
-    shape_text,
     state_dtype,
 )
+from jaxnn.internal.inputs import leading_of
 from jaxnn.internal.options import check_callable, check_takes
 from jaxnn.internal.users import give_arrays
 from jaxnn.recurrence.cell import check_cell
@@ -82,13 +82,8 @@ def fed(name: str, feed: Feed | None, token: Array) -> Array:
 def batch_of(name: str, cell: Cell, x: Any) -> Shape:
     """The batch of a step's input."""
     known = facts_of(cell).event_ndim
-    event_ndim = 1 if known is None else known
-    if x.ndim < event_ndim:
-        raise ValueError(
-            f"{name}: first, as the cell gets it, must have {event_ndim} dimensions behind the "
-            f"batch, got {shape_text(x)}"
-        )
-    return tuple(x.shape[: x.ndim - event_ndim])
+    where, event_ndim = "first, as the cell gets it,", 1 if known is None else known
+    return leading_of(name, where, x, event_ndim, False)
 
 
 def begun(name: str, cell: Cell, params: Params, state: State, batch: Shape) -> State:

@@ -17,6 +17,7 @@ from jaxnn.diagnostics.vectors import (
 )
 from jaxnn.functions.sequences import zero_masked
 from jaxnn.internal.checks import is_array, shape_text
+from jaxnn.internal.inputs import front
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.options import check_callable, check_takes
 from jaxnn.internal.users import call_user
@@ -30,7 +31,7 @@ S = TypeVar("S")
 def gradient_norms(
     cell: Cell[P, S],
     params: P,
-    xs: ArrayLike,
+    xs: PyTree,
     loss: Callable[[PyTree], Array],
     state: S | None = None,
     mask: ArrayLike | None = None,
@@ -82,12 +83,12 @@ def _norms(
     loss: Callable[[PyTree], Array],
     dimensions: int,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State | None,
     mask: ArrayLike | None,
 ) -> Array:
     dtype = dtype_of(outline_of_state("gradient_norms", cell, params))
-    xs, leading = zero_masked(xs, mask), tuple(xs.shape[: 1 + dimensions])
+    xs, leading = zero_masked(xs, mask), front(xs, 1 + dimensions)
     if state is None:
         state = cell.initial_state(params, leading[1:])
     first = jax.tree.map(jnp.asarray, state)

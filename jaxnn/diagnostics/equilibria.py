@@ -16,9 +16,10 @@ from jaxnn.diagnostics.vectors import (
 )
 from jaxnn.functions.sequences import check_values
 from jaxnn.internal.checks import check_arguments, check_state, is_array, naming
+from jaxnn.internal.inputs import leading_of, leaves_of
 from jaxnn.internal.options import check_number, check_size
 from jaxnn.recurrence.cell import check_cell
-from jaxnn.types import Array, ArrayLike, Cell, Params, State, exportable, facts_of
+from jaxnn.types import Array, Cell, Params, PyTree, State, exportable, facts_of
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -49,7 +50,7 @@ def fixed_points(
     cell: Cell[P, S],
     params: P,
     starts: S,
-    x: ArrayLike,
+    x: PyTree,
     tolerance: float = 1e-5,
     iterations: int = 200,
     apart: float = 0.01,
@@ -122,13 +123,15 @@ def _check_starts(name: str, starts: State, outline: State) -> None:
         raise ValueError(f"{name}: starts must hold at least one state, got none")
 
 
-def _check_held(name: str, cell: Cell, params: Params, outline: State, x: ArrayLike) -> None:
-    check_values(name, "x", x)
+def _check_held(name: str, cell: Cell, params: Params, outline: State, x: PyTree) -> None:
+    for where, leaf in leaves_of(name, "x", x):
+        check_values(name, where, leaf)
     event_ndim = facts_of(cell).event_ndim
-    if event_ndim is not None and x.ndim != event_ndim:
+    batch = () if event_ndim is None else leading_of(name, "x", x, event_ndim, False)
+    if batch:
         raise ValueError(
             f"{name}: x must be one input of {cell}, of {event_ndim} dimensions, without time and "
-            f"batch; got the shape {tuple(x.shape)}. For several inputs, jax.vmap it over them"
+            f"batch; got the batch {batch}. For several inputs, jax.vmap it over them"
         )
 
     def step(state: State) -> State:
@@ -146,7 +149,7 @@ def _fixed_points(
     apart: float,
     params: Params,
     starts: State,
-    x: ArrayLike,
+    x: PyTree,
 ) -> FixedPoints:
     outline = outline_of_state("fixed_points", cell, params)
     step = vector_step(cell, outline, params, x)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 
 from jaxnn.internal.checks import is_array, shape_text
+from jaxnn.internal.inputs import leaves_of
 from jaxnn.recurrence.methods import Choice, listening
 from jaxnn.types import Array, Cell, PyTree, SequenceLayer, Shaped
 
@@ -22,7 +23,7 @@ class Explanation(NamedTuple):
 
 def explain(
     model: Cell | SequenceLayer,
-    xs: Shaped,
+    xs: PyTree,
     mask: Shaped | None = None,
     reset: Shaped | None = None,
 ) -> Explanation:
@@ -35,7 +36,7 @@ def explain(
 
     Args:
       model: a Cell, or a SequenceLayer such as `bidirectional` makes.
-      xs: a sequence, `(time, *batch, ...)`: an array, or a `jax.ShapeDtypeStruct`.
+      xs: a sequence, `(time, *batch, ...)`: an array or a `jax.ShapeDtypeStruct`, or a tree.
       mask, reset: as for `unroll`, arrays or shapes.
 
     Returns:
@@ -53,11 +54,12 @@ def explain(
     """
     if not isinstance(model, (Cell, SequenceLayer)):
         raise TypeError(f"explain: model must be a Cell or a SequenceLayer, got {model!r}")
-    for name, value in (("xs", xs), ("mask", mask), ("reset", reset)):
-        if value is not None and not is_array(value):
+    flags = [each for each in (("mask", mask), ("reset", reset)) if each[1] is not None]
+    for name, value in leaves_of("explain", "xs", xs) + flags:
+        if not is_array(value):
             raise TypeError(f"explain: {name} must be an array or a shape, got {shape_text(value)}")
 
-    def run(xs: Array, mask: Array | None, reset: Array | None) -> PyTree:
+    def run(xs: PyTree, mask: Array | None, reset: Array | None) -> PyTree:
         params = model.init(jax.random.key(0))
         return model.unroll(params, xs, mask=mask, reset=reset)
 

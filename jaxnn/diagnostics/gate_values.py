@@ -7,13 +7,13 @@ from jaxnn.recurrence.arguments import check_step
 from jaxnn.recurrence.cell import check_cell, description_of
 from jaxnn.recurrence.linear_split import LinearSplit, gates_of
 from jaxnn.recurrence.split import Split, before_combine
-from jaxnn.types import ArrayLike, Cell, Params, PyTree, State
+from jaxnn.types import Cell, Params, PyTree, State
 
 P = TypeVar("P")
 S = TypeVar("S")
 
 
-def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
+def gates(cell: Cell[P, S], params: P, state: S, x: PyTree) -> PyTree:
     """The values of a cell's gates at a step.
 
     Args:
@@ -49,7 +49,7 @@ def gates(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> PyTree:
         return gates_at(split, params, state, x)
 
 
-def gates_at(split: Split | LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
+def gates_at(split: Split | LinearSplit, params: Params, state: State, x: PyTree) -> PyTree:
     """The gates' values at one step, of what `check_gated` gave."""
     if isinstance(split, LinearSplit):
         return gates_of(split, params, x)

@@ -16,13 +16,13 @@ from jaxnn.diagnostics.vectors import (
     vector_step,
 )
 from jaxnn.internal.checks import check_arguments, check_state
-from jaxnn.types import Array, ArrayLike, Cell, Params, State
+from jaxnn.types import Array, Cell, Params, PyTree, State
 
 P = TypeVar("P")
 S = TypeVar("S")
 
 
-def step_jacobian(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> Array:
+def step_jacobian(cell: Cell[P, S], params: P, state: S, x: PyTree) -> Array:
     """The Jacobian of a step, d new state / d old state, one matrix for each sequence.
 
         J[i, j] = ∂ s'[i] / ∂ s[j],   s', y = apply(params, s, x)
@@ -60,11 +60,11 @@ def step_jacobian(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def dense(cell: Cell, dimensions: int, params: Params, state: State, x: ArrayLike) -> Array:
+def dense(cell: Cell, dimensions: int, params: Params, state: State, x: PyTree) -> Array:
     """`step_jacobian`, of checked arguments with so many batch dimensions."""
     outline = outline_of_state("step_jacobian", cell, params)
 
-    def one(state: State, x: ArrayLike) -> Array:
+    def one(state: State, x: PyTree) -> Array:
         step = vector_step(cell, outline, params, x)
         return jax.jacfwd(step)(ravel(state, dtype_of(outline)))
 
@@ -84,7 +84,7 @@ class StepOperator(NamedTuple, Generic[S]):
     vjp: Callable[[S], S]
 
 
-def step_operator(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> StepOperator[S]:
+def step_operator(cell: Cell[P, S], params: P, state: S, x: PyTree) -> StepOperator[S]:
     """The Jacobian of a step as products with it, without the matrix.
 
     The step is taken and linearised once; a product costs about as much as a step. As in
@@ -113,9 +113,9 @@ def step_operator(cell: Cell[P, S], params: P, state: S, x: ArrayLike) -> StepOp
     True
     """
     dimensions = check_step_of("step_operator", cell, params, state, x)
-    x = jnp.asarray(x)
+    x = jax.tree.map(jnp.asarray, x)
 
-    def one(state: S, x: Array) -> S:
+    def one(state: S, x: PyTree) -> S:
         return cell.apply(params, state, x)[0]
 
     def step(state: S) -> S:

@@ -17,8 +17,9 @@ from jaxnn.diagnostics.vectors import (
     vector_step,
 )
 from jaxnn.functions.sequences import zero_masked
+from jaxnn.internal.inputs import front, time_of
 from jaxnn.internal.options import check_size
-from jaxnn.types import Array, ArrayLike, Cell, Params, State, exportable
+from jaxnn.types import Array, ArrayLike, Cell, Params, PyTree, State, exportable
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -40,7 +41,7 @@ class LyapunovExponents(NamedTuple):
 def lyapunov_exponents(
     cell: Cell[P, S],
     params: P,
-    xs: ArrayLike,
+    xs: PyTree,
     count: int = 1,
     state: S | None = None,
     mask: ArrayLike | None = None,
@@ -91,7 +92,7 @@ def lyapunov_exponents(
     name = "lyapunov_exponents"
     batch = check_run_of(name, cell, params, xs, state, mask)
     count, warmup = check_size(name, "count", count), check_from_zero(name, "warmup", warmup)
-    size, time = size_of(outline_of_state(name, cell, params)), xs.shape[0]
+    size, time = size_of(outline_of_state(name, cell, params)), time_of(xs)
     if count > size:
         raise ValueError(
             f"{name}: count must be at most the size of the state, {size}; got {count}"
@@ -108,20 +109,20 @@ def _exponents(
     warmup: int,
     dimensions: int,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State | None,
     mask: ArrayLike | None,
 ) -> LyapunovExponents:
     outline = outline_of_state("lyapunov_exponents", cell, params)
     dtype, xs = dtype_of(outline), zero_masked(xs, mask)
     if state is None:
-        state = cell.initial_state(params, tuple(xs.shape[1 : 1 + dimensions]))
+        state = cell.initial_state(params, front(xs, 1 + dimensions)[1:])
     # Of any directions, since those of the axes may be invariant and never turn into the largest.
     # The same in every call and dtype: results do not depend on a key.
     drawn = jax.random.normal(jax.random.key(0), (size_of(outline), count), jnp.float32)
     first, _ = jnp.linalg.qr(drawn.astype(dtype))
 
-    def one(xs: ArrayLike, state: State, mask: ArrayLike | None) -> tuple[Array, Array]:
+    def one(xs: PyTree, state: State, mask: ArrayLike | None) -> tuple[Array, Array]:
         def step(
             carry: tuple[Array, Array], now: tuple[ArrayLike, ArrayLike | None]
         ) -> tuple[tuple[Array, Array], Array]:
@@ -136,7 +137,7 @@ def _exponents(
             return (new, turned), jnp.log(factors)
 
         _, growth = jax.lax.scan(step, (ravel(state, dtype), first), (xs, mask))
-        counts = jnp.arange(xs.shape[0]) >= warmup
+        counts = jnp.arange(time_of(xs)) >= warmup
         counts = counts if mask is None else counts & mask
         steps = jnp.sum(counts, dtype=jnp.int32).astype(dtype)
         total = jnp.sum(jnp.where(counts[:, None], growth, jnp.zeros_like(growth)), axis=0)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxnn.diagnostics.gate_values import check_gated, gates
 from jaxnn.diagnostics.vectors import check_run_of
 from jaxnn.functions.sequences import expand_to, zero_masked
+from jaxnn.internal.inputs import front
 from jaxnn.internal.options import check_number
 from jaxnn.scans.boundaries import boundaries
 from jaxnn.scans.sequential import scan
@@ -33,7 +34,7 @@ class GateSaturation(NamedTuple):
 def gate_saturation(
     cell: Cell[P, S],
     params: P,
-    xs: ArrayLike,
+    xs: PyTree,
     state: S | None = None,
     mask: ArrayLike | None = None,
     low: float = 0.1,
@@ -85,11 +86,11 @@ def _saturation(
     high: float,
     dimensions: int,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State | None,
     mask: ArrayLike | None,
 ) -> GateSaturation:
-    xs, leading = zero_masked(xs, mask), tuple(xs.shape[: 1 + dimensions])
+    xs, leading = zero_masked(xs, mask), front(xs, 1 + dimensions)
     if state is None:
         state = cell.initial_state(params, leading[1:])
 

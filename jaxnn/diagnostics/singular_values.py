@@ -15,8 +15,9 @@ from jaxnn.diagnostics.vectors import (
     vector_step,
 )
 from jaxnn.functions.sequences import zero_masked
+from jaxnn.internal.inputs import front, time_of
 from jaxnn.internal.options import check_size
-from jaxnn.types import Array, ArrayLike, Cell, Params, State
+from jaxnn.types import Array, ArrayLike, Cell, Params, PyTree, State
 
 P = TypeVar("P")
 S = TypeVar("S")
@@ -25,7 +26,7 @@ S = TypeVar("S")
 def gap_singular_values(
     cell: Cell[P, S],
     params: P,
-    xs: ArrayLike,
+    xs: PyTree,
     gap: int,
     state: S | None = None,
     mask: ArrayLike | None = None,
@@ -64,7 +65,7 @@ def gap_singular_values(
     """
     name = "gap_singular_values"
     batch = check_run_of(name, cell, params, xs, state, mask)
-    gap, time = check_size(name, "gap", gap), xs.shape[0]
+    gap, time = check_size(name, "gap", gap), time_of(xs)
     if isinstance(time, int) and gap > time:
         raise ValueError(f"{name}: gap must be at most the number of steps, {time}; got {gap}")
     jacobians = _jacobians(cell, len(batch), params, xs, state, mask)
@@ -76,7 +77,7 @@ def _jacobians(
     cell: Cell,
     dimensions: int,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State | None,
     mask: ArrayLike | None,
 ) -> Array:
@@ -84,15 +85,15 @@ def _jacobians(
     outline = outline_of_state("gap_singular_values", cell, params)
     xs = zero_masked(xs, mask)
     if state is None:
-        state = cell.initial_state(params, tuple(xs.shape[1 : 1 + dimensions]))
+        state = cell.initial_state(params, front(xs, 1 + dimensions)[1:])
 
-    def one(xs: ArrayLike, state: State, mask: ArrayLike | None) -> Array:
+    def one(xs: PyTree, state: State, mask: ArrayLike | None) -> Array:
         def step(vector: Array, now: tuple[ArrayLike, ArrayLike | None]) -> tuple[Array, Array]:
             x, valid = now
             new = vector_step(cell, outline, params, x)(vector)
             return new if valid is None else jnp.where(valid, new, vector), vector
 
-        def jacobian(vector: Array, x: ArrayLike) -> Array:
+        def jacobian(vector: Array, x: PyTree) -> Array:
             return jax.jacfwd(vector_step(cell, outline, params, x))(vector)
 
         _, before = jax.lax.scan(step, ravel(state, dtype_of(outline)), (xs, mask))

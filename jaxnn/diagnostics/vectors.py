@@ -16,9 +16,10 @@ import numpy as np
 
 from jaxnn.functions.sequences import check_values
 from jaxnn.internal.checks import naming
+from jaxnn.internal.inputs import leaves_of
 from jaxnn.internal.options import check_size
 from jaxnn.recurrence.cell import check_cell
-from jaxnn.types import Array, ArrayLike, Cell, Params, State
+from jaxnn.types import Array, ArrayLike, Cell, Params, PyTree, State
 
 F = TypeVar("F", bound=Callable[..., object])
 VectorStep = Callable[[Array], Array]
@@ -64,7 +65,7 @@ def unravel(outline: State, vector: Array) -> State:
     return structure.unflatten([part.reshape(to.shape).astype(to.dtype) for to, part in parts])
 
 
-def vector_step(cell: Cell, outline: State, params: Params, x: ArrayLike) -> VectorStep:
+def vector_step(cell: Cell, outline: State, params: Params, x: PyTree) -> VectorStep:
     """The step of one sequence at a fixed input, from the vector of a state to that of the next."""
 
     def step(vector: Array) -> Array:
@@ -91,18 +92,21 @@ def over_batch(function: F, dimensions: int, in_axes: Any, out_axes: Any = 0) ->
     return function
 
 
-def check_step_of(name: str, cell: Cell, params: Params, state: State, x: ArrayLike) -> int:
+def check_step_of(name: str, cell: Cell, params: Params, state: State, x: PyTree) -> int:
     """How many batch dimensions there are, once all fits for one step."""
     check_cell(name, "cell", cell)
-    check_values(name, "x", x)
+    inputs = leaves_of(name, "x", x)
+    for where, leaf in inputs:
+        check_values(name, where, leaf)
     with naming(name):
         new, _ = jax.eval_shape(lambda: cell.apply(params, state, x))
     batch = _batch_of(outline_of_state(name, cell, params), new)
-    if tuple(x.shape[: len(batch)]) != batch:
-        raise ValueError(
-            f"{name}: x must begin with the batch {batch} of the state, got the shape "
-            f"{tuple(x.shape)}"
-        )
+    for where, leaf in inputs:
+        if tuple(leaf.shape[: len(batch)]) != batch:
+            raise ValueError(
+                f"{name}: {where} must begin with the batch {batch} of the state, got the shape "
+                f"{tuple(leaf.shape)}"
+            )
     return len(batch)
 
 
@@ -110,7 +114,7 @@ def check_run_of(
     name: str,
     cell: Cell,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State | None,
     mask: ArrayLike | None,
 ) -> tuple[int, ...]:

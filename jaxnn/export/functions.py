@@ -15,6 +15,7 @@ import jax
 import jax.export
 
 from jaxnn.export.border import described, inward, outward, weights_of
+from jaxnn.internal.inputs import front
 from jaxnn.transforms.initial_state import reset_state
 from jaxnn.types import Array, Cell, Layer, Params, PyTree, SequenceLayer, Shape
 
@@ -23,7 +24,7 @@ class Sizes(NamedTuple):
     """What the model is given: one step's x, without a batch; the sizes of batch and time, as
     numbers or symbolic; and whether a sequence has a mask and a reset."""
 
-    x: jax.ShapeDtypeStruct
+    x: PyTree
     batch: Shape
     time: Shape
     mask: bool
@@ -53,18 +54,18 @@ def functions_of(
         return {"apply": Function({"x": x, **single}, ("y",), model.apply)}
     if isinstance(model, SequenceLayer):
 
-        def sequence(params: Params, xs: Array, *given: Any) -> PyTree:
+        def sequence(params: Params, xs: PyTree, *given: Any) -> PyTree:
             return model.unroll(params, xs, **dict(zip(taken, given, strict=True)))[1]
 
         result = "y" if model.pools else "ys"
         return {"sequence": Function({"xs": xs, **along}, (result,), sequence)}
     state = jax.eval_shape(lambda params: model.initial_state(params, sizes.batch), params)
 
-    def unroll(params: Params, state: PyTree, xs: Array, *given: Any) -> PyTree:
+    def unroll(params: Params, state: PyTree, xs: PyTree, *given: Any) -> PyTree:
         return model.unroll(params, xs, state, **dict(zip(taken, given, strict=True)))
 
-    def initial_state(params: Params, x: Array) -> PyTree:
-        return model.initial_state(params, x.shape[: x.ndim - sizes.x.ndim])
+    def initial_state(params: Params, x: PyTree) -> PyTree:
+        return model.initial_state(params, front(x, len(sizes.batch)))
 
     def reset(params: Params, state: PyTree, flags: Array) -> PyTree:
         return reset_state(model, params, state, flags)
@@ -103,9 +104,9 @@ def exported(
     }
 
 
-def _led_by(leading: Shape, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-    """With further dimensions before its own."""
-    return jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype)
+def _led_by(leading: Shape, x: PyTree) -> PyTree:
+    """With further dimensions before those of each array."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*leading, *leaf.shape), leaf.dtype), x)
 
 
 @contextlib.contextmanager

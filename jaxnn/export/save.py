@@ -16,12 +16,13 @@ from jaxnn.export.border import described, weights_of
 from jaxnn.export.container import DTYPES, FORMAT, VERSION, Content, packed
 from jaxnn.export.functions import Sizes, exported, functions_of
 from jaxnn.internal.checks import check_arguments, check_array, dtype_in_jax, is_array, shape_text
+from jaxnn.internal.inputs import leading_of, leaves_of
 from jaxnn.internal.options import check_bool, check_size
 from jaxnn.internal.parts import MODELS
 from jaxnn.training.atomic import write
 from jaxnn.training.checkpoint import file_path, told_by
 from jaxnn.training.named_arrays import on_host
-from jaxnn.types import Cell, Layer, Params, SequenceLayer, Shape, Shaped, facts_of
+from jaxnn.types import Cell, Layer, Params, PyTree, SequenceLayer, Shape, facts_of
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -30,7 +31,7 @@ def save(
     path: str | os.PathLike[str],
     model: Cell | SequenceLayer | Layer,
     params: Params,
-    x: Shaped,
+    x: PyTree,
     batch_shape: Sequence[int | str] = ("batch",),
     time: int | str = "time",
     mask: bool = False,
@@ -66,7 +67,7 @@ def save(
       model: a Cell, a SequenceLayer or a Layer.
       params: its parameters.
       x: what it takes at one step, without a batch: an array or a `jax.ShapeDtypeStruct`, of which
-        shape and dtype count.
+        shape and dtype count, or a tree of them. In the file a tree is a dictionary by path.
       batch_shape: the sizes of the batch dimensions: a number where the size is fixed, a name where
         any size from 1 will do; `()` for none.
       time: the number of steps, likewise.
@@ -152,21 +153,22 @@ def _on_host(params: Params) -> dict[str, np.ndarray]:
     return {name: array.astype(dtype_in_jax(array)) for name, array in weights.items()}
 
 
-def _event(model: Cell | SequenceLayer | Layer, x: Shaped) -> jax.ShapeDtypeStruct:
+def _event(model: Cell | SequenceLayer | Layer, x: PyTree) -> PyTree:
     """What one step takes, without time and batch."""
-    if not is_array(x):
-        raise TypeError(
-            f"save: x must be an array or a jax.ShapeDtypeStruct, what one step takes, got "
-            f"{shape_text(x)}"
-        )
-    check_array("save", "x", x)
+    for where, leaf in leaves_of("save", "x", x):
+        if not is_array(leaf):
+            raise TypeError(
+                f"save: {where} must be an array or a jax.ShapeDtypeStruct, what one step takes, "
+                f"got {shape_text(leaf)}"
+            )
+        check_array("save", where, leaf)
     event_ndim = facts_of(model).event_ndim
-    if event_ndim not in (None, x.ndim):
+    if event_ndim is not None and (batch := leading_of("save", "x", x, event_ndim, False)):
         raise ValueError(
             f"save: x must be what one step of {model} takes, without time and batch, of the rank "
-            f"{event_ndim}; got {shape_text(x)}: the batch is batch_shape"
+            f"{event_ndim}; got one that begins with {batch}: the batch is batch_shape"
         )
-    return jax.ShapeDtypeStruct(x.shape, dtype_in_jax(x))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype_in_jax(leaf)), x)
 
 
 def _sizes(batch_shape: Sequence[int | str], time: int | str) -> tuple[Shape, Shape]:

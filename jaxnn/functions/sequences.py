@@ -1,5 +1,6 @@
 """Masks over time, and pooling over the valid steps of a time-major sequence."""
 
+import functools
 import operator
 from typing import Any
 
@@ -19,6 +20,7 @@ from jaxnn.internal.checks import (
     shape_text,
     state_dtype,
 )
+from jaxnn.internal.inputs import leaves_of
 from jaxnn.internal.options import LARGEST
 from jaxnn.types import Array, ArrayLike, PyTree, Tree
 
@@ -116,12 +118,22 @@ def clean(name: str, x: ArrayLike, mask: ArrayLike | None, argument: str = "x") 
         check_values(name, "mask", mask)
         check_flags(name, "mask", mask, x.shape[: mask.ndim], argument)
     check_valid_fit(name, argument, x, mask)
-    return zero_masked(x, mask)
+    return _zero_masked(mask, x)
 
 
-def zero_masked(x: ArrayLike, mask: ArrayLike | None) -> Any:
-    """`clean`, of what is checked; x in the dtype that jax keeps: without x64, 32 of numpy's 64
-    bits."""
+def clean_tree(name: str, x: PyTree, mask: ArrayLike | None, argument: str = "x") -> Any:
+    """`clean`, of an array or each array of a tree."""
+    cleaned = [clean(name, leaf, mask, where) for where, leaf in leaves_of(name, argument, x)]
+    return jax.tree.structure(x).unflatten(cleaned)
+
+
+def zero_masked(x: PyTree, mask: ArrayLike | None) -> Any:
+    """`clean_tree`, of what is checked; x in the dtypes that jax keeps: without x64, 32 of numpy's
+    64 bits."""
+    return jax.tree.map(functools.partial(_zero_masked, mask), x)
+
+
+def _zero_masked(mask: ArrayLike | None, x: ArrayLike) -> Any:
     if not isinstance(x, jax.Array) and dtype_in_jax(x) != x.dtype:
         with np.errstate(over="ignore"):  # at masked steps
             x = np.asarray(x, dtype_in_jax(x))

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxnn.internal.calls import same_initializer
 from jaxnn.internal.parts import Parts, parts_of_call
-from jaxnn.types import facts_of, know
+from jaxnn.types import facts_of, know, ranks_of
 
 _one_at_a_time = threading.RLock()
 _under_way: contextvars.ContextVar[Parts] = contextvars.ContextVar("the call that is under way")
@@ -79,6 +79,8 @@ def factory(make: Callable[P, R]) -> Callable[P, R]:
         for argument, value in bound.arguments.items():
             if argument in ("dtype", "param_dtype") and value is not None:
                 bound.arguments[argument] = _dtype(name, argument, value)
+            if argument == "event_ndim":
+                bound.arguments[argument] = ranks_of(value)
             bound.arguments[argument] = value = same_initializer(bound.arguments[argument])
             if signature.parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL:
                 for one in bound.arguments[argument]:

@@ -89,7 +89,8 @@ def apply_along(
             f"{name}: x must have {-axis} dimensions at least, (*batch, steps, …, features); got "
             f"the shape {tuple(x.shape)}"
         )
-    event_ndim, place = facts_of(layer).event_ndim or 1, x.ndim + axis
+    known, place = facts_of(layer).event_ndim, x.ndim + axis
+    event_ndim = known if isinstance(known, int) and known else 1
     check_mask(name, mask, x, None)
     xs = jnp.moveaxis(clean(name, x, mask), place, 0)
     if mask is not None:

@@ -1,33 +1,36 @@
 """Layers one after the other, and side by side."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
-from jaxnn.functions.sequences import clean, expand_to
+from jaxnn.functions.sequences import clean_tree, expand_to
 from jaxnn.internal.checks import (
-    check_array,
     check_flags,
     check_init_key,
     check_key,
     check_mask,
+    is_array,
     split_key,
 )
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.inputs import check_arrays, leading_ndim, leading_of, leaves_of
 from jaxnn.internal.named import Names, check_joined, check_names, joined
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.unroll import sequence_unroll_by
 from jaxnn.types import (
     ArrayLike,
     Cell,
+    EventNdim,
     Key,
     Layer,
     Params,
     PyTree,
+    Ranks,
     SequenceLayer,
     SequenceUnroll,
     State,
@@ -131,7 +134,7 @@ def parallel(*layers: AnyLayer, merge: Merge = "concat", names: Names | None = N
     check_merge("parallel", merge)
     names, name = check_names("parallel", names, len(layers)), this_call()
     known = [event_ndim_of([layer]) for layer in layers]
-    event_ndim = None if None in known else max(each for each in known if each is not None)
+    event_ndim = None if None in known else _most(each for each in known if each is not None)
     init = functools.partial(init_layers, name, layers, names)
     unroll = sequence_unroll_by(run_parallel, name, event_ndim, layers, names, merge)
     return _layer(name, layers, with_facts(init, event_ndim, _by_steps(layers)), unroll)
@@ -165,19 +168,19 @@ def apply_layers(
     name: str,
     unroll: SequenceUnroll,
     params: Params,
-    x: ArrayLike,
+    x: PyTree,
     mask: ArrayLike | None = None,
     key: Key | None = None,
 ) -> PyTree:
     """The output alone, from the initial states."""
-    check_array(name, "x", x)
+    check_arrays(name, "x", x)
     check_key(name, key)
     return unroll(params, x, None, mask, None, key)[1]
 
 
 def run_serial(
     name: str,
-    event_ndim: int | None,
+    event_ndim: EventNdim | None,
     layers: tuple[AnyLayer, ...],
     names: Names | None,
     params: Params,
@@ -187,7 +190,7 @@ def run_serial(
     check_flags_of(name, event_ndim, arguments)
     states, xs, mask, reset = [], arguments.xs, arguments.mask, arguments.reset
     for layer, p, part in _parts(name, layers, names, params, arguments):
-        part = part._replace(xs=clean(name, xs, mask), mask=mask, reset=reset)
+        part = part._replace(xs=clean_tree(name, xs, mask), mask=mask, reset=reset)
         if event_ndim is not None:
             part = _written_out(facts_of(layer).event_ndim, part)
         state, xs = _run_part(layer, p, part)
@@ -199,7 +202,7 @@ def run_serial(
 
 def run_parallel(
     name: str,
-    event_ndim: int | None,
+    event_ndim: EventNdim | None,
     layers: tuple[AnyLayer, ...],
     names: Names | None,
     merge: Merge,
@@ -208,10 +211,12 @@ def run_parallel(
 ) -> tuple[State, PyTree]:
     """Every layer on the same input, with the states of those that have one."""
     check_flags_of(name, event_ndim, arguments)
-    arguments = arguments._replace(xs=clean(name, arguments.xs, arguments.mask))
+    arguments = arguments._replace(xs=clean_tree(name, arguments.xs, arguments.mask))
     parts = [_run_part(*part) for part in _parts(name, layers, names, params, arguments)]
     states, outputs = zip(*parts, strict=True)
-    leading = None if event_ndim is None else arguments.xs.ndim - event_ndim - _pools(layers[0])
+    leading = None
+    if event_ndim is not None:
+        leading = leading_ndim(arguments.xs, event_ndim) - _pools(layers[0])
     return joined(names, states), merge_outputs(name, merge, list(outputs), leading)
 
 
@@ -245,7 +250,7 @@ def _run_part(layer: AnyLayer, params: Params, arguments: Arguments) -> tuple[St
     return state, y if _pools(layer) else _same_steps(layer, y, arguments.mask)
 
 
-def event_ndim_of(parts: Sequence[AnyLayer | Cell]) -> int | None:
+def event_ndim_of(parts: Sequence[AnyLayer | Cell]) -> EventNdim | None:
     """How many trailing dimensions of its input a chain takes as one thing: None if not known.
 
     The first part that knows tells, but a layer that acts on the features alone, or entry by entry,
@@ -260,17 +265,26 @@ def event_ndim_of(parts: Sequence[AnyLayer | Cell]) -> int | None:
     return 1
 
 
+def _most(known: Iterable[EventNdim]) -> EventNdim:
+    """Of layers that read the same input: a tree says most."""
+    return max(known, key=lambda each: (1, 0) if isinstance(each, Ranks) else (0, each))
+
+
 def _by_steps(layers: Sequence[AnyLayer]) -> bool:
     return all(facts_of(layer).each_step for layer in layers)
 
 
-def check_flags_of(name: str, event_ndim: int | None, arguments: Arguments) -> None:
+def check_flags_of(name: str, event_ndim: EventNdim | None, arguments: Arguments) -> None:
     """Raise unless mask and reset cover exactly the time and the batch of xs."""
-    check_array(name, "xs", arguments.xs)
-    check_mask(name, arguments.mask, arguments.xs, event_ndim, "xs")
-    if arguments.reset is not None and event_ndim is not None:
-        leading = tuple(arguments.xs.shape[: max(arguments.xs.ndim - event_ndim, 0)])
-        check_flags(name, "reset", arguments.reset, leading, "xs")
+    flags = {"mask": arguments.mask, "reset": arguments.reset}
+    if event_ndim is None:
+        for where, leaf in leaves_of(name, "xs", arguments.xs):
+            check_mask(name, arguments.mask, leaf, None, where)
+    elif any(value is not None for value in flags.values()):
+        leading = leading_of(name, "xs", arguments.xs, event_ndim, True)
+        for argument, value in flags.items():
+            if value is not None:
+                check_flags(name, argument, value, leading, "xs")
 
 
 def mask_for(layer: AnyLayer, mask: ArrayLike | None) -> ArrayLike | None:
@@ -281,10 +295,10 @@ def mask_for(layer: AnyLayer, mask: ArrayLike | None) -> ArrayLike | None:
     return None if facts_of(layer).each_step else mask
 
 
-def _written_out(event_ndim: int | None, arguments: Arguments) -> Arguments:
+def _written_out(event_ndim: EventNdim | None, arguments: Arguments) -> Arguments:
     """With mask and reset, which are known to cover time and batch, for each place of an image too,
     where the part takes the places of an image as a batch."""
-    if event_ndim is None:
+    if not isinstance(event_ndim, int) or not is_array(arguments.xs):
         return arguments
 
     def wide(flags: ArrayLike | None) -> ArrayLike | None:

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.internal.checks import check_array, is_array, naming, shape_text, state_dtype
+from jaxnn.internal.checks import (
+    is_array,
+    naming,
+    outline_text,
+    shape_text,
+    state_dtype,
+)
+from jaxnn.internal.inputs import check_arrays, front, time_of
 from jaxnn.internal.mesh import outline_of_step
 from jaxnn.internal.options import check_callable, check_takes
 from jaxnn.internal.users import call_user
@@ -54,7 +61,7 @@ class Learned(NamedTuple):
 def unroll(
     known: Known,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     targets: PyTree,
     loss: Loss,
     state: State | None = None,
@@ -71,7 +78,7 @@ def unroll(
     if (state is None) != (trace is None):
         raise ValueError(f"{name}: state and trace belong together: give both, or neither")
     with naming(name):
-        check_array(name, "xs", xs)
+        check_arrays(name, "xs", xs)
         if state is None:
             batch = batch_of_sequence(name, known.cell, xs)
             trace = _first_trace(name, known, params, batch)
@@ -79,12 +86,9 @@ def unroll(
         else:
             batch = batch_of_state(name, known.cell, params, state)
             check_trace(name, known, params, batch, trace)
-        if xs.ndim < 1 + len(batch):
-            raise ValueError(
-                f"{name}: xs must be (time, *batch, ...) with the batch {batch}, got "
-                f"{shape_text(xs)}"
-            )
-        leading = (xs.shape[0], *batch)
+        if not front(xs, 1):
+            raise ValueError(f"{name}: xs must be (time, *batch, ...), got {outline_text(xs)}")
+        leading = *front(xs, 1), *batch
         check_inputs(name, "xs", xs, leading, key, reset, mask)
         check_targets(name, targets, leading)
         flags = Flags(key, reset, mask)
@@ -108,7 +112,7 @@ def _jitted_unroll(
     batch: Shape,
     loss: Loss,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     targets: PyTree,
     state: State,
     trace: Trace,
@@ -118,7 +122,7 @@ def _jitted_unroll(
     scalar = functools.partial(_scalar, name, loss)
     of_batch = over_batch(functools.partial(teach, known.learner, known.cell, scalar), batch)
 
-    def step(state: State, trace: Trace, x: ArrayLike, target: PyTree, at: Flags) -> Taught:
+    def step(state: State, trace: Trace, x: PyTree, target: PyTree, at: Flags) -> Taught:
         at = at._replace(key=keys_of(at.key, batch))
         return of_batch(params, state, trace, x, target, at)
 
@@ -130,14 +134,14 @@ def _jitted_unroll(
         total = total + summed(taught.loss, batch).astype(total.dtype)
         return (taught.state, taught.trace, total, found), None
 
-    keys = None if flags.key is None else jax.random.split(flags.key, xs.shape[0])
+    keys = None if flags.key is None else jax.random.split(flags.key, time_of(xs))
     inputs = xs, targets, flags._replace(key=keys)
     one = jax.eval_shape(step, state, trace, *outline_of_step(inputs))
     total = jnp.zeros((), state_dtype(one.loss.dtype))
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, state_dtype(leaf.dtype)), params)
     (state, trace, total, found), _ = jax.lax.scan(body, (state, trace, total, zeros), inputs)
     found = jax.tree.map(lambda leaf, like: leaf.astype(like.dtype), found, params)
-    steps = jnp.ones((xs.shape[0], *batch), bool) if flags.mask is None else flags.mask
+    steps = jnp.ones((time_of(xs), *batch), bool) if flags.mask is None else flags.mask
     return Learned(state, trace, total, jnp.sum(steps, dtype=total.dtype), found)
 
 

@@ -75,7 +75,7 @@ def step(
     params: Params,
     state: State,
     trace: Trace,
-    x: ArrayLike,
+    x: PyTree,
     flags: Flags,
 ) -> tuple[State, Trace, PyTree, Observed]:
     """One step of one sequence, by the rules of `unroll` for masks and resets."""
@@ -107,14 +107,14 @@ def teach(
     params: Params,
     state: State,
     trace: Trace,
-    x: ArrayLike,
+    x: PyTree,
     target: PyTree,
     flags: Flags,
 ) -> Taught:
     """One step of one sequence, its loss, and the gradient of that."""
     state, trace, y, seen = step(learner, cell, params, state, trace, x, flags)
     if flags.mask is not None:
-        target = jax.tree.map(lambda leaf: zero_masked(leaf, flags.mask), target)
+        target = zero_masked(target, flags.mask)
     value, y_bar = jax.value_and_grad(loss)(y, target)
     if flags.mask is not None:
         value = choose(flags.mask, value, jnp.zeros_like(value))

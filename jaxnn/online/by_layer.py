@@ -18,7 +18,6 @@ from jaxnn.online.sequence import Learner, Rule, Trace, learner_of, pulled
 from jaxnn.transforms.residual import residual
 from jaxnn.transforms.stack import stack
 from jaxnn.types import (
-    ArrayLike,
     Cell,
     Key,
     Layer,
@@ -78,7 +77,7 @@ def _together(titles: tuple[str, ...], layers: tuple[Learner, ...], names: Names
         return tuple(layer.again(part, old) for layer, part, old in each)
 
     def step(
-        params: Params, state: State, trace: Trace, x: ArrayLike, key: Key | None
+        params: Params, state: State, trace: Trace, x: PyTree, key: Key | None
     ) -> tuple[State, Trace, PyTree, PyTree]:
         states, traces, seen, y = [], [], [], x
         keys = split_key("online", key, len(layers))
@@ -117,7 +116,7 @@ def _no_trace(params: Params, trace: Any) -> Trace:
 
 
 def _step(
-    layer: Layer, params: Params, state: State, trace: Trace, x: ArrayLike, key: Key | None
+    layer: Layer, params: Params, state: State, trace: Trace, x: PyTree, key: Key | None
 ) -> tuple[State, Trace, PyTree, PyTree]:
     return state, trace, layer.apply(params, x, None, key), (x, key)
 
@@ -125,7 +124,7 @@ def _step(
 def _pull(layer: Layer, params: Params, seen: PyTree, y_bar: PyTree) -> tuple[Params, PyTree]:
     x, key = seen
 
-    def output(params: Params, x: ArrayLike) -> PyTree:
+    def output(params: Params, x: PyTree) -> PyTree:
         return layer.apply(params, x, None, key)
 
     params_bar, x_bar = pulled(output, (params,), x, y_bar)

@@ -17,9 +17,9 @@ from jaxnn.internal.checks import (
     is_key,
     leaves_by_path,
     outline_text,
-    shape_text,
     told_apart,
 )
+from jaxnn.internal.inputs import leading_of, leaves_of
 from jaxnn.online.sequence import Trace, divide
 from jaxnn.types import ArrayLike, Cell, Key, Params, PyTree, Shape, State, facts_of
 
@@ -96,7 +96,7 @@ def key_like(trace: Trace) -> jax.ShapeDtypeStruct:
 def check_inputs(
     name: str,
     argument: str,
-    x: ArrayLike,
+    x: PyTree,
     leading: Shape,
     key: Key | None,
     reset: ArrayLike | None,
@@ -104,16 +104,17 @@ def check_inputs(
 ) -> None:
     """Raise unless the input begins with the batch (after time), and flags cover exactly that."""
     check_key(name, key)
-    check_array(name, argument, x)
+    for where, leaf in leaves_of(name, argument, x):
+        check_array(name, where, leaf)
+        check_leading(name, where, leaf, leading)
+        check_valid_fit(name, where, leaf, mask)
     for flags, value in (("reset", reset), ("mask", mask)):
         if value is not None:
             check_array(name, flags, value)
             check_flags(name, flags, value, leading, argument)
-    check_leading(name, argument, x, leading)
-    check_valid_fit(name, argument, x, mask)
 
 
-def check_leading(name: str, argument: str, x: ArrayLike, leading: Shape) -> None:
+def check_leading(name: str, argument: str, x: PyTree, leading: Shape) -> None:
     """Raise unless an array begins with some dimensions."""
     if tuple(x.shape[: len(leading)]) != leading:
         raise ValueError(
@@ -132,18 +133,12 @@ def check_targets(name: str, targets: PyTree, leading: Shape) -> None:
         check_leading(name, where, leaf, leading)
 
 
-def batch_of_sequence(name: str, cell: Cell, xs: ArrayLike) -> Shape:
+def batch_of_sequence(name: str, cell: Cell, xs: PyTree) -> Shape:
     """The batch shape of a sequence that no state is given for."""
-    check_array(name, "xs", xs)
     event_ndim: Any = facts_of(cell).event_ndim
     if event_ndim is None:
         raise ValueError(
             f"{name}: how many dimensions of xs are batch is not known of {cell}: give state and "
             f"trace, which say so"
         )
-    if xs.ndim < 1 + event_ndim:
-        raise ValueError(
-            f"{name}: xs must be (time, *batch, ...) with at least {1 + event_ndim} dimensions, "
-            f"got {shape_text(xs)}"
-        )
-    return tuple(xs.shape[1 : xs.ndim - event_ndim])
+    return leading_of(name, "xs", xs, event_ndim, True)[1:]

@@ -68,7 +68,7 @@ class Seen(NamedTuple):
 
     state: State
     trace: Trace
-    x: ArrayLike
+    x: PyTree
     key: Key | None
 
 
@@ -93,7 +93,7 @@ def _step(
     params: Params,
     state: State,
     trace: Trace,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None,
 ) -> tuple[State, Trace, PyTree, Seen]:
     leaves, join = divide(state)
@@ -111,7 +111,7 @@ def _pull(
 ) -> tuple[Params, PyTree]:
     leaves, join = divide(seen.state)
 
-    def output(params: Params, leaves: Leaves, x: ArrayLike) -> PyTree:
+    def output(params: Params, leaves: Leaves, x: PyTree) -> PyTree:
         return cell.apply(params, join(leaves), x, seen.key)[1]
 
     params_bar, leaves_bar, x_bar = pulled(output, (params, leaves), seen.x, y_bar)
@@ -120,10 +120,10 @@ def _pull(
 
 
 def pulled(
-    output: Callable[..., PyTree], primals: tuple[PyTree, ...], x: ArrayLike, y_bar: PyTree
+    output: Callable[..., PyTree], primals: tuple[PyTree, ...], x: PyTree, y_bar: PyTree
 ) -> tuple[PyTree, ...]:
-    """The cotangents of `output(*primals, x)`; None for an x that is not floating."""
-    if jnp.issubdtype(x.dtype, jnp.floating):
+    """The cotangents of `output(*primals, x)`; None for an x that is not floating throughout."""
+    if all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
         return jax.vjp(output, *primals, x)[1](y_bar)
     return *jax.vjp(lambda *primals: output(*primals, x), *primals)[1](y_bar), None
 

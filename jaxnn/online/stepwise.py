@@ -79,7 +79,7 @@ def apply(
     params: Params,
     state: State,
     trace: Trace,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None = None,
     reset: ArrayLike | None = None,
     mask: ArrayLike | None = None,
@@ -101,7 +101,7 @@ def _jitted_apply(
     params: Params,
     state: State,
     trace: Trace,
-    x: ArrayLike,
+    x: PyTree,
     flags: Flags,
 ) -> tuple[State, Trace, PyTree, Observed]:
     flags = flags._replace(key=keys_of(flags.key, batch))

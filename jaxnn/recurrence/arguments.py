@@ -20,6 +20,13 @@ from jaxnn.internal.checks import (
     is_array,
     shape_text,
 )
+from jaxnn.internal.inputs import (
+    batch_of,
+    check_event,
+    check_one_array,
+    leading_of,
+    leaves_of,
+)
 from jaxnn.internal.mesh import outline_of_step, vary, varying_axes
 from jaxnn.internal.parameters import check_params, known_params
 from jaxnn.internal.users import check_leading
@@ -27,13 +34,13 @@ from jaxnn.recurrence.description import Description
 from jaxnn.recurrence.linear_split import LinearSplit, check_functions
 from jaxnn.recurrence.split import Split, Stepwise, mixed_by, output_by, parameters, prepare
 from jaxnn.scans.over_devices import TimeShards
-from jaxnn.types import ArrayLike, InitialState, Key, Params, PyTree, State
+from jaxnn.types import ArrayLike, InitialState, Key, Params, PyTree, Shape, State
 
 
 class Arguments(NamedTuple):
     """The arguments of `unroll` after the parameters, in their order."""
 
-    xs: ArrayLike
+    xs: PyTree
     state: State | None = None
     mask: ArrayLike | None = None
     reset: ArrayLike | None = None
@@ -59,16 +66,17 @@ def check_given(name: str, params: Params, arguments: Arguments) -> None:
     """Raise where something is no array: it stands before the jit, which says less."""
     if not isinstance(arguments.key, StepKeys):
         check_key(name, arguments.key)
-    xs, mask, reset = arguments.xs, arguments.mask, arguments.reset
-    for argument, value in (("xs", xs), ("mask", mask), ("reset", reset)):
-        if value is not None or argument == "xs":
-            check_array(name, argument, value)
+    mask, inputs = arguments.mask, leaves_of(name, "xs", arguments.xs)
+    flags = [("mask", mask), ("reset", arguments.reset)]
+    for argument, value in inputs + [each for each in flags if each[1] is not None]:
+        check_array(name, argument, value)
         if isinstance(value, jax.ShapeDtypeStruct):
             raise TypeError(
                 f"{name}: xs, mask and reset must be arrays, got a ShapeDtypeStruct: "
                 f"jax.eval_shape(cell.unroll, params, xs) traces shapes"
             )
-    check_valid_fit(name, "xs", xs, mask)
+    for argument, value in inputs:
+        check_valid_fit(name, argument, value, mask)
     check_arguments(name, "params", params=params, state=arguments.state, start=arguments.start)
 
 
@@ -76,18 +84,11 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
     """Raise unless all fits: parameters, the sequence, flags, states. Nothing is computed."""
     check_given(name, params, arguments)
     check_params_of(name, description, params)
-    event_ndim, xs = description.event_ndim, arguments.xs
-    if xs.ndim < 1 + event_ndim:
-        raise ValueError(
-            f"{name}: xs must be (time, *batch, {'features' if event_ndim == 1 else '*event'}), "
-            f"at least {1 + event_ndim} dimensions, got the shape {tuple(xs.shape)}; apply runs "
-            f"one step"
-        )
-    leading = tuple(xs.shape[: xs.ndim - event_ndim])
+    leading = _leading(name, description, "xs", arguments.xs)
     for argument, flags in (("mask", arguments.mask), ("reset", arguments.reset)):
         if flags is not None:
             check_flags(name, argument, flags, leading, "xs")
-    check_x(description, params, xs, "xs")
+    check_x(description, params, arguments.xs, "xs")
     state, start = arguments.state, arguments.start
     if state is None and start is None:
         return
@@ -97,7 +98,7 @@ def checked(name: str, description: Description, params: Params, arguments: Argu
         single = _shapes(description.initial_state, params, ())
         check_state(name, "start", start, single if _is_single(start, single) else expected)
     if state is not None:
-        hint = _batch_hint(state, expected, xs) or _few_axes_hint(state, expected, batch)
+        hint = _batch_hint(state, expected, leading) or _few_axes_hint(state, expected, batch)
         check_state(name, "state", state, expected, hint)
 
 
@@ -111,7 +112,7 @@ def begun(
     """Checked arguments with clean inputs, the first state, and the start of every sequence; a
     start that is given without batch dimensions serves all. Where time lies over devices, both are
     the same on each."""
-    batch = batch_of(description, arguments.xs)
+    batch = batch_of(arguments.xs, description.event_ndim)
     start = arguments.start
     if start is None:
         start = description.initial_state(params, batch)
@@ -128,11 +129,6 @@ def begun(
     return arguments._replace(xs=xs, state=vary(state, axes), start=vary(start, axes))
 
 
-def batch_of(description: Description, xs: ArrayLike) -> tuple[int, ...]:
-    """The batch shape of a sequence."""
-    return tuple(xs.shape[1 : xs.ndim - description.event_ndim])
-
-
 def check_params_of(name: str, description: Description, params: Params) -> None:
     """Raise unless params are those of the cell; the dtypes of a user's own are the user's."""
     if description.dtype is not None:
@@ -142,20 +138,16 @@ def check_params_of(name: str, description: Description, params: Params) -> None
 
 
 def check_step(
-    name: str, description: Description, params: Params, state: State, x: ArrayLike, key: Key | None
+    name: str, description: Description, params: Params, state: State, x: PyTree, key: Key | None
 ) -> tuple[int, ...]:
     """The batch shape of x, once all fits for one step."""
     check_key(name, key)
     check_params_of(name, description, params)
-    event_ndim = description.event_ndim
-    check_array(name, "x", x)
-    check_fits(name, "x", x)
-    if x.ndim < event_ndim:
-        raise ValueError(
-            f"{name}: x must have at least {event_ndim} dimensions, got the shape {tuple(x.shape)}"
-        )
+    for argument, value in leaves_of(name, "x", x):
+        check_array(name, argument, value)
+        check_fits(name, argument, value)
+    batch = _leading(name, description, "x", x)
     check_x(description, params, x, "x")
-    batch = tuple(x.shape[: x.ndim - event_ndim])
     expected = _shapes(description.initial_state, params, batch)
     check_leading(name, f"initial_state(params, {batch})", expected, batch)
     hint = _few_axes_hint(state, expected, batch, "; unroll runs a sequence")
@@ -170,7 +162,7 @@ def checked_step(
     batch: tuple[int, ...],
     params: Params,
     state: State,
-    at: tuple[ArrayLike, Key | None],
+    at: tuple[PyTree, Key | None],
 ) -> tuple[State, PyTree]:
     """The step of a cell that is known by it only."""
     result = cell.step(params, state, *at)
@@ -186,7 +178,7 @@ def _check_functions(
     name: str,
     split: Split | LinearSplit,
     params: Params,
-    x: ArrayLike,
+    x: PyTree,
     state: State,
     batch: tuple[int, ...],
 ) -> None:
@@ -197,7 +189,7 @@ def _check_functions(
         check_functions(name, split, params, x, state, batch)
         return
 
-    def results(params: Params, x: ArrayLike, state: State) -> PyTree:
+    def results(params: Params, x: PyTree, state: State) -> PyTree:
         for_mix, _ = parameters(split, params)
         found = prepare(split, params, x), mixed_by(split, for_mix, state), output_by(split, state)
         for function, result in zip(("project", "mix", "output"), found, strict=True):
@@ -207,11 +199,24 @@ def _check_functions(
     jax.eval_shape(results, params, x, state)
 
 
-def check_x(split: Description, params: Params, x: ArrayLike, argument: str) -> None:
+def _leading(name: str, description: Description, argument: str, x: PyTree) -> Shape:
+    """The batch, and time before it where x is xs; a cell of the library's takes one array."""
+    if description.dtype is not None and description.event is None:
+        check_one_array(name, argument, x)
+    time = argument == "xs"
+    more = "; apply runs one step" if time else ""
+    return leading_of(name, argument, x, description.event_ndim, time, more)
+
+
+def check_x(split: Description, params: Params, x: PyTree, argument: str) -> None:
     """Raise unless x has the dtype and the features that the recurrence takes."""
+    if split.dtype is None:
+        return
+    if split.event is not None:
+        check_event(split.name, argument, x, split.event(params))
+        return
     size = None if split.input_size is None else split.input_size(params)
-    if split.dtype is not None:
-        check_dtype_of(split.name, argument, x, split.dtype)
+    check_dtype_of(split.name, argument, x, split.dtype)
     if size is not None and split.spatial_shape:
         check_channels_last(split.name, argument, x, size, len(split.spatial_shape))
     if size is not None:
@@ -248,11 +253,11 @@ def _is_single(start: State, single: State) -> bool:
     return shapes == [leaf.shape for leaf in jax.tree.leaves(single)]
 
 
-def _batch_hint(state: State, expected: State, xs: ArrayLike) -> str:
+def _batch_hint(state: State, expected: State, leading: Shape) -> str:
     """Say so where the batch of a state is the first axis of xs."""
     pairs = zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=False)
     first = [(got.shape[:1], want.shape[:1]) for got, want in pairs if is_array(got)]
-    if any(got == xs.shape[:1] != want for got, want in first):
+    if any(got == leading[:1] != want for got, want in first):
         return (
             ". Is xs (batch, time, features)? jaxnn is time-major (time, batch, features): "
             "use xs.swapaxes(0, 1)"

@@ -13,12 +13,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxnn.internal.inputs import time_of
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import jvp_along
 from jaxnn.scans.boundaries import Boundaries
-from jaxnn.types import ArrayLike, Params, PyTree, State
+from jaxnn.types import Params, PyTree, State
 
-Run = Callable[[Params, ArrayLike, State, State, Boundaries], tuple[State, PyTree]]
+Run = Callable[[Params, PyTree, State, State, Boundaries], tuple[State, PyTree]]
 """`state, ys = run(params, xs, state, start, boundaries)`."""
 
 
@@ -28,7 +29,7 @@ def run_blocks(
     reverse: bool,
     steps: int,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State,
     start: State,
     at: Boundaries,
@@ -43,7 +44,7 @@ def run_blocks(
         state, ys = jax.lax.scan(block, state, apart, reverse=reverse)
         return state, jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), ys)
 
-    rest = xs.shape[0] % steps
+    rest = time_of(xs) % steps
     first, others = (
         jax.tree.map(lambda leaf, part=part: leaf[part], (xs, at))
         for part in (slice(rest), slice(rest, None))

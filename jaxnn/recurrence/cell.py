@@ -9,7 +9,8 @@ import jax
 
 from jaxnn.internal.checks import check_batch_shape, check_state, is_array, shape_text
 from jaxnn.internal.factory import factory, hides, this_call
-from jaxnn.internal.options import check_callable, check_size
+from jaxnn.internal.inputs import check_event_ndim
+from jaxnn.internal.options import check_callable
 from jaxnn.internal.parameters import init_checked
 from jaxnn.internal.users import call_user, check_leading, give_arrays
 from jaxnn.recurrence.arguments import check_params_of, check_step, checked_step
@@ -80,7 +81,7 @@ def _first_state(
 
 @appears_as("apply")
 def _apply(
-    description: Description, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    description: Description, params: Params, state: State, x: PyTree, key: Key | None = None
 ) -> tuple[State, PyTree]:
     """One time step."""
     batch = check_step(f"{description.name}.apply", description, params, state, x, key)
@@ -95,7 +96,7 @@ def cell(
     init: Callable[[Key], P],
     apply: Callable[..., tuple[S, PyTree]],
     initial_state: Callable[..., S],
-    event_ndim: int = 1,
+    event_ndim: PyTree = 1,
 ) -> Cell[P, S]:
     """A cell of your own, from its step.
 
@@ -107,13 +108,16 @@ def cell(
       initial_state: `initial_state(params, batch_shape=())` gives the first state, each leaf with
         the batch dimensions first.
       event_ndim: how many trailing dimensions of x are not batch: 1 for features, 0 for tokens, 3
-        for images.
+        for images. x may be a tree of arrays that share their batch; then it is a tree of numbers
+        like x, or one number for all of them: `(1, 0)` for features and the time since the last.
 
     Returns:
       A Cell, with masks, resets, reverse and everything else that is done with cells.
 
     Raises:
-      TypeError: where apply takes other arguments than these.
+      TypeError: where apply takes other arguments than these; when it runs, for x that is another
+        tree than event_ndim.
+      ValueError: for a negative event_ndim; when it runs, for arrays that do not share their batch.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> average = jaxnn.cell(
@@ -144,7 +148,7 @@ def split_cell(
     combine: Callable[[P, U, V, S], S],
     initial_state: Callable[..., S],
     output: Callable[[S], PyTree] = hidden,
-    event_ndim: int = 1,
+    event_ndim: PyTree = 1,
 ) -> Cell[P, S]:
     """A cell of your own, from the three functions that the fast path needs.
 
@@ -157,7 +161,7 @@ def split_cell(
         also multiply by a matrix of the parameters.
       initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
       output: `output(state)` gives y; by default the field `hidden` of the state.
-      event_ndim: how many trailing dimensions of x are not batch.
+      event_ndim: how many trailing dimensions of x are not batch, as in `cell`.
 
     Returns:
       A Cell. Nothing is cast: its dtypes are those of the parameters and the input. Where mix or
@@ -198,7 +202,7 @@ def linear_cell(
     coefficients: Callable[[P, Array], tuple[PyTree, S]],
     initial_state: Callable[..., S],
     output: Callable[..., PyTree] = hidden,
-    event_ndim: int = 1,
+    event_ndim: PyTree = 1,
 ) -> Cell[P, S]:
     """A cell of your own that is linear in its state: s' = a∘s + b. It may run parallel in time.
 
@@ -211,7 +215,7 @@ def linear_cell(
       initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
       output: `output(state)`, or `output(params, state, x)`, gives y from the new state; by default
         the field `hidden` of the state. It is called on all steps at once, mapped.
-      event_ndim: how many trailing dimensions of x are not batch.
+      event_ndim: how many trailing dimensions of x are not batch, as in `cell`.
 
     Returns:
       A Cell. Nothing is cast: its dtypes are those of the parameters and the input. Its `unroll` is
@@ -248,7 +252,7 @@ def _coefficients(
     name: str,
     coefficients: Callable[..., tuple[PyTree, State]],
     params: Params,
-    x: ArrayLike,
+    x: PyTree,
 ) -> tuple[PyTree, State]:
     """A pair of trees of arrays."""
     found = call_user(name, "coefficients", coefficients, params, x)
@@ -271,9 +275,7 @@ def _of_all(output: Callable[..., PyTree]) -> Callable[[Params, State, ArrayLike
     )
 
 
-def _of_state(
-    output: Callable[[State], PyTree], params: Params, state: State, x: ArrayLike
-) -> PyTree:
+def _of_state(output: Callable[[State], PyTree], params: Params, state: State, x: PyTree) -> PyTree:
     del params, x
     return output(state)
 
@@ -311,13 +313,6 @@ def _combine(
     new = combine(params, projected, mixed, state)
     check_state(name, "the new state", new, state, ": combine must keep its shapes and dtypes")
     return new
-
-
-def check_event_ndim(name: str, event_ndim: int) -> int:
-    """0 or a positive integer, as an int."""
-    if event_ndim == 0 and not isinstance(event_ndim, bool):
-        return 0
-    return check_size(name, "event_ndim", event_ndim)
 
 
 def _with_key(apply: Callable[..., tuple[State, PyTree]]) -> CellApply:
@@ -366,7 +361,7 @@ def _without_key(
     apply: Callable[..., tuple[State, PyTree]],
     params: Params,
     state: State,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None = None,
 ) -> tuple[State, PyTree]:
     del key

@@ -3,13 +3,13 @@
 from jaxnn.recurrence import linear_split, split as splits
 from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.split import Split, Stepwise
-from jaxnn.types import ArrayLike, Params, PyTree, State
+from jaxnn.types import Params, PyTree, State
 
 Description = Split | LinearSplit | Stepwise
 
 
 def step(
-    description: Split | LinearSplit, params: Params, state: State, x: ArrayLike
+    description: Split | LinearSplit, params: Params, state: State, x: PyTree
 ) -> tuple[State, PyTree]:
     """`state, y` of one time step."""
     if isinstance(description, LinearSplit):

@@ -6,7 +6,6 @@ from typing import Any
 from jaxnn.internal.checks import naming
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.types import (
-    ArrayLike,
     Cell,
     CellApply,
     InitialState,
@@ -31,7 +30,7 @@ def initial_state_of(name: str, cell: Cell) -> InitialState[Any, Any]:
 
 @appears_as("apply")
 def apply_inner(
-    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    name: str, cell: Cell, params: Params, state: State, x: PyTree, key: Key | None = None
 ) -> tuple[State, PyTree]:
     """One time step of it."""
     with naming(f"{name}.apply"):

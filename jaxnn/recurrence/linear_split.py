@@ -24,7 +24,7 @@ from jaxnn.internal.users import check_leading
 from jaxnn.recurrence.split import cast
 from jaxnn.scans.boundaries import where
 from jaxnn.scans.linear import Method, check_coefficient, run_linear
-from jaxnn.types import Array, ArrayLike, InitialState, Params, PyTree, State
+from jaxnn.types import Array, EventNdim, InitialState, Params, PyTree, State
 
 Coefficients = Callable[[Params, Any], tuple[PyTree, State]]
 """`a, b = coefficients(params, x)`: trees like the state; a may leave out leading dimensions."""
@@ -43,7 +43,7 @@ class LinearSplit(NamedTuple):
     coefficients: Coefficients
     initial_state: InitialState
     output: Callable[[Params, State, Any], PyTree]
-    event_ndim: int = 1
+    event_ndim: EventNdim = 1
     dtype: jnp.dtype | None = None
     input_size: Callable[[Params], int] | None = None
     spatial_shape: tuple[int, ...] = ()
@@ -52,11 +52,10 @@ class LinearSplit(NamedTuple):
     init: Any = None
     project: Callable[[Params, Any], PyTree] | None = None
     gates: Callable[[Params, Any], PyTree] | None = None
+    event: Callable[[Params], PyTree] | None = None
 
 
-def one_step(
-    split: LinearSplit, params: Params, state: State, x: ArrayLike
-) -> tuple[State, PyTree]:
+def one_step(split: LinearSplit, params: Params, state: State, x: PyTree) -> tuple[State, PyTree]:
     """`state, y` of one time step."""
     a, b = coefficients_of(split, params, x)
     numbers = zip(*(numbers_of(paired(tree)) for tree in (a, state, b)), strict=True)
@@ -65,19 +64,19 @@ def one_step(
     return new, output_of(split, params, new, x)
 
 
-def coefficients_of(split: LinearSplit, params: Params, x: ArrayLike) -> tuple[PyTree, State]:
+def coefficients_of(split: LinearSplit, params: Params, x: PyTree) -> tuple[PyTree, State]:
     """a and b of one step, in the dtype of the state."""
     return _in_state_dtype(split, split.coefficients, params, x)
 
 
-def gates_of(split: LinearSplit, params: Params, x: ArrayLike) -> PyTree:
+def gates_of(split: LinearSplit, params: Params, x: PyTree) -> PyTree:
     """The gates' values of one step, in the dtype of the state."""
     assert split.gates is not None
     return _in_state_dtype(split, split.gates, params, x)
 
 
 def _in_state_dtype(
-    split: LinearSplit, function: Callable[[Params, Any], Any], params: Params, x: ArrayLike
+    split: LinearSplit, function: Callable[[Params, Any], Any], params: Params, x: PyTree
 ) -> Any:
     """What `coefficients` or `gates` gives for x."""
     exact = None if split.dtype is None else state_dtype(split.dtype)
@@ -87,14 +86,14 @@ def _in_state_dtype(
     return cast(function(cast(params, exact), projected), exact)
 
 
-def output_of(split: LinearSplit, params: Params, state: State, x: ArrayLike) -> PyTree:
+def output_of(split: LinearSplit, params: Params, state: State, x: PyTree) -> PyTree:
     """y of one step."""
     if split.output is emitted:
         return state
     return cast(split.output(cast(params, split.dtype), state, x), split.dtype)
 
 
-def emitted(params: Params, state: State, x: ArrayLike) -> State:
+def emitted(params: Params, state: State, x: PyTree) -> State:
     """The output of `output_state`: the state as it is, in its own dtype."""
     del params, x
     return state
@@ -117,7 +116,7 @@ def run_linear_split(
     return final, output(states, xs) if split.any_rank else jax.vmap(output)(states, xs)
 
 
-def _over_time(split: LinearSplit, params: Params, xs: ArrayLike) -> tuple[PyTree, State]:
+def _over_time(split: LinearSplit, params: Params, xs: PyTree) -> tuple[PyTree, State]:
     """a and b of all steps; what of a no input reaches is that of one step."""
     function = functools.partial(coefficients_of, split)
     if split.any_rank:
@@ -148,13 +147,13 @@ def check_functions(
     name: str,
     split: LinearSplit,
     params: Params,
-    x: ArrayLike,
+    x: PyTree,
     state: State,
     batch: tuple[int, ...],
 ) -> None:
     """Raise unless what a user's functions give fits the state, and keeps the batch."""
 
-    def results(params: Params, x: ArrayLike, state: State) -> tuple[Any, PyTree]:
+    def results(params: Params, x: PyTree, state: State) -> tuple[Any, PyTree]:
         return coefficients_of(split, params, x), output_of(split, params, state, x)
 
     (a, b), y = jax.eval_shape(results, params, x, state)
@@ -168,7 +167,7 @@ def check_functions(
     check_leading(f"{name}, output", "what it gives", y, batch)
 
 
-def hidden(params: Params, state: State, x: ArrayLike) -> Array:
+def hidden(params: Params, state: State, x: PyTree) -> Array:
     """The output of many cells: the field `hidden` of the state."""
     del params, x
     return state.hidden

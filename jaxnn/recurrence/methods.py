@@ -14,13 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 
 from jaxnn.derivative.jaxprs import why_not_closed
 from jaxnn.derivative.rule import run_loop, why_or_how
-from jaxnn.internal.checks import shape_text
+from jaxnn.internal.checks import outline_text
+from jaxnn.internal.inputs import batch_of, time_of
 from jaxnn.internal.mesh import on_mesh
 from jaxnn.recurrence.affine_split import run_affine, why_not_affine
-from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step, step_keys
+from jaxnn.recurrence.arguments import Arguments, checked_step, step_keys
 from jaxnn.recurrence.blocks import run_blocks
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
@@ -37,7 +39,7 @@ from jaxnn.scans.boundaries import Boundaries
 from jaxnn.scans.linear import METHODS as LINEAR_METHODS, Method as LinearMethod, OverDevices
 from jaxnn.scans.over_devices import SHARDS, TimeShards
 from jaxnn.scans.sequential import laid_out, scan
-from jaxnn.types import ArrayLike, Params, PyTree, State
+from jaxnn.types import Params, PyTree, State
 
 LARGE, BLOCK = 2**24, 2**22
 """In bytes: what is projected in blocks, and what a block may take."""
@@ -169,7 +171,7 @@ def _explained(
             differentiated = method.name
     # The values of the fast method are those of the plain scan.
     values = differentiated if chosen.name in refusals and chosen is FAST else chosen.name
-    xs = shape_text(arguments.xs)
+    xs = outline_text(arguments.xs)
     return Choice(description.name, xs, values, differentiated, refusals)
 
 
@@ -222,7 +224,7 @@ def _refuses_linear(description: Description, params: Params, arguments: Argumen
 
 
 def _refuses_parallel(description: Description, params: Params, arguments: Arguments) -> str | None:
-    if not isinstance(arguments.xs.shape[0], int):
+    if not isinstance(time_of(arguments.xs), int):
         return "the number of steps is not known"
     return _refuses_linear(description, params, arguments)
 
@@ -278,9 +280,9 @@ def _run_sequential(
     elif isinstance(description, LinearSplit):
         step, inputs = functools.partial(step_once, description, params), xs
     else:
-        batch = batch_of(description, xs)
+        batch = batch_of(xs, description.event_ndim)
         step = functools.partial(checked_step, description, batch, params)
-        inputs = xs, step_keys(arguments.key, xs.shape[0])
+        inputs = xs, step_keys(arguments.key, time_of(xs))
     state, start = laid_out(step, inputs, arguments.state, arguments.start)
     final, (_, ys) = scan(description.name, step, inputs, state, start, at, arguments.reverse)
     return final, ys
@@ -306,16 +308,18 @@ def _refuses_blocks(description: Description, params: Params, arguments: Argumen
     return steps if isinstance(steps, str) else None
 
 
-def steps_of_a_block(split: Split, params: Params, xs: ArrayLike) -> Any:
+def steps_of_a_block(split: Split, params: Params, xs: PyTree) -> Any:
     """How many; or the reason why a sequence is to run in one piece."""
-    if not all(isinstance(size, int) for size in xs.shape):
+    given = jax.tree.leaves(xs)
+    if any(map(jax.export.is_symbolic_dim, [size for leaf in given for size in leaf.shape])):
         return "the number of steps or sequences is not known"
-    if on_mesh(xs) or not xs.shape[0]:
+    time = given[0].shape[0]
+    if not time or any(map(on_mesh, given)):
         return "the sequence has no steps, or lies on a mesh"
     leaves = jax.tree.leaves(outline_of_projected(split, params, xs))
-    size = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
-    if size * xs.shape[0] <= LARGE:
-        size *= xs.shape[0]
+    size = sum([math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves])
+    if size * time <= LARGE:
+        size *= time
         return f"its projected input takes {size:,} bytes, and blocks pay above {LARGE:,}"
     return max(1, BLOCK // size)
 
@@ -326,7 +330,7 @@ def _run_blocks(
     steps = steps_of_a_block(split, params, arguments.xs)
 
     def run(
-        params: Params, xs: ArrayLike, state: State, start: State, at: Boundaries
+        params: Params, xs: PyTree, state: State, start: State, at: Boundaries
     ) -> tuple[State, PyTree]:
         return _run_fast(split, params, arguments._replace(xs=xs, state=state, start=start), at)
 

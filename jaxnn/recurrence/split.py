@@ -24,6 +24,7 @@ from jaxnn.types import (
     Array,
     ArrayLike,
     CellApply,
+    EventNdim,
     InitialState,
     Params,
     PyTree,
@@ -45,7 +46,9 @@ class Split(NamedTuple):
     once; a user's functions are written for one step, and never get another rank than its own.
     `closed` says that the functions are known to compute with their arguments alone. What `init`
     gives is what params must be. `gates(params, projected, mixed, state)`, if there is
-    one, gives a NamedTuple of the gates' values: what `jaxnn.gates` shows.
+    one, gives a NamedTuple of the gates' values: what `jaxnn.gates` shows. Of a cell of the
+    library's that takes a tree, `event(params)` gives the shapes and dtypes of one step of one
+    sequence.
     """
 
     name: str
@@ -54,7 +57,7 @@ class Split(NamedTuple):
     combine: Callable[[Params, PyTree, PyTree, State], State]
     initial_state: InitialState
     output: Callable[[State], PyTree]
-    event_ndim: int = 1
+    event_ndim: EventNdim = 1
     dtype: jnp.dtype | None = None
     input_size: Callable[[Params], int] | None = None
     project_both: Callable[[Params, Params, Any], tuple[PyTree, PyTree]] | None = None
@@ -63,6 +66,7 @@ class Split(NamedTuple):
     closed: bool = False
     init: Any = None
     gates: Callable[..., PyTree] | None = None
+    event: Callable[[Params], PyTree] | None = None
 
 
 class Stepwise(NamedTuple):
@@ -76,13 +80,14 @@ class Stepwise(NamedTuple):
     name: str
     step: CellApply
     initial_state: InitialState
-    event_ndim: int
+    event_ndim: EventNdim
     init: Any = None
     dtype: jnp.dtype | None = None
     input_size: Callable[[Params], int] | None = None
     spatial_shape: tuple[int, ...] = ()
     at_once: Callable[..., tuple[State, PyTree]] | None = None
     over_devices: Callable[..., tuple[State, PyTree]] | None = None
+    event: Callable[[Params], PyTree] | None = None
 
 
 def hidden(state: State) -> Array:
@@ -107,12 +112,12 @@ def over_steps(
     return function if split.any_rank else jax.vmap(function, axes)
 
 
-def prepare(split: Split, params: Params, x: ArrayLike) -> PyTree:
+def prepare(split: Split, params: Params, x: PyTree) -> PyTree:
     """`project` for one step, in the dtype of the state."""
     return cast(split.project(cast(params, split.dtype), x), _state_dtype(split))
 
 
-def outline_of_projected(split: Split, params: Params, xs: ArrayLike) -> PyTree:
+def outline_of_projected(split: Split, params: Params, xs: PyTree) -> PyTree:
     """The types of what `prepare` gives for one step of xs."""
     return with_mesh(_prepare(split).eval_shape(params, outline_of_step(xs)))
 
@@ -136,12 +141,12 @@ def step_of(split: Split, params: Params) -> Step:
     return rule.step_of(loop_of(split), parameters(split, params))
 
 
-def prepare_all(split: Split, params: Params, xs: ArrayLike) -> PyTree:
+def prepare_all(split: Split, params: Params, xs: PyTree) -> PyTree:
     """`prepare` for all steps at once."""
     return over_steps(split, functools.partial(prepare, split), (None, 0))(params, xs)
 
 
-def prepare_both(split: Split, left: Params, right: Params, xs: ArrayLike) -> tuple[PyTree, PyTree]:
+def prepare_both(split: Split, left: Params, right: Params, xs: PyTree) -> tuple[PyTree, PyTree]:
     """`prepare_all` for two cells of one split that read the same input."""
     if split.project_both is None or jax.tree.map(_outline, left) != jax.tree.map(_outline, right):
         return prepare_all(split, left, xs), prepare_all(split, right, xs)
@@ -166,7 +171,7 @@ def output_by(split: Split, state: State) -> PyTree:
 
 
 def before_combine(
-    split: Split, params: Params, state: State, x: ArrayLike
+    split: Split, params: Params, state: State, x: PyTree
 ) -> tuple[Params, PyTree, PyTree]:
     """The parameters, projected and mixed as `combine` gets them, for a look at the gates."""
     for_mix, for_combine = parameters(split, params)

@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from jaxnn.derivative.analysis import analyse
 from jaxnn.derivative.rule import step_of
 from jaxnn.internal.checks import outline_text, shape_text
+from jaxnn.internal.inputs import batch_of, time_of
 from jaxnn.internal.mesh import is_explicit
-from jaxnn.recurrence.arguments import Arguments, batch_of, checked_step
+from jaxnn.recurrence.arguments import Arguments, checked_step
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.split import (
@@ -74,7 +75,7 @@ def steps_of(
     method: str, description: Description, params: Params, arguments: Arguments
 ) -> tuple[Steps, Params, PyTree]:
     """The steps of a recurrence, and the parameters and the inputs that they take."""
-    batch, inputs = batch_of(description, arguments.xs), arguments.xs
+    batch, inputs = batch_of(arguments.xs, description.event_ndim), arguments.xs
     if isinstance(description, Split):
         step = functools.partial(_step_of_split, description)
         params, inputs = parameters(description, params), prepare_all(description, params, inputs)
@@ -83,7 +84,7 @@ def steps_of(
     else:
         step = functools.partial(checked_step, description, batch)
         keys = arguments.key
-        keys = None if keys is None else jax.random.split(keys, inputs.shape[0])
+        keys = None if keys is None else jax.random.split(keys, time_of(inputs))
         inputs = inputs, keys
     if method == "full":
         matrices, algebra = functools.partial(_dense, step, len(batch)), DENSE
@@ -110,7 +111,7 @@ def why_not_solved(
         return "it is a linear recurrence, which runs in parallel as it is"
     if not isinstance(description, Split):
         return "the cell is no split, of which one knows what a unit is"
-    batch = len(batch_of(description, arguments.xs))
+    batch = len(batch_of(arguments.xs, description.event_ndim))
     shapes = {leaf.shape for leaf in leaves}
     if len(shapes) != 1 or len(next(iter(shapes))) != 1 + batch:
         listed = ", ".join(map(shape_text, leaves))

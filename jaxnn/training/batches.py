@@ -2,71 +2,69 @@
 
 import functools
 import operator
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
-import jax
 import numpy as np
-import numpy.typing as npt
 
-from jaxnn.internal.checks import is_numeric, shape_text
+from jaxnn.internal.checks import shape_text
 from jaxnn.internal.options import check_bool, check_size
 from jaxnn.training.by_number import ByNumber
-from jaxnn.training.checks import check_leaf, check_memory
-
-Arrays = Sequence[npt.ArrayLike] | np.ndarray | jax.Array
+from jaxnn.training.checks import check_memory
+from jaxnn.training.ragged import Arrays, Ragged, arrays_of, check_many, ragged
+from jaxnn.types import PyTree
 
 
 class Batch(NamedTuple):
     """Padded sequences, time first.
 
-    xs `(time, batch, ...)`; targets `(batch, ...)`, or `(time, batch, ...)` where each step has
-    one; mask, boolean `(time, batch)`: the valid steps; valid, boolean `(batch,)`: false for the
-    samples that only fill the batch up; sample `(batch,)`: its place in the data set, −1 for those.
+    xs `(time, batch, ...)`, or a tree of such; targets `(batch, ...)`, or `(time, batch, ...)`
+    where each step has one; mask, boolean `(time, batch)`: the valid steps; valid, boolean
+    `(batch,)`: false for the samples that only fill the batch up; sample `(batch,)`: its place in
+    the data set, −1 for those.
     """
 
-    xs: np.ndarray
-    targets: np.ndarray
+    xs: PyTree
+    targets: PyTree
     mask: np.ndarray
     valid: np.ndarray
     sample: np.ndarray
 
 
-def pad(sequences: Arrays, time: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def pad(sequences: Arrays, time: int | None = None) -> tuple[PyTree, np.ndarray]:
     """Ragged sequences as one array with zeros at the end, and its mask.
 
     Args:
-      sequences: arrays `(time_i, ...)`, alike but for their lengths; a length of 0 is allowed.
+      sequences: arrays `(time_i, ...)`, alike but for their lengths; a length of 0 is allowed. Or
+        trees of such, each a dictionary, a NamedTuple or a tuple of arrays that share their time;
+        a list is an array, as numpy takes it.
       time: the steps of the result; by default the longest length.
 
     Returns:
-      xs `(time, batch, ...)` and mask, boolean `(time, batch)`.
+      xs `(time, batch, ...)`, or a tree of such, and mask, boolean `(time, batch)`.
 
     Raises:
       ValueError: for no sequences, one that is longer than `time` (nothing is cut), sequences that
-        differ in more than their lengths, or numbers that jax cannot hold (float64 beyond float32,
-        without x64).
-      TypeError: for sequences that are none, or are not of numbers or flags, or a `time` that is no
-        integer.
+        differ in more than their lengths, arrays of a sequence that differ in theirs, or numbers
+        that jax cannot hold (float64 beyond float32, without x64).
+      TypeError: for sequences that are none, are other trees than the first one, or are not of
+        numbers or flags, or a `time` that is no integer.
 
     >>> xs, mask = pad([np.ones((2, 3)), np.ones((1, 3))])
     >>> xs.shape, mask.astype(int).tolist()
     ((2, 2, 3), [[1, 1], [1, 0]])
     """
-    arrays, lengths = _ragged("pad", "sequence", sequences)
-    first = arrays[0]
+    samples = ragged("pad", "sequence", sequences)
+    lengths = samples.lengths
     time = int(lengths.max()) if time is None else _time(time)
     if lengths.max() > time:
         raise ValueError(
             f"pad: sequence {int(lengths.argmax())} has {lengths.max()} steps, more than "
             f"time={time}"
         )
-    shape = (time, len(arrays), *first.shape[1:])
-    check_memory("pad", f"time={time}", shape, first.dtype)
-    xs = np.zeros(shape, first.dtype)
-    for index, array in enumerate(arrays):
-        xs[: len(array), index] = array
-    return xs, np.arange(time)[:, None] < lengths
+    for shape, dtype in samples.kinds():
+        check_memory("pad", f"time={time}", (time, len(lengths), *shape), dtype)
+    return samples.padded(time, range(len(lengths))), np.arange(time)[:, None] < lengths
 
 
 def batches(
@@ -87,10 +85,11 @@ def batches(
     in a checkpoint, or as one of one's own may.
 
     Args:
-      sequences: arrays `(time_i, ...)`, or one array `(samples, time, ...)`, as other libraries
-        have it: what comes out is time-major in both cases.
+      sequences: arrays `(time_i, ...)`, or trees of them as `pad` takes them, or one array
+        `(samples, time, ...)`, as other libraries have it: what comes out is time-major in all
+        cases.
       targets: one for each sequence: a number, or an array of one shape for all; with `each_step`
-        an array `(time_i, ...)`, which is padded with zeros.
+        an array `(time_i, ...)`, or a tree of them, which is padded with zeros.
       batch_size: samples in a batch.
       seed: an integer from 0, or a tuple such as `(seed, epoch)`, shuffles samples and batches;
         None keeps their order.
@@ -121,20 +120,29 @@ def batches(
     >>> series, labels = np.zeros((10, 50, 3), np.float32), np.arange(10)
     >>> next(batches(series, labels, batch_size=4, seed=0)).xs.shape
     (50, 4, 3)
+
+    Events with the time since the one before:
+
+    >>> events = [{"kind": np.arange(n), "gap": np.ones(n)} for n in (3, 1)]
+    >>> batch = next(batches(events, [0, 1], batch_size=2))
+    >>> batch.xs["kind"].tolist()
+    [[0, 0], [1, 0], [2, 0]]
     """
     batch_size = check_size("batches", "batch_size", batch_size)
     check_bool("batches", "each_step", each_step)
-    arrays, lengths = _ragged("batches", "sequence", sequences)
-    _check_many("batches", "targets", targets)
-    if len(arrays) != len(targets):
+    samples = ragged("batches", "sequence", sequences)
+    lengths = samples.lengths
+    check_many("batches", "targets", targets)
+    if len(lengths) != len(targets):
         raise ValueError(
-            f"batches: targets must be one for each of the {len(arrays)} sequences, "
+            f"batches: targets must be one for each of the {len(lengths)} sequences, "
             f"got {len(targets)}"
         )
     goals = _goals(targets, lengths, each_step)
     limits = _limits(lengths, boundaries)
-    shape = (int(limits[-1]), batch_size, *arrays[0].shape[1:])
-    check_memory("batches", f"batch_size={batch_size}", shape, arrays[0].dtype)
+    for shape, dtype in samples.kinds():
+        whole = (int(limits[-1]), batch_size, *shape)
+        check_memory("batches", f"batch_size={batch_size}", whole, dtype)
     seeds = None if seed is None else _seed(seed)
     epochs = None if epochs is None else check_size("batches", "epochs", epochs)
 
@@ -146,11 +154,11 @@ def batches(
 
     def make(number: int) -> Batch:
         time, members = groups_of(number // per_epoch)[number % per_epoch]
-        return _batch(arrays, goals, time, members, batch_size, each_step)
+        return _batch(samples, goals, time, members, batch_size)
 
     per_epoch = len(groups_of(0))
     made_of = {
-        "samples": len(arrays),
+        "samples": len(lengths),
         "steps": int(lengths.sum()),
         "batch_size": batch_size,
         "seed": None if seeds is None else list(map(int, seeds)),
@@ -176,71 +184,21 @@ def _groups(
 
 
 def _batch(
-    arrays: list[np.ndarray],
-    goals: list[np.ndarray],
+    samples: Ragged,
+    goals: Ragged | list[np.ndarray],
     time: int,
     members: np.ndarray,
     batch_size: int,
-    each_step: bool,
 ) -> Batch:
     index = np.concatenate([members, np.full(batch_size - len(members), -1)])
     valid = index >= 0
-    empty = arrays[0][:0]
-    xs, mask = pad([arrays[i] if i >= 0 else empty for i in index], time)
-    if each_step:
-        targets, _ = pad([goals[i] if i >= 0 else goals[0][:0] for i in index], time)
+    lengths = np.where(valid, samples.lengths[index], 0)
+    if isinstance(goals, Ragged):
+        targets = goals.padded(time, index)
     else:
         targets = np.stack([goals[i] if i >= 0 else np.zeros_like(goals[0]) for i in index])
-    return Batch(xs, targets, mask, valid, index)
-
-
-def _ragged(name: str, what: str, values: Arrays) -> tuple[list[np.ndarray], np.ndarray]:
-    """The arrays, alike but for their lengths, and their lengths."""
-    arrays = _arrays(name, what, values)
-    if not arrays:
-        raise ValueError(f"{name}: {what}s must hold at least one {what}, got none")
-    first = arrays[0]
-    for index, array in enumerate(arrays):
-        if array.ndim < 1 or array.shape[1:] != first.shape[1:] or array.dtype != first.dtype:
-            raise ValueError(
-                f"{name}: {what}s must be arrays (time, ...), alike but for their lengths: {what} "
-                f"{index} is {shape_text(array)}, {what} 0 {shape_text(first)}"
-            )
-    return arrays, np.array([len(array) for array in arrays])
-
-
-def _check_many(name: str, argument: str, values: object) -> None:
-    """Raise TypeError unless values have a length and an order."""
-    ordered = hasattr(values, "__len__") and hasattr(values, "__getitem__")
-    scalar = getattr(values, "ndim", 1) == 0
-    if not ordered or scalar or isinstance(values, (str, bytes, Mapping, Set)):
-        got = shape_text(values) if scalar else type(values).__name__
-        hint = ": use list of it" if hasattr(values, "__next__") else ""
-        raise TypeError(f"{name}: {argument} must be a list of arrays, or one, got {got}{hint}")
-
-
-def _arrays(name: str, what: str, values: Arrays) -> list[np.ndarray]:
-    """Each as numpy's, of numbers or flags that jax can hold."""
-    _check_many(name, f"{what}s", values)
-    if isinstance(values, np.ndarray) and is_numeric(values.dtype):
-        check_leaf(name, f"{what}s", values)  # all at once
-        return list(values) if values.ndim > 1 else [np.asarray(value) for value in values]
-    arrays = []
-    for index, value in enumerate(values):
-        try:
-            array = np.asarray(value)
-        except (ValueError, TypeError) as error:
-            raise TypeError(
-                f"{name}: {what} {index} must be an array, got {type(value).__name__}: {error}"
-            ) from error
-        if not is_numeric(array.dtype):
-            raise TypeError(
-                f"{name}: {what} {index} must be of numbers or flags, got {array.dtype}, made of "
-                f"{type(value).__name__}"
-            )
-        check_leaf(name, f"{what} {index}", array)
-        arrays.append(array)
-    return arrays
+    mask = np.arange(time)[:, None] < lengths
+    return Batch(samples.padded(time, index), targets, mask, valid, index)
 
 
 def _time(time: SupportsIndex) -> int:
@@ -267,16 +225,16 @@ def _seed(seed: int | tuple[int, ...]) -> tuple[int, ...]:
     return parts
 
 
-def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> list[np.ndarray]:
+def _goals(targets: Arrays, lengths: np.ndarray, each_step: bool) -> Ragged | list[np.ndarray]:
     if each_step:
-        goals, steps = _ragged("batches", "target", targets)
-        for index in np.flatnonzero(steps != lengths):
+        along = ragged("batches", "target", targets)
+        for index in np.flatnonzero(along.lengths != lengths):
             raise ValueError(
                 f"batches: target {index} must have {lengths[index]} steps, as its sequence, "
-                f"got the shape {goals[index].shape}"
+                f"got the shape {along.columns[0][index].shape}"
             )
-        return goals
-    goals = _arrays("batches", "target", targets)
+        return along
+    goals = arrays_of("batches", "target", targets)
     for index, goal in enumerate(goals):
         if goal.shape != goals[0].shape or goal.dtype != goals[0].dtype:
             raise ValueError(

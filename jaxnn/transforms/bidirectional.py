@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxnn.functions.merge import Merge, check_merge, merge_outputs
 from jaxnn.internal.checks import check_init_key, check_tuple, split_key
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.inputs import leading_ndim
 from jaxnn.internal.options import check_bool
 from jaxnn.internal.parameters import check_kind, init_checked
 from jaxnn.layers.composition import apply_layers
@@ -163,7 +164,7 @@ def _leading(forward: Cell, backward: Cell, arguments: Arguments) -> int | None:
     """How many axes are time and batch, where a cell tells."""
     known = (facts_of(cell).event_ndim for cell in (forward, backward))
     event_ndim = next((each for each in known if each is not None), None)
-    return None if event_ndim is None else arguments.xs.ndim - event_ndim
+    return None if event_ndim is None else leading_ndim(arguments.xs, event_ndim)
 
 
 def _run_pair(

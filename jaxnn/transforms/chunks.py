@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.internal.compiled import memory_of
+from jaxnn.internal.inputs import time_of
 from jaxnn.recurrence.arguments import Arguments
 from jaxnn.recurrence.methods import is_attended, listening
 from jaxnn.types import Array, Params, PyTree
@@ -78,7 +79,7 @@ def sizes_within(
     if not all(isinstance(size, int) for shape, _ in outlines for size in shape):
         raise ValueError(
             f"{name}: budget needs sizes that are known, got xs of the shape "
-            f"{tuple(arguments.xs.shape)}: give steps in its place"
+            f"{jax.tree.leaves(arguments.xs)[0].shape}: give steps in its place"
         )
     # Programs that are only looked at are none that somebody asked for.
     with listening() if is_attended() else contextlib.nullcontext():
@@ -98,7 +99,7 @@ def _within(
     shapes = [jax.ShapeDtypeStruct(*outline) for outline in outlines]
     params, arguments = structure.unflatten(shapes)
     arguments = arguments._replace(reverse=reverse)
-    time = arguments.xs.shape[0]
+    time = time_of(arguments.xs)
 
     @functools.cache
     def needs(sizes: Sizes) -> int:

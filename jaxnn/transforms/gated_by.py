@@ -14,7 +14,6 @@ from jaxnn.recurrence.unroll import hands_on, unroll_by
 from jaxnn.transforms.stack import stack
 from jaxnn.types import (
     Array,
-    ArrayLike,
     Cell,
     Key,
     Layer,
@@ -95,7 +94,7 @@ def _apply(
     parts: tuple[Cell, Cell],
     params: GatedByParams,
     state: State,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None = None,
 ) -> tuple[State, Array]:
     check_kind(name, params, GatedByParams)

@@ -88,7 +88,7 @@ def _apply_learned(
     cell: Cell,
     params: LearnedInitialStateParams,
     state: State,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None = None,
 ) -> tuple[State, PyTree]:
     _check_learned(name, cell, params)

@@ -4,24 +4,25 @@ import functools
 from typing import TypeVar
 
 from jaxnn.internal.factory import factory, this_call
-from jaxnn.recurrence.cell import cell_of, check_cell, check_event_ndim, description_of
+from jaxnn.internal.inputs import check_event_ndim
+from jaxnn.recurrence.cell import cell_of, check_cell, description_of
 from jaxnn.recurrence.description import output_state_of
 from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.split import Split, Stepwise
-from jaxnn.types import ArrayLike, Cell, Key, Params, State, facts_of
+from jaxnn.types import Cell, Key, Params, PyTree, State, facts_of
 
 P = TypeVar("P")
 S = TypeVar("S")
 
 
 @factory
-def output_state(cell: Cell[P, S], event_ndim: int = 1) -> Cell[P, S]:
+def output_state(cell: Cell[P, S], event_ndim: PyTree = 1) -> Cell[P, S]:
     """A cell whose output at each step is its whole new state.
 
     Args:
       cell: any Cell.
-      event_ndim: how many trailing dimensions of x are not batch; read where `cell` is itself made
-        of cells (a cell made by a factory, `cell` or `split_cell` knows it).
+      event_ndim: how many trailing dimensions of x are not batch, a number or a tree of them;
+        read where `cell` is itself made of cells and does not know it.
 
     Returns:
       A Cell with the params and states of `cell`; ys is a state with a leading time axis, in the
@@ -49,7 +50,7 @@ def output_state(cell: Cell[P, S], event_ndim: int = 1) -> Cell[P, S]:
 
 
 def _emit(
-    cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    cell: Cell, params: Params, state: State, x: PyTree, key: Key | None = None
 ) -> tuple[State, State]:
     state, _ = cell.apply(params, state, x, key)
     return state, state

@@ -6,6 +6,7 @@ from typing import TypeVar, overload
 import jax
 
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.inputs import batch_of, time_of
 from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.internal.options import check_number, check_size
 from jaxnn.internal.parameters import init_checked
@@ -151,7 +152,7 @@ def _run(
     if budget is not None:
         sizes = sizes_within(f"{name}.unroll", budget, run_in_chunks, inner, params, arguments)
     elif _is_cut(inner, arguments):
-        sizes = chunk_sizes(arguments.xs.shape[0], steps, levels)
+        sizes = chunk_sizes(time_of(arguments.xs), steps, levels)
     else:
         sizes = ()
     return run_in_chunks(inner, sizes, params, arguments)
@@ -167,7 +168,7 @@ def run_in_chunks(
     if not sizes:
         return unroll_inner(inner, params, arguments)
     xs, mask, reset, key = arguments.xs, arguments.mask, arguments.reset, arguments.key
-    keys = step_keys(key, xs.shape[0]) if _draws_each_step(inner) else None
+    keys = step_keys(key, time_of(xs)) if _draws_each_step(inner) else None
 
     def piece(state: State, begin: Array, now: PyTree) -> tuple[State, PyTree]:
         xs, mask, reset, keys = now
@@ -186,11 +187,12 @@ def run_in_chunks(
 def _is_cut(inner: Cell | SequenceLayer, arguments: Arguments) -> bool:
     """Whether a sequence can be cut: it has steps, of a known number. What is wrong with another
     one is said where it runs."""
-    xs, event_ndim = arguments.xs, facts_of(inner).event_ndim
-    if xs.ndim < 1 + (event_ndim or 0) or not isinstance(xs.shape[0], int) or not xs.shape[0]:
+    leaves = jax.tree.leaves((arguments.xs, arguments.mask, arguments.reset))
+    times = {leaf.shape[:1] for leaf in leaves}
+    if len(times) > 1:
         return False
-    flags = [each for each in (arguments.mask, arguments.reset) if each is not None]
-    return all(each.shape[:1] == xs.shape[:1] for each in flags)
+    time = next(iter(times))
+    return bool(time) and isinstance(time[0], int) and time[0] > 0
 
 
 def _first_state(inner: Cell | SequenceLayer, params: Params, arguments: Arguments) -> State:
@@ -198,7 +200,7 @@ def _first_state(inner: Cell | SequenceLayer, params: Params, arguments: Argumen
     event_ndim, xs, state = facts_of(inner).event_ndim, arguments.xs, arguments.state
     own = state is None and arguments.start is None
     if own and event_ndim is not None and isinstance(inner, Cell):
-        state = inner.initial_state(params, tuple(xs.shape[1 : xs.ndim - event_ndim]))
+        state = inner.initial_state(params, batch_of(xs, event_ndim))
     given = params, arguments._replace(key=None, reverse=None)
     return None if state is None else vary(state, varying_axes(given))
 

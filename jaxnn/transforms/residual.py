@@ -3,11 +3,12 @@
 import functools
 from typing import TypeVar, overload
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnn.functions.sequences import check_valid_fit, clean
-from jaxnn.internal.checks import check_array, naming, shape_text
+from jaxnn.functions.sequences import check_valid_fit, clean, clean_tree
+from jaxnn.internal.checks import check_array, naming, outline_text, shape_text
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
@@ -107,21 +108,30 @@ def _apply_layer(
 
 @appears_as("apply")
 def _apply_cell(
-    name: str, cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
-) -> tuple[State, Array]:
+    name: str, cell: Cell, params: Params, state: State, x: PyTree, key: Key | None = None
+) -> tuple[State, PyTree]:
     state, y = apply_inner(name, cell, params, state, x, key)
-    return state, _add(name, x, y)
+    return state, _add_tree(name, x, y)
 
 
 @hands_on
 def _run(
     name: str, inner: Cell | SequenceLayer, params: Params, arguments: Arguments
-) -> tuple[State, Array]:
+) -> tuple[State, PyTree]:
     state, ys = unroll_inner(inner, params, arguments)
-    return state, _add(name, clean(name, arguments.xs, arguments.mask, "xs"), ys)
+    return state, _add_tree(name, clean_tree(name, arguments.xs, arguments.mask, "xs"), ys)
 
 
-def _add(name: str, x: ArrayLike, y: PyTree) -> Array:
+def _add_tree(name: str, x: PyTree, y: PyTree) -> PyTree:
+    if jax.tree.structure(x) != jax.tree.structure(y):
+        raise TypeError(
+            f"{name}: the output must be as its input, {outline_text(x)}, to be added to it; got "
+            f"{outline_text(y)}"
+        )
+    return jax.tree.map(functools.partial(_add, name), x, y)
+
+
+def _add(name: str, x: PyTree, y: PyTree) -> Array:
     check_array(name, "the output", y)
     if np.shape(x) != np.shape(y) or jnp.result_type(x) != jnp.result_type(y):
         error = ValueError if np.shape(x) != np.shape(y) else TypeError

@@ -7,6 +7,7 @@ import jax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.inputs import time_of
 from jaxnn.internal.options import check_option
 from jaxnn.internal.parameters import init_checked
 from jaxnn.internal.parts import Parts, parts
@@ -90,7 +91,7 @@ def _run(
     name: str, cell: Cell, mesh: Mesh, axis: str, params: Params, arguments: Arguments
 ) -> tuple[State, PyTree]:
     count = mesh.shape[axis]
-    _check_divides(name, arguments.xs.shape[0], count)
+    _check_divides(name, time_of(arguments.xs), count)
     xs, state, mask, reset, reverse, key, start = arguments
     around = jax.sharding.get_abstract_mesh()
     if axis in around.manual_axes:

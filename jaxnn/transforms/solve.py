@@ -6,8 +6,9 @@ from typing import Generic, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from jaxnn.internal.checks import is_traced, naming, shape_text
+from jaxnn.internal.checks import is_traced, naming, outline_text
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.inputs import time_of
 from jaxnn.internal.options import check_bool, check_number, check_option, check_size
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments, begun, check_given, checked
@@ -134,7 +135,7 @@ def solve(
 
 
 def _step(
-    cell: Cell, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    cell: Cell, params: Params, state: State, x: PyTree, key: Key | None = None
 ) -> tuple[State, PyTree]:
     return cell.apply(params, state, x, key)
 
@@ -142,7 +143,7 @@ def _step(
 def solution(
     cell: Cell[P, S],
     params: P,
-    xs: ArrayLike,
+    xs: PyTree,
     state: S | None = None,
     mask: ArrayLike | None = None,
     reset: ArrayLike | None = None,
@@ -188,7 +189,7 @@ def solution(
 def _jitted(
     solver: Solver,
     params: Params,
-    xs: ArrayLike,
+    xs: PyTree,
     state: State | None,
     mask: ArrayLike | None,
     reset: ArrayLike | None,
@@ -225,9 +226,9 @@ def _solved(
     arguments = begun(name, described, params, arguments)
     if reason := why_not_solved(method, described, params, arguments):
         raise ValueError(f"{name}: method {method!r} cannot solve it: {reason}")
-    tell(Choice(described.name, shape_text(arguments.xs), "newton", "newton", {}))
+    tell(Choice(described.name, outline_text(arguments.xs), "newton", "newton", {}))
     mask, reset, reverse = arguments.mask, arguments.reset, arguments.reverse
-    time = arguments.xs.shape[0]
+    time = time_of(arguments.xs)
     if not jax.tree.leaves(arguments.state) or (isinstance(time, int) and not time):
         state, ys = solver.cell.unroll(params, *arguments)
         zero = jnp.zeros((), jnp.float32)

@@ -5,24 +5,23 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 import jax
-import jax.numpy as jnp
 
-from jaxnn.functions.sequences import clean
+from jaxnn.functions.sequences import clean, clean_tree
 from jaxnn.internal.checks import check_batch_shape, check_init_key, check_tuple, naming, split_key
 from jaxnn.internal.factory import factory, this_call
+from jaxnn.internal.inputs import time_of
 from jaxnn.internal.named import Names, check_joined, check_names, joined
 from jaxnn.internal.options import check_bool, check_fraction
 from jaxnn.internal.parts import parts
 from jaxnn.layers.composition import check_flags_of, event_ndim_of, mask_for
 from jaxnn.layers.dropout import drop
 from jaxnn.recurrence.arguments import Arguments
-from jaxnn.recurrence.unroll import hands_on, unroll_by
-from jaxnn.scans.boundaries import where
+from jaxnn.recurrence.unroll import hands_on, unroll_by, zero_outputs
 from jaxnn.scans.over_devices import time_over
 from jaxnn.transforms.residual import residual as with_residual
 from jaxnn.types import (
-    ArrayLike,
     Cell,
+    EventNdim,
     Key,
     Layer,
     Params,
@@ -162,7 +161,7 @@ def apply_stack(
     names: Names | None,
     params: Params,
     state: State,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None = None,
 ) -> tuple[State, PyTree]:
     """One time step, through all cells."""
@@ -180,7 +179,7 @@ def apply_stack(
 @hands_on
 def run_stack(
     name: str,
-    event_ndim: int | None,
+    event_ndim: EventNdim | None,
     cells: tuple[Cell, ...],
     names: Names | None,
     params: Params,
@@ -233,7 +232,7 @@ def _no_state(params: Params, batch_shape: tuple[int, ...] = ()) -> State:
 
 
 def _apply_layer(
-    layer: Layer, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    layer: Layer, params: Params, state: State, x: PyTree, key: Key | None = None
 ) -> tuple[State, PyTree]:
     check_tuple(name_of(layer), "state", state, 0)
     return (), layer.apply(params, x, None, key)
@@ -243,17 +242,17 @@ def _apply_layer(
 def _run_layer(layer: Layer, params: Params, arguments: Arguments) -> tuple[State, PyTree]:
     """All steps at once; masked steps give zeros."""
     name, mask = name_of(layer), arguments.mask
-    xs = clean(name, arguments.xs, mask, "xs")
+    xs = clean_tree(name, arguments.xs, mask, "xs")
     with time_over(None):
         ys = layer.apply(params, xs, mask_for(layer, mask), arguments.key)
-    if ys.shape[0] != arguments.xs.shape[0]:
+    before, after = time_of(xs), time_of(ys)
+    if after != before:
         raise ValueError(
-            f"{name}: it changes the number of steps, from {arguments.xs.shape[0]} to "
-            f"{ys.shape[0]}; in a stack a layer acts on each step by itself: use serial, which "
-            f"takes it without a mask"
+            f"{name}: it changes the number of steps, from {before} to {after}; in a "
+            f"stack a layer acts on each step by itself: use serial, which takes it without a mask"
         )
     if mask is not None:
-        ys = where(mask, ys, jnp.zeros_like(ys))
+        ys = zero_outputs(ys, mask)
     return (), ys
 
 
@@ -269,10 +268,10 @@ def _drop_input(cell: Cell, rate: float) -> Cell:
 
 
 def _apply_dropped(
-    cell: Cell, rate: float, params: Params, state: State, x: ArrayLike, key: Key | None = None
+    cell: Cell, rate: float, params: Params, state: State, x: PyTree, key: Key | None = None
 ) -> tuple[State, PyTree]:
     drop_key, key = split_key(name_of(cell), key, 2)
-    return cell.apply(params, state, drop(rate, x, drop_key), key)
+    return cell.apply(params, state, drop(rate, clean(name_of(cell), x, None), drop_key), key)
 
 
 @hands_on

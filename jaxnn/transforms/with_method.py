@@ -91,6 +91,6 @@ def _run(
 
 @appears_as("apply")
 def _apply(
-    unroll: Any, params: Params, x: ArrayLike, mask: ArrayLike | None = None, key: Key | None = None
+    unroll: Any, params: Params, x: PyTree, mask: ArrayLike | None = None, key: Key | None = None
 ) -> PyTree:
     return unroll(params, x, None, mask, None, key)[1]

@@ -19,7 +19,7 @@ from jaxnn.types import Cell, Params, PyTree, State, facts_of
 def emit_scan(graph: Graph, cell: Cell, params: Params, asked: Asked) -> tuple[State, PyTree]:
     """The final state and the outputs, trees of values."""
     description = description_of(cell)
-    event_ndim = facts_of(cell).event_ndim
+    event_ndim: Any = facts_of(cell).event_ndim
     batch = asked.x.shape[1 : asked.x.ndim - (1 if event_ndim is None else event_ndim)]
     first = translate(graph, lambda: cell.initial_state(params, batch))
     start = first if asked.start is None else _spread(graph, asked.start, first)

@@ -241,7 +241,8 @@ def _along(graph: Graph, part: Parts, params: Any, asked: Asked) -> tuple[State,
     order = [place, *(axis for axis in range(xs.ndim) if axis != place)]
     xs = graph.transpose(xs, order)
     if mask is not None:
-        leading = xs.shape[: xs.ndim - (facts_of(layer).event_ndim or 1)]
+        behind: Any = facts_of(layer).event_ndim or 1
+        leading = xs.shape[: xs.ndim - behind]
         mask = translate(graph, functools.partial(mask_along, place, leading), mask)
     _, ys = emit(graph, "layer", layer, params, Asked(xs, mask=mask))
     if layer.pools:

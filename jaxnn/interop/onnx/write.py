@@ -14,7 +14,7 @@ from jaxnn.interop.onnx.graph import Graph, Value, needed_nodes, reads
 from jaxnn.interop.onnx.package import IR_VERSION, OPSET, Refused, needed
 from jaxnn.interop.onnx.walk import Model, emit
 from jaxnn.training import atomic
-from jaxnn.types import Cell, Layer, Params, PyTree, SequenceLayer, Shape, Shaped, facts_of
+from jaxnn.types import Cell, Layer, Params, PyTree, Ranks, SequenceLayer, Shape, Shaped, facts_of
 
 LARGEST = 2**31 - 1
 """How many bytes a protocol buffer may have."""
@@ -158,6 +158,8 @@ def _check(name: str, model: Model, params: Params, xs: Shaped, wanted: Wanted) 
         raise TypeError(f"{name}: model must be a Layer, a SequenceLayer or a Cell, got {model!r}")
     for option, value in wanted._asdict().items():
         check_bool(name, option, value)
+    if isinstance(facts_of(model).event_ndim, Ranks):
+        raise TypeError(f"{name}: {model} takes a tree of arrays, and a graph one array")
     check_array(name, "xs", xs)
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if is_traced(leaf) or isinstance(leaf, jax.ShapeDtypeStruct):
@@ -203,7 +205,7 @@ def _opened(state: Any, batch: Shape) -> Any:
 
 def _sizes(model: Model, xs: Shaped, wanted: Wanted) -> tuple[Shape, Shape]:
     """The shape of xs with its leading sizes open, and the part of it that is batch."""
-    event_ndim = facts_of(model).event_ndim
+    event_ndim: Any = facts_of(model).event_ndim
     behind = min(1 if event_ndim is None else event_ndim, xs.ndim)
     has_time = not (isinstance(model, Layer) or wanted.step)
     leading = xs.ndim - behind
