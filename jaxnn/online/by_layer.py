@@ -10,11 +10,10 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxnn.internal.checks import naming, split_key
 from jaxnn.internal.named import Names, joined
-from jaxnn.online.sequence import Learner, Rule, Trace, learner_of, pulled
+from jaxnn.online.sequence import Learner, Rule, Trace, learner_of
 from jaxnn.transforms.residual import residual
 from jaxnn.transforms.stack import stack
 from jaxnn.types import (
@@ -93,9 +92,6 @@ def _together(titles: tuple[str, ...], layers: tuple[Learner, ...], names: Names
     def pull(params: Params, seen: PyTree, y_bar: PyTree) -> tuple[Params, PyTree]:
         found, bar = [], y_bar
         for layer, part, here in reversed(list(zip(layers, params, seen, strict=True))):
-            if bar is None:  # a layer whose input is not floating says nothing of those below it
-                found.append(jax.tree.map(jnp.zeros_like, part))
-                continue
             part_bar, bar = layer.pull(part, here, bar)
             found.append(part_bar)
         return joined(names, reversed(found)), bar
@@ -127,5 +123,4 @@ def _pull(layer: Layer, params: Params, seen: PyTree, y_bar: PyTree) -> tuple[Pa
     def output(params: Params, x: PyTree) -> PyTree:
         return layer.apply(params, x, None, key)
 
-    params_bar, x_bar = pulled(output, (params,), x, y_bar)
-    return params_bar, x_bar
+    return jax.vjp(output, params, x)[1](y_bar)

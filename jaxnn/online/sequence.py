@@ -114,18 +114,9 @@ def _pull(
     def output(params: Params, leaves: Leaves, x: PyTree) -> PyTree:
         return cell.apply(params, join(leaves), x, seen.key)[1]
 
-    params_bar, leaves_bar, x_bar = pulled(output, (params, leaves), seen.x, y_bar)
+    params_bar, leaves_bar, x_bar = jax.vjp(output, params, leaves, seen.x)[1](y_bar)
     through = rule.read(params, seen.trace, leaves_bar)
     return jax.tree.map(jnp.add, params_bar, through), x_bar
-
-
-def pulled(
-    output: Callable[..., PyTree], primals: tuple[PyTree, ...], x: PyTree, y_bar: PyTree
-) -> tuple[PyTree, ...]:
-    """The cotangents of `output(*primals, x)`; None for an x that is not floating throughout."""
-    if all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(x)):
-        return jax.vjp(output, *primals, x)[1](y_bar)
-    return *jax.vjp(lambda *primals: output(*primals, x), *primals)[1](y_bar), None
 
 
 def divide(state: State) -> tuple[Leaves, Callable[[Leaves], State]]:
