@@ -20,7 +20,6 @@ from jaxnn.recurrence.split import Split, Stepwise, hidden
 from jaxnn.recurrence.unroll import unroll_of
 from jaxnn.types import (
     Array,
-    ArrayLike,
     Cell,
     CellApply,
     InitialState,
@@ -210,8 +209,8 @@ def linear_cell(
       init: `init(key)` gives the parameters, any pytree.
       coefficients: `coefficients(params, x)` gives `(a, b)` of one step: trees like the state, real
         or complex (in complex arrays, or in a `jaxnn.Pair` of real ones). An a that is the same for
-        the whole batch may leave out the batch dimensions, and one that does not depend on x is
-        taken for all steps at once.
+        the whole batch, whatever x is, may leave out the batch dimensions, and is taken for all
+        steps at once.
       initial_state: `initial_state(params, batch_shape=())`, each leaf with the batch first.
       output: `output(state)`, or `output(params, state, x)`, gives y from the new state; by default
         the field `hidden` of the state. It is called on all steps at once, mapped.
@@ -224,6 +223,7 @@ def linear_cell(
     Raises:
       TypeError: for what is no function, an output that takes other arguments than these, and, when
         it runs, where a and b are not like the state.
+      ValueError: when it runs, where their shapes are not, or an a that depends on x has no batch.
 
     >>> import jax, jax.numpy as jnp, jaxnn
     >>> average = jaxnn.linear_cell(
@@ -262,7 +262,7 @@ def _coefficients(
     return found
 
 
-def _of_all(output: Callable[..., PyTree]) -> Callable[[Params, State, ArrayLike], PyTree]:
+def _of_all(output: Callable[..., PyTree]) -> Callable[[Params, State, PyTree], PyTree]:
     """`output(params, state, x)` of one that may take the state alone."""
     signature = inspect.signature(output)
     open_ended = any(p.kind is p.VAR_POSITIONAL for p in signature.parameters.values())
@@ -351,7 +351,7 @@ def _key_by_name(
     apply: Callable[..., tuple[State, PyTree]],
     params: Params,
     state: State,
-    x: ArrayLike,
+    x: PyTree,
     key: Key | None = None,
 ) -> tuple[State, PyTree]:
     return apply(params, state, x, key=key)

@@ -10,7 +10,7 @@ what that gives, and its params, in the dtype of the state.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -123,10 +123,8 @@ def _over_time(split: LinearSplit, params: Params, xs: PyTree) -> tuple[PyTree, 
         return function(params, xs)
     one = outline_of_step(xs)
     a, b = jax.vmap(function, (None, 0))(params, xs)
-    jaxpr, outlines = jax.make_jaxpr(function, return_shape=True)(params, one)
-    reached = depending(jaxpr.jaxpr, jaxpr.jaxpr.invars[-len(jax.tree.leaves(one)) :])
+    varies, outlines = _varying(split, params, one)
     fixed, _ = function(params, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), one))
-    varies = iter([is_in(reached, atom) for atom in jaxpr.jaxpr.outvars])
 
     def choose(every: Array, fixed: Array, like: Array) -> Array:
         missing = range(1, 1 + like.ndim - fixed.ndim)
@@ -137,6 +135,14 @@ def _over_time(split: LinearSplit, params: Params, xs: PyTree) -> tuple[PyTree, 
         for *pair, like in zip(*map(numbers_of, (a, fixed, outlines[1])), strict=True)
     ]
     return jax.tree.structure(a, is_leaf=is_pair).unflatten(chosen), b
+
+
+def _varying(split: LinearSplit, params: Params, x: PyTree) -> tuple[Iterator[bool], PyTree]:
+    """Of each leaf of a, and then of b, whether x reaches it; and the shapes of both."""
+    function = functools.partial(coefficients_of, split)
+    jaxpr, outlines = jax.make_jaxpr(function, return_shape=True)(params, x)
+    reached = depending(jaxpr.jaxpr, jaxpr.jaxpr.invars[-len(jax.tree.leaves(x)) :])
+    return iter([is_in(reached, atom) for atom in jaxpr.jaxpr.outvars]), outlines
 
 
 def _structure(state: State) -> Any:
@@ -164,7 +170,23 @@ def check_functions(
         raise TypeError(f"{name}, coefficients: a must be a tree like the state, {want}, got {got}")
     for number, like in zip(numbers_of(a), numbers_of(b), strict=True):
         check_coefficient(f"{name}, coefficients", number, like)
+    if batch and jax.tree.map(jnp.ndim, a) != jax.tree.map(jnp.ndim, b):
+        _check_batch_of(name, split, params, x)
     check_leading(f"{name}, output", "what it gives", y, batch)
+
+
+def _check_batch_of(name: str, split: LinearSplit, params: Params, x: PyTree) -> None:
+    """Raise where an a of x has no batch: it would be taken for the same of all sequences."""
+    varies, outlines = _varying(split, params, x)
+    for number, like in zip(*map(numbers_of, outlines), strict=True):
+        shape = jax.tree.leaves(like)[0].shape
+        for leaf in jax.tree.leaves(number):
+            if next(varies) and leaf.ndim < len(shape):
+                raise ValueError(
+                    f"{name}, coefficients: an a that depends on x must have the shape of b, "
+                    f"{tuple(shape)}, got {tuple(leaf.shape)}; one number for each sequence is "
+                    f"jnp.broadcast_to(a[..., None], b.shape)"
+                )
 
 
 def hidden(params: Params, state: State, x: PyTree) -> Array:
