@@ -234,6 +234,24 @@ def test_learning_online_looks_at_the_tree() -> None:
     assert_close(*(each.gradient for each in found))
 
 
+def test_a_tree_between_layers_that_learn_online() -> None:
+    """A token in it, which has no gradient, keeps none from what is floating beside it."""
+
+    def below(params: Any, state: jax.Array, x: Event) -> tuple[jax.Array, Event]:
+        state, y = step(params, state, x)
+        return state, Event(y[..., :2], x.token, jnp.sum(y, -1))
+
+    lower = jaxnn.cell(init, below, first, EVENT_NDIM)
+    model = jaxnn.stack(lower, of_tree(STEP))
+    params, targets = model.init(KEYS[3]), jnp.ones((1, BATCH, UNITS))
+    square = lambda y, target: jnp.sum((y - target) ** 2)  # noqa: E731
+    xs = sliced(XS, slice(1))  # by layers, the first step alone is exact
+    learned = jaxnn.online(model, by_layer=True).unroll(params, xs, targets, square)
+    want = jax.grad(lambda params: square(model.unroll(params, xs)[1], targets))(params)
+    assert np.any(want[0]["kernel"])
+    assert_close(learned.gradient, want)
+
+
 def test_diagnostics_look_at_the_tree() -> None:
     look = jaxnn.diagnostics
     found = []
@@ -311,6 +329,8 @@ def test_what_does_not_fit_is_told_by_its_path() -> None:
     params = cell.init(KEYS[3])
     state = cell.initial_state(params, (BATCH,))
     gru = jaxnn.gru(2, UNITS)
+    coefficients = lambda params, x: (jnp.exp(-x.gap), x.features @ params["kernel"])  # noqa: E731
+    per_sequence = jaxnn.linear_cell(init, coefficients, first, same, EVENT_NDIM)
     late, few = XS._replace(gap=XS.gap[1:]), XS._replace(features=XS.features[0, 0])
     wrong: dict[str, tuple[type[Exception], Callable[[], Any]]] = {
         r"all arrays of xs must have one time and batch, but xs\.features begins with \(5, 3\), "
@@ -320,6 +340,14 @@ def test_what_does_not_fit_is_told_by_its_path() -> None:
         r"xs must be a tree like event_ndim, Event\(features=1, token=0, gap=0\), got float": (
             TypeError,
             lambda: cell.unroll(params, XS.features),
+        ),
+        r"Event\(features=1, token=0, gap=0\), got Event\(features, token, gap\) with \.gap None": (
+            TypeError,
+            lambda: cell.unroll(params, XS._replace(gap=None)),
+        ),
+        r"remat.*xs\.features must be \(time, \*batch, features\), .* got the shape \(5,\)": (
+            ValueError,
+            lambda: jaxnn.remat(cell, 2).unroll(params, XS._replace(features=jnp.ones(5))),
         ),
         r"xs\.gap must be an array, got str": (
             TypeError,
@@ -349,6 +377,10 @@ def test_what_does_not_fit_is_told_by_its_path() -> None:
         r"event_ndim\.gap must be a positive integer, got -1": (
             ValueError,
             lambda: jaxnn.cell(init, step, first, Event(1, 0, -1)),
+        ),
+        r"an a that depends on x must have the shape of b, \(4, 4\), got \(4,\)": (
+            ValueError,  # of as many sequences as units, it would be taken for that of the units
+            lambda: per_sequence.unroll(params, sliced(XS, (slice(None), [0, 1, 2, 0]))),
         ),
         "takes a tree of arrays, and a graph one array": (
             TypeError,

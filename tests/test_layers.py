@@ -414,9 +414,12 @@ def test_bidirectional_states_in_serial():
 
 
 def test_plain_layers_stay_a_layer():
-    """Nothing that looks along time: no unroll."""
+    """Nothing that looks along time: no unroll, and one vector is enough, with its one flag."""
     for make in (jaxnn.serial, jaxnn.parallel):
-        assert isinstance(make(jaxnn.dense(3, 3), jaxnn.layer_norm(3)), jaxnn.Layer)
+        model = make(jaxnn.dense(3, 3), jaxnn.layer_norm(3))
+        assert isinstance(model, jaxnn.Layer)
+        y = model.apply(model.init(KEY), np.full(3, np.nan, np.float32), np.zeros((), bool))
+        assert np.isfinite(y).all()
     assert isinstance(jaxnn.residual(jaxnn.dense(3, 3)), jaxnn.Layer)
     assert isinstance(jaxnn.residual(jaxnn.gru(3, 3)), jaxnn.Cell)
 

@@ -14,6 +14,7 @@ from jaxnn.internal.checks import (
     is_array,
     leaves_by_path,
     outline_text,
+    told_apart,
 )
 from jaxnn.internal.options import check_size
 from jaxnn.types import EventNdim, PyTree, Ranks, Shape
@@ -71,7 +72,7 @@ def leading_of(
         if jax.tree.structure(x) != event_ndim.structure:
             raise TypeError(
                 f"{name}: {argument} must be a tree like event_ndim, {event_ndim}, got "
-                f"{outline_text(x)}"
+                f"{told_apart(event_ndim.tree(), x)[1]}"
             )
     found: list[tuple[str, Shape]] = []
     for (where, leaf), behind in zip(leaves, ndims, strict=True):

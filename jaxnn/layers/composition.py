@@ -281,7 +281,8 @@ def check_flags_of(name: str, event_ndim: EventNdim | None, arguments: Arguments
         for where, leaf in leaves_of(name, "xs", arguments.xs):
             check_mask(name, arguments.mask, leaf, None, where)
     elif any(value is not None for value in flags.values()):
-        leading = leading_of(name, "xs", arguments.xs, event_ndim, True)
+        # Layers alone may take a vector, without time.
+        leading = leading_of(name, "xs", arguments.xs, event_ndim, False)
         for argument, value in flags.items():
             if value is not None:
                 check_flags(name, argument, value, leading, "xs")

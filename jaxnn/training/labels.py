@@ -20,6 +20,7 @@ WORDS = {
     "table": "embedding",
     "eigenvalues": "dynamics",
     "log_step": "dynamics",
+    "input_decay": "dynamics",
     "log_decay": "dynamics",
     "log_phase": "dynamics",
     "log_gain": "dynamics",

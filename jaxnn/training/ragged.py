@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from jaxnn.internal.checks import is_numeric, outline_text, shape_text
+from jaxnn.internal.checks import is_numeric, shape_text, told_apart
 from jaxnn.internal.inputs import named
 from jaxnn.training.checks import check_leaf
 from jaxnn.types import PyTree
@@ -58,10 +58,8 @@ def ragged(name: str, what: str, values: Arrays) -> Ragged:
     structure = jax.tree.structure(values[0])
     for index, value in enumerate(values):
         if jax.tree.structure(value) != structure:
-            raise TypeError(
-                f"{name}: {what} {index} must be {outline_text(values[0])}, as {what} 0, got "
-                f"{outline_text(value)}"
-            )
+            want, got = told_apart(values[0], value)
+            raise TypeError(f"{name}: {what} {index} must be {want}, as {what} 0, got {got}")
     if not every[0]:
         raise TypeError(f"{name}: {what} 0 must hold arrays, got {values[0]!r}")
     columns = []

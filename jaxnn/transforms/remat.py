@@ -6,7 +6,7 @@ from typing import TypeVar, overload
 import jax
 
 from jaxnn.internal.factory import factory, this_call
-from jaxnn.internal.inputs import batch_of, time_of
+from jaxnn.internal.inputs import batch_of, leading_of, time_of
 from jaxnn.internal.mesh import vary, varying_axes
 from jaxnn.internal.options import check_number, check_size
 from jaxnn.internal.parameters import init_checked
@@ -146,7 +146,10 @@ def _run(
     params: Params,
     arguments: Arguments,
 ) -> tuple[State, PyTree]:
-    check_flags_of(name, facts_of(inner).event_ndim, arguments)
+    event_ndim = facts_of(inner).event_ndim
+    check_flags_of(name, event_ndim, arguments)
+    if event_ndim is not None:  # the inside sees a chunk
+        leading_of(f"{inner}.unroll", "xs", arguments.xs, event_ndim, True)
     if isinstance(inner, SequenceLayer):
         arguments = arguments._replace(reverse=True in _directions(inner))
     if budget is not None:
@@ -185,8 +188,7 @@ def run_in_chunks(
 
 
 def _is_cut(inner: Cell | SequenceLayer, arguments: Arguments) -> bool:
-    """Whether a sequence can be cut: it has steps, of a known number. What is wrong with another
-    one is said where it runs."""
+    """Whether a sequence can be cut: it has steps, of a known number."""
     leaves = jax.tree.leaves((arguments.xs, arguments.mask, arguments.reset))
     times = {leaf.shape[:1] for leaf in leaves}
     if len(times) > 1:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnn.functions.sequences import check_valid_fit, clean, clean_tree
-from jaxnn.internal.checks import check_array, naming, outline_text, shape_text
+from jaxnn.internal.checks import check_array, naming, shape_text, told_apart
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.parameters import init_checked
 from jaxnn.recurrence.arguments import Arguments
@@ -124,9 +124,9 @@ def _run(
 
 def _add_tree(name: str, x: PyTree, y: PyTree) -> PyTree:
     if jax.tree.structure(x) != jax.tree.structure(y):
+        want, got = told_apart(x, y)
         raise TypeError(
-            f"{name}: the output must be as its input, {outline_text(x)}, to be added to it; got "
-            f"{outline_text(y)}"
+            f"{name}: the output must be as its input, {want}, to be added to it; got {got}"
         )
     return jax.tree.map(functools.partial(_add, name), x, y)
 

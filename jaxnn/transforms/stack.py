@@ -245,12 +245,14 @@ def _run_layer(layer: Layer, params: Params, arguments: Arguments) -> tuple[Stat
     xs = clean_tree(name, arguments.xs, mask, "xs")
     with time_over(None):
         ys = layer.apply(params, xs, mask_for(layer, mask), arguments.key)
-    before, after = time_of(xs), time_of(ys)
-    if after != before:
-        raise ValueError(
-            f"{name}: it changes the number of steps, from {before} to {after}; in a "
-            f"stack a layer acts on each step by itself: use serial, which takes it without a mask"
-        )
+    before = time_of(xs)
+    for leaf in jax.tree.leaves(ys):
+        if leaf.shape[:1] != (before,):
+            after = leaf.shape[0] if leaf.ndim else "none"
+            raise ValueError(
+                f"{name}: it changes the number of steps, from {before} to {after}; in a stack a "
+                f"layer acts on each step by itself: use serial, which takes it without a mask"
+            )
     if mask is not None:
         ys = zero_outputs(ys, mask)
     return (), ys
