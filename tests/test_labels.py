@@ -17,7 +17,7 @@ KEY = jax.random.key(0)
 ALL = slice(None)
 OWN = ("own", "leaky", "split")
 """How the rows of cells begin whose parameters are not the library's."""
-OTHER = {"skip", "target"}
+OTHER = {"skip", "target", "mean"}
 """Names of the library's parameters that belong to no group."""
 
 
