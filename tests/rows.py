@@ -298,7 +298,7 @@ DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in r
 SIBLINGS = (
     *("elman relu no bias", "gru no bias", "lstm coupled no bias", "min lstm", "qrnn", "sru"),
     *("lstm projected, with hard gates", "janet", "conv gru", "ct rnn", "ltc", "lif"),
-    *("decaying gru", "slstm", "mlstm", "mamba block", "rg lru block"),
+    *("decaying gru", "own of a tree", "slstm", "mlstm", "mamba block", "rg lru block"),
     *("emitting learned", "learned of stack"),
 )
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,

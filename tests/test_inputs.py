@@ -121,7 +121,6 @@ def of_one_array(kind: Kind) -> Any:
 F64 = jnp.float64
 HEAD = jaxnn.dense(UNITS, 2, dtype=F64)
 MADE: dict[str, tuple[Kind, Callable[[Any], Any]]] = {
-    "a step": (STEP, lambda c: c),
     "a split": (SPLIT, lambda c: c),
     "a linear cell, chunked": (LINEAR, lambda c: jaxnn.with_method(c, "chunked")),
     "a stack in remat": (SPLIT, lambda c: jaxnn.remat(jaxnn.stack(c, HEAD), 2)),
