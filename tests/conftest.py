@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import jax
 import pytest
-from rows import CELLS_AND_MORE, COMBINATIONS, LAWS_OF_SIBLINGS, SIBLINGS, build
+from rows import CELLS_AND_MORE, KINDS, LAWS_OF_SIBLINGS, SIBLINGS, build
 
 import jaxnn
 from jaxnn.recurrence import methods
@@ -54,7 +54,7 @@ def is_of_its_kind(item: pytest.Item) -> bool:
     row = getattr(getattr(item, "callspec", None), "params", {}).get("row")
     if not item.path.stem.startswith("test_laws"):
         return False
-    if row in COMBINATIONS and re.search(r"law_8_dtypes.*-float16\]", item.name):
+    if row not in KINDS and re.search(r"law_8_dtypes.*-float16\]", item.name):
         return True
     if row not in SIBLINGS:
         return False
@@ -86,12 +86,10 @@ AS_USERS_HAVE_IT = re.compile(
 def few_optimizations(request: pytest.FixtureRequest) -> Iterator[None]:
     """The tests compile thousands of programs that run once, most of them as they stand.
 
-    Optimised, as users run them, are the laws in float32, every cell with its gradients, and the
-    files above.
+    Optimised, as users run them, are the gradient of every row in float32, and the files above.
     """
-    params = getattr(getattr(request.node, "callspec", None), "params", {})
-    stem = request.path.stem
-    few = params.get("dtype") != "float32" and not AS_USERS_HAVE_IT.fullmatch(stem)
+    optimised = AS_USERS_HAVE_IT.fullmatch(request.path.stem)
+    few = optimised is None and "gradient_in_float32" not in request.node.name
     jax.config.update("jax_disable_most_optimizations", few)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -294,6 +294,8 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
 CELLS_AND_MORE = CELLS | COMBINATIONS
 DEEP = ("lstm", "own with key", "split that mixes units", "learned in stack in residual")
 """Law 1 judges gradients everywhere; where another law needs programs of its own, only here."""
+KINDS = (*DEEP, "elman", "gru", "min gru", "lru", "s6")
+"""One row of each kind."""
 
 SIBLINGS = (
     *("elman relu no bias", "gru no bias", "lstm coupled no bias", "min lstm", "qrnn", "sru"),
@@ -304,7 +306,7 @@ SIBLINGS = (
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,
 and runs for them with JAXNN_ALL_LAWS=1."""
 LAWS_OF_SIBLINGS = re.compile(
-    r"law_1_masks.*-False\]|law_7_der.*-float64\]|law_7_finite|law_8_dtypes.*-bfloat16\]"
+    r"law_1_masks.*-False\]|law_7_der|law_7_finite|law_8_dtypes.*-bfloat16\]"
     r"|law_9.*\[[ms]lstm\]"
 )
 SPIKING = ("lif",)

@@ -13,6 +13,7 @@ from rows import (
     BATCH,
     CELLS,
     CELLS_AND_MORE,
+    KINDS,
     TIME,
     Problem,
     assert_close,
@@ -69,7 +70,7 @@ def test_law_1_the_cells_own_start_and_no_mask(row: str) -> None:
         return unroll(params, xs, None, None, p.reset)
 
     got, want = (
-        with_gradients(functools.partial(run, unroll), p.params, p.xs)
+        judge(row)(functools.partial(run, unroll), p.params, p.xs)
         for unroll in (p.cell.unroll, p.oracle)
     )
     assert_close(got, want)
@@ -252,8 +253,9 @@ def test_law_6_jit_is_eager_and_traces_once(row: str) -> None:
     arguments = (p.params, p.xs, p.state, p.mask, p.reset, True, None, p.start)
     first = p.cell.unroll(*arguments)
     assert_close(compiled(*arguments), first)
-    with jax.disable_jit():
-        assert_close(p.cell.unroll(*arguments), first)
+    if row in KINDS:
+        with jax.disable_jit():
+            assert_close(p.cell.unroll(*arguments), first)
     traces.clear()
     again = CELLS_AND_MORE[row](jnp.float64)
     again.unroll(*arguments)
