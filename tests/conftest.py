@@ -77,7 +77,7 @@ AS_USERS_HAVE_IT = re.compile(
     # what is read off compiled programs, or how long they take and how much they store
     r"test_(reductions|remat|residuals|rule|benchmarks|blocks|devices)|(two|four|eight)_.*"
     # what runs for longer than it compiles, or promises the same bits of a program elsewhere
-    r"|test_(examples.*|vowels|backpropagation|readme|online|survival|export|pickle)|README"
+    r"|test_(examples.*|vowels|backpropagation|readme|survival|export|pickle)|README"
 )
 """Files whose programs are optimised."""
 
