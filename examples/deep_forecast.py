@@ -97,10 +97,10 @@ def negative_log_likelihood(y: Array, targets: Array, mask: Array) -> tuple[Arra
 
 def windows(past: Past, length: int, batch: int, key: Key) -> Any:
     """Pieces of series, each series as likely as any other, from a random step on."""
-    which, where = jax.random.split(key)
+    which, where = jax.random.uniform(key, (2, batch))
     known = jnp.asarray(past.mask).sum(axis=0) - 1  # steps with a target
-    k = jax.random.randint(which, (batch,), 0, known.size)
-    first = jax.random.randint(where, (batch,), 0, jnp.maximum(known[k] - length, 0) + 1)
+    k = jnp.int32(which * known.size)
+    first = jnp.int32(where * (jnp.maximum(known[k] - length, 0) + 1))
     t = jnp.minimum(first + jnp.arange(length)[:, None], len(past.tokens) - 1)
     mask = first + jnp.arange(length)[:, None] < known[k]
     return jnp.asarray(past.tokens)[t, k], jnp.asarray(past.targets)[t, k], mask

@@ -42,9 +42,9 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "yearly": Setting(panels.yearly, 16, 0.1, 300, 60, (), (0, 60)),
-    "monthly": Setting(panels.monthly, 8, 0.3, 300, 40, ("ETS", "Theta", "ARIMA"), (0, 2)),
-    "made": Setting(lambda folder: panels.made(), 16, 0.1, 150, 40, ("ETS",), (0, 1)),
+    "yearly": Setting(panels.yearly, 16, 0.1, 150, 60, (), (0, 60)),
+    "monthly": Setting(panels.monthly, 16, 0.3, 100, 40, tuple(METHODS), (0, 3)),
+    "made": Setting(lambda folder: panels.made(), 16, 0.0, 250, 40, tuple(METHODS), (0, 1)),
 }
 
 

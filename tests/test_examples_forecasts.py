@@ -5,8 +5,6 @@ import doctest
 import os
 import pathlib
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -132,25 +130,26 @@ def test_the_naive_forecast_of_m1_is_the_published_one() -> None:
     np.testing.assert_allclose(mase, 4.894322199, rtol=1e-5)
 
 
-def test_the_script(tmp_path: pathlib.Path) -> None:
+def test_the_script(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """On series that are made here: better than the naive forecasts, with intervals that hold."""
+    pytest.importorskip("matplotlib")
+    probabilistic_forecast = pytest.importorskip("probabilistic_forecast", reason="tqdm")
     assert doctest.testmod(forecast_scores).failed == 0
-    command = [
-        sys.executable,
-        str(ROOT / "examples/probabilistic_forecast.py"),
-        "--out",
-        str(tmp_path),
-    ]
-    options = "--panels made --seeds 2 --steps 100 --paths 100 --baselines seasonal-naive drift"
-    done = subprocess.run([*command, *options.split()], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    lines = [line.split(" | ") for line in done.stdout.splitlines() if " | " in line]
+    options = (
+        f"--out {tmp_path} --panels made --seeds 2 --paths 100 --baselines seasonal-naive drift"
+    )
+    monkeypatch.setattr("sys.argv", ["probabilistic_forecast.py", *options.split()])
+    probabilistic_forecast.main()
+    printed = capsys.readouterr().out
+    lines = [line.split(" | ") for line in printed.splitlines() if " | " in line]
     assert lines[0][1:] == list(forecast_scores.Scores._fields)
     found = {name: [float(text.split()[0]) for text in rest] for name, *rest in lines[1:]}
     ours, naive, drift = (found[name] for name in ("networks together", "seasonal-naive", "drift"))
     assert all(one < other for one, other in zip(ours[:3], naive[:3], strict=True))
     assert ours[1] < drift[1] and 0.7 < ours[3] < 0.9 and ours[3] < ours[4] < 0.97
-    assert re.search(r"network \| [\d.]+ \([\d.]+ to [\d.]+\)", done.stdout)
+    assert re.search(r"network \| [\d.]+ \([\d.]+ to [\d.]+\)", printed)
     picture = tmp_path / "probabilistic_forecast.png"
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
 
