@@ -59,9 +59,9 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: Any) -> None:
 def test_a_gru_remembers(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What was shown four steps ago; a guess is 0."""
-    short = "--steps", 15, "--seeds", 2, "--tasks", "memory 5", "--policies", "GRU"
-    command(monkeypatch, *short, "--out", tmp_path)
+    """What was shown four steps ago; a guess is 0. With a burn-in, so that all of it runs."""
+    short = "--steps", 15, "--seeds", 1, "--tasks", "memory 5", "--policies", "GRU"
+    command(monkeypatch, *short, "--burn-in", 16, "--out", tmp_path)
     (lowest,) = re.findall(r"memory 5 +GRU +[\d.]+ \((-?[\d.]+) to", capsys.readouterr().out)
     assert float(lowest) > 0.9
     assert (tmp_path / "ppo.png").stat().st_size > 5_000
@@ -81,7 +81,7 @@ def test_docstrings(module: Any) -> None:
     assert result.attempted > 0 and result.failed == 0
 
 
-@pytest.mark.parametrize("name", ["memory 5", "umbrella", "maze"])
+@pytest.mark.parametrize("name", ["memory 5", "maze"])
 def test_episodes_end_in_time(name: str) -> None:
     """By the limit that an evaluation runs to, and not before it but in the maze; a memory chain
     shows its context at the first two steps, and pays at the last one alone."""
