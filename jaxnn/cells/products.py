@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxnn.internal.arrays import cut
+from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.mesh import on_mesh, whole_rows
 from jaxnn.internal.symbolic_zeros import is_zero
 from jaxnn.types import Array, Params, State
@@ -117,6 +118,30 @@ def plus_bias(gates: Iterable[Array], bias: Array | None) -> Terms:
     if bias is None:
         return tuple(gates)
     return tuple(gate + per_unit(b, gate) for gate, b in zip(gates, bias, strict=True))
+
+
+def normed(terms: Iterable[Array], gain: Array, epsilon: float = 1e-5) -> Terms:
+    """A layer norm over all units of all gates together, each times its gain, `(gates, hidden)`."""
+    terms = tuple(terms)
+    count = sum(term.shape[-1] for term in terms)
+    mean = sum(jnp.sum(term, -1, keepdims=True) for term in terms) / count
+    centred = [term - mean for term in terms]
+    variance = sum(jnp.sum(term**2, -1, keepdims=True) for term in centred) / count
+    scale = jax.lax.rsqrt(variance + epsilon)
+    return tuple(c * scale * per_unit(g, c) for c, g in zip(centred, gain, strict=True))
+
+
+def project_normed(params: Params, x: Array) -> Terms:
+    """x U, normed; in float32 where the arithmetic has 16 bits."""
+    terms = project_input(params, x)
+    dtype = state_dtype(terms[0].dtype)
+    gain = params.norm.input_gain.astype(dtype)
+    return normed([term.astype(dtype) for term in terms], gain)
+
+
+def thinned(new: Array, factor: Array | None) -> Array:
+    """What is new in a step, as `recurrent_dropout` leaves it."""
+    return new if factor is None else factor * new
 
 
 def per_unit(vector: Array, like: Array) -> Array:

@@ -108,9 +108,15 @@ class Recurrence(NamedTuple):
         return list(itertools.compress(jax.tree.leaves(state), self.outputs))
 
 
+class NotPointwise(NamedTuple):
+    """Of a loop whose `mix` is linear, why its `combine` is not seen to be pointwise."""
+
+    reason: str
+
+
 def analyse(
     loop: Loop, params: tuple[Params, Params], projected: PyTree, state: State, masked_ndim: int = 0
-) -> Recurrence | str:
+) -> Recurrence | NotPointwise | str:
     """The Recurrence of a loop, or the reason why the rule may not take it.
 
     Args:
@@ -136,13 +142,13 @@ def analyse(
     return known[key]
 
 
-_known: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Recurrence | str]]
+_known: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Recurrence | NotPointwise | str]]
 _known = weakref.WeakKeyDictionary()
 
 
 def _analyse(
     loop: Loop, mix: Any, combine: Any, output: Any, arguments: Any, for_mix: Any
-) -> Recurrence | str:
+) -> Recurrence | NotPointwise | str:
     *_, state = arguments
     weights, states = jax.tree.leaves(for_mix), jax.tree.leaves(state)
     mixing = inlined(mix.jaxpr, [*weights, *states]).jaxpr
@@ -155,7 +161,7 @@ def _analyse(
     try:
         pointwise = _take_apart(combine.jaxpr, stored, arguments)
     except NotPointwiseError as error:
-        return f"combine: {error}"
+        return NotPointwise(f"combine: {error}")
     bilinear = why_not_linear(mixing, itertools.compress(first, reads)) is None
     return Recurrence(loop, pointwise, reads, stored, outputs, bilinear)
 
