@@ -12,8 +12,10 @@ from jaxnn.cells.activations import Activation, Activations, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.products import (
     Terms,
+    apart,
     mix_first,
     mix_hidden,
+    mix_whole,
     normed,
     per_unit,
     plus_bias,
@@ -141,7 +143,7 @@ def gru(
             "gru", this_call(), equations_after if reset_after else equations_before, activations
         ),
         options,
-        mix_hidden if reset_after else mix_first(2),
+        mix_whole if layer_norm else mix_hidden if reset_after else mix_first(2),
         project_normed if layer_norm else project_input,
         further=functools.partial(further, reset_after and bias, layer_norm),
         closed=all(map(is_closed, activations)),
@@ -175,14 +177,14 @@ def equations_after(
     factor: Array | None = None,
 ) -> tuple[GRUState, GRUGates]:
     """The step with the reset after the product."""
-    norm = getattr(params, "norm", None)  # a conv_gru has none
+    norm, bias = getattr(params, "norm", None), params.bias  # a conv_gru has no norm
     if norm is not None:
-        mixed = normed(mixed, norm.recurrent_gain)
+        mixed, projected, bias = apart(normed(mixed, norm.recurrent_gain)), apart(projected), None
     m_r, m_z, m = mixed
     if params.recurrent_bias is not None:
         m = m + per_unit(params.recurrent_bias, m)
     p_r, p_z, p = projected
-    r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), params.bias)
+    r, z, p = plus_bias((p_r + m_r, p_z + m_z, p), bias)
     tanh, sigmoid = activations
     r = sigmoid(r)
     return _updated(state, GRUGates(r, sigmoid(z), tanh(p + r * m)), factor)

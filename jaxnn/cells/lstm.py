@@ -13,7 +13,9 @@ from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.parameters import check_peephole, fill_gates
 from jaxnn.cells.products import (
     Terms,
+    apart,
     mix_hidden,
+    mix_whole,
     normed,
     per_unit,
     plus_bias,
@@ -172,7 +174,7 @@ def lstm(
             "lstm", this_call(), projected if projection_size else equations, activations
         ),
         options,
-        mix,
+        mix_whole if layer_norm else mix,
         project_normed if layer_norm else project_input,
         default_bias_init=forget_bias(gates),
         further=functools.partial(
@@ -233,9 +235,11 @@ def equations(
     """The step of every variant, less what of the peepholes `mix` has added."""
     tanh, sigmoid = activations
     norm = getattr(params, "norm", None)  # a conv_lstm has none
-    if norm is not None:
-        mixed = normed(mixed, norm.recurrent_gain)
-    *before, g, o = plus_bias(map(jnp.add, projected, mixed), params.bias)
+    if norm is None:
+        sums = plus_bias(map(jnp.add, projected, mixed), params.bias)
+    else:
+        sums = apart(projected + normed(mixed, norm.recurrent_gain))
+    *before, g, o = sums
     i, f = (None, *before) if len(before) == 1 else before
     f = sigmoid(f)
     i = 1 - f if i is None else sigmoid(i)
@@ -244,14 +248,10 @@ def equations(
     if params.peephole is not None:
         o = o + per_unit(params.peephole[-1], c) * c
     o = sigmoid(o)
-    shown = c if norm is None else normed_cell(norm, c)
+    shown = c
+    if norm is not None:
+        shown = normed(c, norm.cell_gain) + per_unit(norm.cell_bias, c)
     return LSTMState(o * tanh(shown), c), LSTMGates(i, f, g, o)
-
-
-def normed_cell(norm: LSTMNorm, c: Array) -> Array:
-    """γ_c∘N(c) + β_c."""
-    (normalised,) = normed((c,), norm.cell_gain[None])
-    return normalised + per_unit(norm.cell_bias, c)
 
 
 def projected(
