@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.cells.parameters import check_bias, check_kernels, fill_gates
-from jaxnn.cells.products import Terms, mix_hidden, project_both, project_input
+from jaxnn.cells.products import mix_hidden, project_both, project_input
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import this_call
 from jaxnn.internal.options import check_dtypes, check_size
@@ -56,8 +56,8 @@ def gated_cell(
     state: Callable[..., S],
     equations: Equations,
     options: Options,
-    mix: Callable[[Params, State], Terms] = mix_hidden,
-    project: Callable[[Params, Array], Terms] = project_input,
+    mix: Callable[[Params, State], PyTree] = mix_hidden,
+    project: Callable[[Params, Array], PyTree] = project_input,
     default_bias_init: Initializer = jax.nn.initializers.zeros,
     further: Further | None = None,
     spatial_shape: tuple[int, ...] = (),
@@ -154,7 +154,7 @@ def _parts_of(equations: Equations) -> tuple[Callable[..., PyTree], ...]:
 
 
 def _result(
-    equations: Equations, which: int, params: Params, projected: Terms, mixed: Terms, state: State
+    equations: Equations, which: int, params: Params, projected: PyTree, mixed: PyTree, state: State
 ) -> PyTree:
     return equations(params, projected, mixed, state)[which]
 
@@ -163,8 +163,8 @@ def _thinned(
     equations: Equations,
     factor: Array,
     params: Params,
-    projected: Terms,
-    mixed: Terms,
+    projected: PyTree,
+    mixed: PyTree,
     state: State,
 ) -> State:
     return equations(params, projected, mixed, state, factor)[0]

@@ -27,7 +27,7 @@ from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool
 from jaxnn.internal.users import is_closed
-from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
+from jaxnn.types import Array, Cell, Initializer, Key, Params, PyTree, exportable
 
 GATES = ("r", "z", "n")
 
@@ -171,12 +171,12 @@ def further(
 def equations_after(
     activations: Activations,
     params: Params,
-    projected: Terms,
-    mixed: Terms,
+    projected: PyTree,
+    mixed: PyTree,
     state: GRUState,
     factor: Array | None = None,
 ) -> tuple[GRUState, GRUGates]:
-    """The step with the reset after the product."""
+    """The step with the reset after the product; with norms, as in `lstm.py`."""
     norm, bias = getattr(params, "norm", None), params.bias  # a conv_gru has no norm
     if norm is not None:
         mixed, projected, bias = apart(normed(mixed, norm.recurrent_gain)), apart(projected), None

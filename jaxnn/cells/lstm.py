@@ -12,7 +12,6 @@ from jaxnn.cells.activations import Activation, Activations, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.parameters import check_peephole, fill_gates
 from jaxnn.cells.products import (
-    Terms,
     apart,
     mix_hidden,
     mix_whole,
@@ -28,7 +27,7 @@ from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool, check_initializer, check_size
 from jaxnn.internal.users import is_closed
-from jaxnn.types import Array, Cell, Initializer, Key, Params, exportable
+from jaxnn.types import Array, Cell, Initializer, Key, Params, PyTree, exportable
 
 GATES = ("i", "f", "g", "o")
 COUPLED_GATES = ("f", "g", "o")
@@ -227,12 +226,13 @@ def mix(params: LSTMParams, state: LSTMState) -> tuple[Array, ...]:
 def equations(
     activations: Activations,
     params: Params,
-    projected: Terms,
-    mixed: Terms,
+    projected: PyTree,
+    mixed: PyTree,
     state: LSTMState,
     factor: Array | None = None,
 ) -> tuple[LSTMState, LSTMGates]:
-    """The step of every variant, less what of the peepholes `mix` has added."""
+    """The step of every variant, less what of the peepholes `mix` has added. With norms, x U and
+    h W come in one piece each, x U with its norm and the bias."""
     tanh, sigmoid = activations
     norm = getattr(params, "norm", None)  # a conv_lstm has none
     if norm is None:
@@ -257,8 +257,8 @@ def equations(
 def projected(
     activations: Activations,
     params: Params,
-    projected: Terms,
-    mixed: Terms,
+    projected: PyTree,
+    mixed: PyTree,
     state: LSTMState,
     factor: Array | None = None,
 ) -> tuple[LSTMState, LSTMGates]:

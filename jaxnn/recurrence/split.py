@@ -50,8 +50,9 @@ class Split(NamedTuple):
     one, gives a NamedTuple of the gates' values: what `jaxnn.gates` shows. Of a cell of the
     library's that takes a tree, `event(params)` gives the shapes and dtypes of one step of one
     sequence. `draw(params, x, key)`, if there is one, gives what a step draws from its key; then it
-    is `project(params, x, drawn)`, with None in its place where there is no key. `thinned(factor, params, projected, mixed, state)`
-    is `combine` with what is new multiplied before it is added to the state, if that is known.
+    is `project(params, x, drawn)`, with None in its place where there is no key.
+    `thinned(factor, params, projected, mixed, state)` is `combine` with what is new multiplied
+    before it is added to the state, if that is known.
     """
 
     name: str
