@@ -410,10 +410,14 @@ def halted(params: Params, state: TwoStates) -> jax.Array:
     return jax.lax.stop_gradient(state.a) @ params.recurrent
 
 
-@pytest.mark.parametrize("combine", [stacked, squeezed, ruled_by_vjp], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("combine", [stacked, squeezed], ids=lambda f: f.__name__)
 def test_other_splits_have_the_gradients_of_a_loop(combine: Any) -> None:
     """By half of the rule: the weights' gradient is not carried either."""
     assert_as_the_loop(mix, combine, ruled=True)
+
+
+def test_a_rule_of_its_users_own_is_not_under_half_of_the_rule() -> None:
+    assert_as_the_loop(mix, ruled_by_vjp, ruled=False)
 
 
 @pytest.mark.parametrize("crooked", [affine, squared, halted], ids=lambda f: f.__name__)

@@ -32,6 +32,7 @@ from jaxnn.derivative.jaxprs import (
     inlined,
     is_in,
     is_read,
+    slope_has_own_rule,
     traced,
     why_not_linear,
 )
@@ -109,7 +110,7 @@ class Recurrence(NamedTuple):
 
 
 class NotPointwise(NamedTuple):
-    """Of a loop whose `mix` is linear, why its `combine` is not seen to be pointwise."""
+    """Of a loop that keeps half of the rule, why its `combine` is not seen to be pointwise."""
 
     reason: str
 
@@ -161,7 +162,10 @@ def _analyse(
     try:
         pointwise = _take_apart(combine.jaxpr, stored, arguments)
     except NotPointwiseError as error:
-        return NotPointwise(f"combine: {error}")
+        reason, given = f"combine: {error}", jax.tree.leaves(arguments)
+        if slope_has_own_rule(combine.jaxpr, given) or slope_has_own_rule(output.jaxpr, states):
+            return reason  # jax.checkpoint would forget that rule in a second derivative
+        return NotPointwise(reason)
     bilinear = why_not_linear(mixing, itertools.compress(first, reads)) is None
     return Recurrence(loop, pointwise, reads, stored, outputs, bilinear)
 
