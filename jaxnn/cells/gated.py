@@ -102,8 +102,8 @@ def gated_cell(
         blocks, gates, hidden)`. Each is filled by itself, and `mix_blocks` multiplies by them.
       initial_state: `initial_state(dtype, params, batch_shape)`, where it is not zeros.
       shown: whether the equations give gates for `jaxnn.gates`; without, they give None.
-      thins: whether the equations take a fifth argument, the `factor` of what is new in a step
-        (`products.thinned`), by which `recurrent_dropout` drops.
+      thins: whether the equations take a fifth argument, the `factor` of what is new in a step,
+        by which `recurrent_dropout` drops, or None.
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, a `bias` that is not boolean,

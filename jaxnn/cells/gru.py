@@ -21,7 +21,6 @@ from jaxnn.cells.products import (
     plus_bias,
     project_input,
     project_normed,
-    thinned,
 )
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
@@ -227,4 +226,4 @@ def equations_with(
 def _updated(state: GRUState, gates: GRUGates, factor: Array | None) -> tuple[GRUState, GRUGates]:
     """h' = (1 − z)∘n + z∘h, and the gates."""
     _, z, n = gates
-    return GRUState((1 - z) * thinned(n, factor) + z * state.hidden), gates
+    return GRUState((1 - z) * (n if factor is None else factor * n) + z * state.hidden), gates

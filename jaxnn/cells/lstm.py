@@ -20,7 +20,6 @@ from jaxnn.cells.products import (
     plus_bias,
     project_input,
     project_normed,
-    thinned,
 )
 from jaxnn.functions.fill import fill_whole, without_gates
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
@@ -244,7 +243,7 @@ def equations(
     f = sigmoid(f)
     i = 1 - f if i is None else sigmoid(i)
     g = tanh(g)
-    c = f * state.cell + i * thinned(g, factor)
+    c = f * state.cell + i * (g if factor is None else factor * g)
     if params.peephole is not None:
         o = o + per_unit(params.peephole[-1], c) * c
     o = sigmoid(o)

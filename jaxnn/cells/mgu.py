@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.cells.gated import Options, gated_cell
-from jaxnn.cells.products import Terms, mix_first, plus_bias, thinned
+from jaxnn.cells.products import Terms, mix_first, plus_bias
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory
 from jaxnn.types import Array, Cell, Initializer, exportable
@@ -83,4 +83,7 @@ def equations(
     f, n = plus_bias((projected[0] + mixed[0], projected[1]), params.bias)
     f = jax.nn.sigmoid(f)
     n = jnp.tanh(n + jnp.matmul(f * state.hidden, params.recurrent_kernel[:, 1]))
-    return MGUState((1 - f) * state.hidden + f * thinned(n, factor)), MGUGates(f, n)
+    gates = MGUGates(f, n)
+    if factor is not None:
+        n = factor * n
+    return MGUState((1 - f) * state.hidden + f * n), gates

@@ -187,11 +187,6 @@ def _mean(ndim: int, v: Array) -> Array:
     return jnp.mean(v, tuple(range(-ndim, 0)), keepdims=True)
 
 
-def thinned(new: Array, factor: Array | None) -> Array:
-    """What is new in a step, as `recurrent_dropout` leaves it."""
-    return new if factor is None else factor * new
-
-
 def per_unit(vector: Array, like: Array) -> Array:
     """A vector of one number a unit, with the rank of `like`."""
     return jnp.expand_dims(vector, tuple(range(like.ndim - vector.ndim)))

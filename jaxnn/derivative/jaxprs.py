@@ -136,8 +136,8 @@ def slope_has_own_rule(closed: ClosedJaxpr, leaves: Sequence[PyTree]) -> bool:
 
     def tangent(*leaves: Array) -> PyTree:
         def run(chosen: list[Array]) -> list[Array]:
-            chosen = dict(zip(floating, chosen, strict=True))
-            return jaxpr_as_fun(closed)(*(chosen.get(n, x) for n, x in enumerate(leaves)))
+            values = dict(zip(floating, chosen, strict=True))
+            return jaxpr_as_fun(closed)(*(values.get(n, x) for n, x in enumerate(leaves)))
 
         along = [leaves[n] for n in floating]
         return jax.jvp(run, (along,), (along,))

@@ -63,9 +63,9 @@ def step_keys(key: Key | StepKeys | None, time: int) -> Key | None:
     return key.keys if isinstance(key, StepKeys) else jax.random.split(key, time)
 
 
-def keys_of(split: Split, arguments: Arguments) -> Key | None:
-    """The key of each step of a split, where its steps draw."""
-    return None if split.draw is None else step_keys(arguments.key, time_of(arguments.xs))
+def keys_of(arguments: Arguments) -> Key | None:
+    """The key of each step, where there is one."""
+    return step_keys(arguments.key, time_of(arguments.xs))
 
 
 def check_given(name: str, params: Params, arguments: Arguments) -> None:

@@ -24,7 +24,7 @@ from jaxnn.internal.checks import outline_text
 from jaxnn.internal.inputs import batch_of, time_of
 from jaxnn.internal.mesh import on_mesh
 from jaxnn.recurrence.affine_split import run_affine, why_not_affine
-from jaxnn.recurrence.arguments import Arguments, checked_step, keys_of, step_keys
+from jaxnn.recurrence.arguments import Arguments, checked_step, keys_of
 from jaxnn.recurrence.blocks import run_blocks
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
@@ -190,7 +190,7 @@ def run_projected(
 def _run_fast(
     split: Any, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, PyTree]:
-    projected = prepare_all(split, params, arguments.xs, keys_of(split, arguments))
+    projected = prepare_all(split, params, arguments.xs, split.draw and keys_of(arguments))
     return run_projected(split, params, projected, arguments, at)
 
 
@@ -212,7 +212,7 @@ def _refuses_fast(description: Description, params: Params, arguments: Arguments
 def _analysed(
     split: Any, params: Params, arguments: Arguments, at: Boundaries
 ) -> Recurrence | NotPointwise | str:
-    projected = prepare_all(split, params, arguments.xs, keys_of(split, arguments))
+    projected = prepare_all(split, params, arguments.xs, split.draw and keys_of(arguments))
     both, first = parameters(split, params), (arguments.state, arguments.start)
     return why_or_how(loop_of(split), both, projected, *first, at)
 
@@ -236,7 +236,7 @@ def _refuses_linear(description: Description, params: Params, arguments: Argumen
         return "the cell is known by its step alone: jaxnn.linear_cell takes it apart"
     if description.dtype is not None:
         return "its step has a product with the state"
-    if keys_of(description, arguments) is not None:
+    if description.draw is not None and arguments.key is not None:
         return "its steps draw"
     return why_not_affine(description, params, arguments)
 
@@ -294,14 +294,14 @@ def _run_sequential(
 ) -> tuple[State, PyTree]:
     xs = arguments.xs
     if isinstance(description, Split):
-        step, keys = step_of(description, params), keys_of(description, arguments)
+        step, keys = step_of(description, params), description.draw and keys_of(arguments)
         inputs = prepare_all(description, params, xs, keys)
     elif isinstance(description, LinearSplit):
         step, inputs = functools.partial(step_once, description, params), xs
     else:
         batch = batch_of(xs, description.event_ndim)
         step = functools.partial(checked_step, description, batch, params)
-        inputs = xs, step_keys(arguments.key, time_of(xs))
+        inputs = xs, keys_of(arguments)
     state, start = laid_out(step, inputs, arguments.state, arguments.start)
     final, (_, ys) = scan(description.name, step, inputs, state, start, at, arguments.reverse)
     return final, ys
@@ -323,7 +323,7 @@ def _run_at_once(
 def _refuses_blocks(description: Description, params: Params, arguments: Arguments) -> str | None:
     if not isinstance(description, Split):
         return "nothing is projected before the loop"
-    if keys_of(description, arguments) is not None:
+    if description.draw is not None and arguments.key is not None:
         return "its steps draw"
     steps = steps_of_a_block(description, params, arguments.xs)
     return steps if isinstance(steps, str) else None

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jaxnn.derivative.analysis import NotPointwise, analyse
 from jaxnn.derivative.rule import step_of
 from jaxnn.internal.checks import outline_text, shape_text
-from jaxnn.internal.inputs import batch_of, time_of
+from jaxnn.internal.inputs import batch_of
 from jaxnn.internal.mesh import is_explicit
-from jaxnn.recurrence.arguments import Arguments, checked_step, keys_of, step_keys
+from jaxnn.recurrence.arguments import Arguments, checked_step, keys_of
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.split import (
@@ -78,13 +78,13 @@ def steps_of(
     batch, inputs = batch_of(arguments.xs, description.event_ndim), arguments.xs
     if isinstance(description, Split):
         step = functools.partial(_step_of_split, description)
-        inputs = prepare_all(description, params, inputs, keys_of(description, arguments))
+        inputs = prepare_all(description, params, inputs, description.draw and keys_of(arguments))
         params = parameters(description, params)
     elif isinstance(description, LinearSplit):
         step = functools.partial(step_once, description)
     else:
         step = functools.partial(checked_step, description, batch)
-        inputs = inputs, step_keys(arguments.key, time_of(inputs))
+        inputs = inputs, keys_of(arguments)
     if method == "full":
         matrices, algebra = functools.partial(_dense, step, len(batch)), DENSE
     else:
