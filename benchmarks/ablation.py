@@ -8,17 +8,20 @@ gradient. `jaxnn/derivative/README.md` has the figures. Close what else runs.
 import argparse
 import contextlib
 import statistics
+from collections.abc import Sequence
 
 from benchmarks.contestants import ABLATED, JAXNN
 from benchmarks.race import ask, start
 from benchmarks.workloads import Workload, workloads
 
 
-def times(workload: Workload, rounds: int, seconds: float) -> dict[str, float]:
+def times(
+    workload: Workload, rounds: int, seconds: float, without: Sequence[str] = ABLATED
+) -> dict[str, float]:
     """For each contestant the median over rounds of its time over that of the whole."""
-    ratios: dict[str, list[float]] = {name: [] for name in ABLATED}
+    ratios: dict[str, list[float]] = {name: [] for name in without}
     with contextlib.ExitStack() as stack:
-        workers = {name: stack.enter_context(start(name, workload)) for name in (JAXNN, *ABLATED)}
+        workers = {name: stack.enter_context(start(name, workload)) for name in (JAXNN, *without)}
         for name, worker in workers.items():
             if "missing" in (first := worker.receive()):
                 raise SystemExit(f"{name}: {first['missing']}")
@@ -26,7 +29,7 @@ def times(workload: Workload, rounds: int, seconds: float) -> dict[str, float]:
         for number in range(rounds):
             order = list(workers) if number % 2 else [*workers][::-1]
             values = {name: ask(workers[name], {"calls": calls})["value"] for name in order}
-            for name in ABLATED:
+            for name in without:
                 ratios[name].append(values[name] / values[JAXNN])
     return {name: statistics.median(found) for name, found in ratios.items()}
 

@@ -7,6 +7,7 @@ from jaxnn import (
     export as export,
     initializers as initializers,
     losses as losses,
+    regularizers as regularizers,
     sampling as sampling,
     training as training,
 )
@@ -33,6 +34,7 @@ from jaxnn.cells.griffin import rg_lru_block as rg_lru_block
 from jaxnn.cells.gru import (
     GATES as GRU_GATES,
     GRUGates as GRUGates,
+    GRUNorm as GRUNorm,
     GRUParams as GRUParams,
     GRUState as GRUState,
     gru as gru,
@@ -62,6 +64,7 @@ from jaxnn.cells.lstm import (
     COUPLED_GATES as COUPLED_LSTM_GATES,
     GATES as LSTM_GATES,
     LSTMGates as LSTMGates,
+    LSTMNorm as LSTMNorm,
     LSTMParams as LSTMParams,
     LSTMState as LSTMState,
     lstm as lstm,
@@ -170,6 +173,7 @@ from jaxnn.transforms.initial_state import (
     learned_initial_state as learned_initial_state,
     reset_state as reset_state,
 )
+from jaxnn.transforms.locked_dropout import locked_dropout as locked_dropout
 from jaxnn.transforms.output_state import output_state as output_state
 from jaxnn.transforms.remat import remat as remat
 from jaxnn.transforms.residual import residual as residual

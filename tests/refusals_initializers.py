@@ -90,7 +90,8 @@ for name_, cases_ in MISFITS.items():
 
 
 def public(name: str) -> Callable[..., Any]:
-    return getattr(jaxnn.initializers if hasattr(jaxnn.initializers, name) else jaxnn, name)
+    doors = jaxnn.initializers, jaxnn.regularizers, jaxnn
+    return next(getattr(door, name) for door in doors if hasattr(door, name))
 
 
 def unknown(name: str, right: dict[str, Any]) -> dict[str, Callable[[], Any]]:

@@ -95,6 +95,11 @@ CELLS: dict[str, Callable[[], Any]] = {
     "residual of a cell": lambda: jaxnn.residual(jaxnn.gru(F, F)),
     "learned_initial_state": lambda: jaxnn.learned_initial_state(jaxnn.lstm(F, H)),
     "output_state": lambda: jaxnn.output_state(jaxnn.lstm(F, H)),
+    "variational_dropout": lambda: jaxnn.regularizers.variational_dropout(
+        jaxnn.lstm(F, H), 0.5, 0.5, 0.5
+    ),
+    "weight_norm": lambda: jaxnn.regularizers.weight_norm(jaxnn.gru(F, H)),
+    "drop_connect": lambda: jaxnn.regularizers.drop_connect(jaxnn.gru(F, H), 0.5),
     "remat": lambda: jaxnn.remat(jaxnn.lstm(F, H), 1),
     "remat of a stack": lambda: jaxnn.remat(jaxnn.stack(jaxnn.gru(F, H), jaxnn.dense(H, 2))),
     "solve": lambda: jaxnn.solve(jaxnn.gru(F, H)),

@@ -80,6 +80,7 @@ VALUES: Pool = {
     "an array": ones(4),
     "complex": 1j,
 }
+DEVIATIONS: Pool = {"negative": -0.1, **wrong.omit(VALUES, "a number")}
 POOL_OPTIONS: dict[str, Any] = {
     "window": wrong.WINDOWS,
     "stride": wrong.STRIDES,
@@ -106,6 +107,12 @@ IMAGE_SIZES: dict[str, Any] = {
     "recurrent_window": {**wrong.omit(wrong.WINDOWS, "None"), "two axes": (3, 3)},
 }
 INNER: Pool = {**wrong.CELLS, "a factory": jaxnn.lstm}
+NO_SPLIT: Pool = {
+    **INNER,
+    "a layer": jaxnn.dense(F, F),
+    "a stack": jaxnn.stack(jaxnn.gru(F, H), jaxnn.dense(H, F)),
+}
+NO_KERNELS: Pool = {**INNER, "a layer": jaxnn.dense(F, F), "no kernels": jaxnn.locked_dropout(0.5)}
 
 SHAPES: Pool = {
     "a number": 4,
@@ -149,6 +156,7 @@ FACTORIES: dict[str, Row] = {
             "peephole_init": wrong.FUNCTIONS_OR_NONE,
             **ACTIVATIONS,
             "projection_size": wrong.SIZES_OR_NONE,
+            "layer_norm": wrong.FLAGS,
             "projection_init": {**wrong.FUNCTIONS_OR_NONE, "without a projection": GLOROT},
             **BIAS,
             **KERNELS,
@@ -158,7 +166,15 @@ FACTORIES: dict[str, Row] = {
     "gru": (
         jaxnn.gru,
         SIZES,
-        {**CELL_SIZES, "reset_after": wrong.FLAGS, **ACTIVATIONS, **BIAS, **KERNELS, **BOTH},
+        {
+            **CELL_SIZES,
+            "reset_after": wrong.FLAGS,
+            "layer_norm": wrong.FLAGS,
+            **ACTIVATIONS,
+            **BIAS,
+            **KERNELS,
+            **BOTH,
+        },
     ),
     "gru_d": (jaxnn.gru_d, SIZES, {**CELL_SIZES, **KERNELS, **BOTH}),
     "mgu": (jaxnn.mgu, SIZES, {**CELL_SIZES, **BIAS, **KERNELS, **BOTH}),
@@ -572,6 +588,51 @@ FACTORIES: dict[str, Row] = {
             "event_ndim": EVENT_NDIMS,
         },
     ),
+    "locked_dropout": (
+        jaxnn.locked_dropout,
+        {"rate": 0.5},
+        {"rate": wrong.FRACTIONS, "event_ndim": EVENT_NDIMS},
+    ),
+    "variational_dropout": (
+        jaxnn.regularizers.variational_dropout,
+        {"cell": LSTM},
+        {
+            "cell": {**NO_SPLIT, "a residual": jaxnn.residual(jaxnn.gru(F, F))},
+            **dict.fromkeys(("input", "state", "output"), wrong.FRACTIONS),
+        },
+    ),
+    "zoneout": (
+        jaxnn.regularizers.zoneout,
+        {"cell": LSTM, "rates": 0.5},
+        {
+            "cell": {**NO_SPLIT, "a linear cell": jaxnn.min_gru(F, H)},
+            "rates": {**wrong.FRACTIONS, "too few": (0.5,), "one of them": (0.5, 1.0)},
+        },
+    ),
+    "recurrent_dropout": (
+        jaxnn.regularizers.recurrent_dropout,
+        {"cell": LSTM, "rate": 0.5},
+        {"cell": {**NO_SPLIT, "an elman": jaxnn.elman(F, H)}, "rate": wrong.FRACTIONS},
+    ),
+    "noise": (
+        jaxnn.regularizers.noise,
+        {"cell": LSTM},
+        {"cell": NO_SPLIT, **dict.fromkeys(("input", "state"), DEVIATIONS)},
+    ),
+    "drop_connect": (
+        jaxnn.regularizers.drop_connect,
+        {"cell": LSTM, "rate": 0.5},
+        {"cell": NO_KERNELS, "rate": wrong.FRACTIONS},
+    ),
+    "weight_norm": (jaxnn.regularizers.weight_norm, {}, {"cell": NO_KERNELS}),
+    "spectral_bound": (
+        jaxnn.regularizers.spectral_bound,
+        {"cell": LSTM},
+        {
+            "cell": {**NO_KERNELS, "images": jaxnn.conv_lstm(F, H, (5,), (3,))},
+            "largest": wrong.POSITIVE,
+        },
+    ),
     "with_method": (
         jaxnn.with_method,
         {"model": LSTM, "method": "fast"},
@@ -598,6 +659,11 @@ FACTORIES: dict[str, Row] = {
 }
 for name_, (make_, right_, pools_) in FACTORIES.items():
     refuse(name_, lambda make_=make_: make_, right_, **pools_)
+TRUE: Pool = {"beside the other": True}
+refuse(
+    "lstm with a peephole", lambda: jaxnn.lstm, {**SIZES, "peephole": True}, "lstm", layer_norm=TRUE
+)
+refuse("gru before", lambda: jaxnn.gru, {**SIZES, "reset_after": False}, "gru", layer_norm=TRUE)
 BESIDE: Pool = {"beside what it chooses": 1e6}
 refuse("remat of chunks", lambda: jaxnn.remat, {"inner": LSTM, "steps": 2}, "remat", budget=BESIDE)
 refuse("remat of loops", lambda: jaxnn.remat, {"inner": LSTM, "levels": 2}, "remat", budget=BESIDE)

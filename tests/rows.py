@@ -197,6 +197,7 @@ CELLS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     "lstm projected, with hard gates": lambda d: jaxnn.lstm(
         3, 4, gate_activation=jaxnn.activations.hard_sigmoid(0.2), projection_size=2, dtype=d
     ),
+    "lstm normed": lambda d: jaxnn.lstm(3, 4, layer_norm=True, dtype=d),
     "gru": lambda d: jaxnn.gru(3, 4, dtype=d),
     "gru no bias": lambda d: jaxnn.gru(3, 4, bias=False, dtype=d),
     "gru reset before": lambda d: jaxnn.gru(3, 4, reset_after=False, dtype=d),
@@ -283,6 +284,12 @@ COMBINATIONS: dict[str, Callable[[Any], jaxnn.Cell]] = {
     ),
     "solved gru": lambda d: _solved(jaxnn.gru(3, 4, dtype=d), "full", d),
     "solved lstm, unit": lambda d: _solved(jaxnn.lstm(3, 4, dtype=d), "unit", d),
+    "variational dropout of zoneout": lambda d: jaxnn.regularizers.variational_dropout(
+        jaxnn.regularizers.zoneout(jaxnn.lstm(3, 4, dtype=d), 0.5), 0.5, 0.5, 0.5
+    ),
+    "weight norm, bounded": lambda d: jaxnn.regularizers.weight_norm(
+        jaxnn.regularizers.spectral_bound(jaxnn.gru(3, 4, dtype=d))
+    ),
     "remat": lambda d: jaxnn.remat(jaxnn.lstm(3, 4, dtype=d), 2),
     "remat of stack in levels": lambda d: jaxnn.remat(_stack(d), 1, levels=2),
     "remat in learned in stack": lambda d: jaxnn.stack(
@@ -301,7 +308,7 @@ SIBLINGS = (
     *("elman relu no bias", "gru no bias", "lstm coupled no bias", "min lstm", "qrnn", "sru"),
     *("lstm projected, with hard gates", "janet", "conv gru", "ct rnn", "ltc", "lif"),
     *("decaying gru", "own of a tree", "slstm", "mlstm", "mamba block", "rg lru block"),
-    *("emitting learned", "learned of stack"),
+    *("emitting learned", "learned of stack", "weight norm, bounded"),
 )
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,
 and runs for them with JAXNN_ALL_LAWS=1."""

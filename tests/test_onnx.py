@@ -70,11 +70,17 @@ def test_a_projection_is_folded() -> None:
     assert "Scan" in operators(assert_same_function(cell, XS, states=True))
 
 
+@pytest.mark.parametrize("make", [jaxnn.lstm, jaxnn.gru])
+def test_no_operator_has_a_layer_norm(make: Any) -> None:
+    proto = assert_same_function(make(3, 5, layer_norm=True), XS, lengths=True)
+    assert "Scan" in operators(proto)
+
+
 SCANNED = (
     "lstm projected, with hard gates", "gru reset before", "mgu", "conv lstm peephole",
     "own with key", "own linear of pairs", "split that mixes units", "min lstm", "rg lru block",
     "indrnn", "qrnn", "s5", "s6", "lru", "causal conv", "mamba block", "emitting lstm",
-    "learned in stack in residual",
+    "learned in stack in residual", "variational dropout of zoneout",
 )  # fmt: skip
 
 

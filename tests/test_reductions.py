@@ -255,7 +255,7 @@ def test_lstm_gates_follow_the_equations(coupled: bool, peephole: bool) -> None:
     gates = numpy_of(jaxnn.gates(cell, params, state, x))
     new, y = cell.apply(params, state, x)
 
-    U, W, b, p, _ = numpy_of(params)
+    U, W, b, p, *_ = numpy_of(params)
     h, c = numpy_of(state)
     names = jaxnn.COUPLED_LSTM_GATES if coupled else jaxnn.LSTM_GATES
     a = {gate: np.asarray(x) @ U[:, row] + h @ W[:, row] + b[row] for row, gate in enumerate(names)}
@@ -282,7 +282,7 @@ def test_gru_gates_follow_the_equations(reset_after: bool) -> None:
     gates = numpy_of(jaxnn.gates(cell, params, state, x))
     new, y = cell.apply(params, state, x)
 
-    U, W, b, b_h = numpy_of(params)
+    U, W, b, b_h, _ = numpy_of(params)
     h = np.asarray(state.hidden)
     at = {gate: row for row, gate in enumerate(jaxnn.GRU_GATES)}
     xU = {gate: np.asarray(x) @ U[:, row] + b[row] for gate, row in at.items()}

@@ -1,5 +1,6 @@
 """jaxnn on one device."""
 
+import functools
 from typing import Any
 
 import jax
@@ -14,6 +15,9 @@ CELLS = {
     "gru": jaxnn.gru,
     "elman": jaxnn.elman,
     "min_gru": jaxnn.min_gru,
+    "lstm normed": functools.partial(jaxnn.lstm, layer_norm=True),
+    "gru normed": functools.partial(jaxnn.gru, layer_norm=True),
+    "lstm projected": lambda size, shown: jaxnn.lstm(size, 2 * shown, projection_size=shown),
 }
 
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from jaxnn.cells.parameters import check_bias, check_kernels, fill_gates
-from jaxnn.cells.products import Terms, mix_hidden, project_both, project_input
+from jaxnn.cells.products import mix_hidden, project_both, project_input
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.factory import this_call
 from jaxnn.internal.options import check_dtypes, check_size
@@ -29,9 +29,9 @@ from jaxnn.types import (
 
 P = TypeVar("P")
 S = TypeVar("S")
-Equations = Callable[[Params, Terms, Terms, State], tuple[State, PyTree]]
+Equations = Callable[..., tuple[State, PyTree]]
 """`state, gates = equations(params, projected, mixed, state)`: a step, given x U and h W."""
-Further = Callable[[str, int, jnp.dtype, Key], tuple[Iterable[Key], tuple[Array | None, ...]]]
+Further = Callable[[str, int, jnp.dtype, Key], tuple[Iterable[Key], tuple[PyTree, ...]]]
 """`keys, parameters = further(name, hidden_size, dtype, key)`: the keys of the input kernel, of the
 recurrent kernel and of the bias, and the parameters that come after these three."""
 
@@ -56,8 +56,8 @@ def gated_cell(
     state: Callable[..., S],
     equations: Equations,
     options: Options,
-    mix: Callable[[Params, State], Terms] = mix_hidden,
-    project: Callable[[Params, Array], Terms] = project_input,
+    mix: Callable[[Params, State], PyTree] = mix_hidden,
+    project: Callable[[Params, Array], PyTree] = project_input,
     default_bias_init: Initializer = jax.nn.initializers.zeros,
     further: Further | None = None,
     spatial_shape: tuple[int, ...] = (),
@@ -68,6 +68,7 @@ def gated_cell(
     blocks: int = 1,
     initial_state: Callable[..., S] | None = None,
     shown: bool = True,
+    thins: bool = False,
 ) -> Cell[P, S]:
     """The Cell of some equations. A `@factory` returns it, and the call of that is its name.
 
@@ -101,6 +102,8 @@ def gated_cell(
         blocks, gates, hidden)`. Each is filled by itself, and `mix_blocks` multiplies by them.
       initial_state: `initial_state(dtype, params, batch_shape)`, where it is not zeros.
       shown: whether the equations give gates for `jaxnn.gates`; without, they give None.
+      thins: whether the equations take a fifth argument, the `factor` of what is new in a step,
+        by which `recurrent_dropout` drops, or None.
 
     Raises:
       ValueError, TypeError: for sizes that are not positive integers, a `bias` that is not boolean,
@@ -118,7 +121,7 @@ def gated_cell(
     dtype, param_dtype = check_dtypes(kind, options.dtype, options.param_dtype)
     bias_init = check_bias(kind, options.bias, options.bias_init, default_bias_init)
     name = this_call()
-    combine, values = _parts_of(equations)
+    combine, values, thinned = _parts_of(equations)
     split = Split(
         name,
         project,
@@ -134,6 +137,7 @@ def gated_cell(
         any_rank=True,
         closed=closed,
         gates=values if shown else None,
+        thinned=thinned if thins else None,
     )
     initializers = (kernel_init, recurrent_init if recurrent else None, bias_init)
     init = functools.partial(
@@ -143,15 +147,27 @@ def gated_cell(
 
 
 @functools.lru_cache(maxsize=1024)
-def _parts_of(equations: Equations) -> tuple[Callable[..., State], Callable[..., PyTree]]:
-    """The new state alone, and the gates alone."""
-    return functools.partial(_result, equations, 0), functools.partial(_result, equations, 1)
+def _parts_of(equations: Equations) -> tuple[Callable[..., PyTree], ...]:
+    """The new state alone, the gates alone, and the new state of a thinned step."""
+    results = [functools.partial(_result, equations, which) for which in (0, 1)]
+    return *results, functools.partial(_thinned, equations)
 
 
 def _result(
-    equations: Equations, which: int, params: Params, projected: Terms, mixed: Terms, state: State
+    equations: Equations, which: int, params: Params, projected: PyTree, mixed: PyTree, state: State
 ) -> PyTree:
     return equations(params, projected, mixed, state)[which]
+
+
+def _thinned(
+    equations: Equations,
+    factor: Array,
+    params: Params,
+    projected: PyTree,
+    mixed: PyTree,
+    state: State,
+) -> State:
+    return equations(params, projected, mixed, state, factor)[0]
 
 
 def _init(

@@ -67,14 +67,23 @@ def mgu(
     options = Options(
         input_size, hidden_size, bias, kernel_init, recurrent_init, bias_init, dtype, param_dtype
     )
-    return gated_cell("mgu", GATES, MGUParams, MGUState, equations, options, mix_first(1))
+    return gated_cell(
+        "mgu", GATES, MGUParams, MGUState, equations, options, mix_first(1), thins=True
+    )
 
 
 def equations(
-    params: MGUParams, projected: Terms, mixed: Terms, state: MGUState
+    params: MGUParams,
+    projected: Terms,
+    mixed: Terms,
+    state: MGUState,
+    factor: Array | None = None,
 ) -> tuple[MGUState, MGUGates]:
     """The step; n needs f before its product, which is a second one."""
     f, n = plus_bias((projected[0] + mixed[0], projected[1]), params.bias)
     f = jax.nn.sigmoid(f)
     n = jnp.tanh(n + jnp.matmul(f * state.hidden, params.recurrent_kernel[:, 1]))
-    return MGUState((1 - f) * state.hidden + f * n), MGUGates(f, n)
+    gates = MGUGates(f, n)
+    if factor is not None:
+        n = factor * n
+    return MGUState((1 - f) * state.hidden + f * n), gates

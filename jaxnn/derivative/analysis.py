@@ -32,6 +32,7 @@ from jaxnn.derivative.jaxprs import (
     inlined,
     is_in,
     is_read,
+    slope_has_own_rule,
     traced,
     why_not_linear,
 )
@@ -108,9 +109,15 @@ class Recurrence(NamedTuple):
         return list(itertools.compress(jax.tree.leaves(state), self.outputs))
 
 
+class NotPointwise(NamedTuple):
+    """Of a loop that keeps half of the rule, why its `combine` is not seen to be pointwise."""
+
+    reason: str
+
+
 def analyse(
     loop: Loop, params: tuple[Params, Params], projected: PyTree, state: State, masked_ndim: int = 0
-) -> Recurrence | str:
+) -> Recurrence | NotPointwise | str:
     """The Recurrence of a loop, or the reason why the rule may not take it.
 
     Args:
@@ -136,13 +143,13 @@ def analyse(
     return known[key]
 
 
-_known: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Recurrence | str]]
+_known: weakref.WeakKeyDictionary[ClosedJaxpr, dict[Any, Recurrence | NotPointwise | str]]
 _known = weakref.WeakKeyDictionary()
 
 
 def _analyse(
     loop: Loop, mix: Any, combine: Any, output: Any, arguments: Any, for_mix: Any
-) -> Recurrence | str:
+) -> Recurrence | NotPointwise | str:
     *_, state = arguments
     weights, states = jax.tree.leaves(for_mix), jax.tree.leaves(state)
     mixing = inlined(mix.jaxpr, [*weights, *states]).jaxpr
@@ -155,7 +162,10 @@ def _analyse(
     try:
         pointwise = _take_apart(combine.jaxpr, stored, arguments)
     except NotPointwiseError as error:
-        return f"combine: {error}"
+        reason, given = f"combine: {error}", jax.tree.leaves(arguments)
+        if slope_has_own_rule(combine.jaxpr, given) or slope_has_own_rule(output.jaxpr, states):
+            return reason  # jax.checkpoint would forget that rule in a second derivative
+        return NotPointwise(reason)
     bilinear = why_not_linear(mixing, itertools.compress(first, reads)) is None
     return Recurrence(loop, pointwise, reads, stored, outputs, bilinear)
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as_fun
 
 from jaxnn.internal.checks import is_traced
 from jaxnn.internal.mesh import outline_of_type
@@ -51,6 +51,9 @@ POINTWISE = KEPT | _names("""
 COMPARISONS = _names("""
     eq ne lt le gt ge is_finite not and or xor sign floor ceil round stop_gradient""")
 """Pointwise too, with a derivative of zero."""
+
+OWN_RULES = _names("custom_jvp_call custom_vjp_call custom_lin")
+"""With a derivative of their user's own; the last is the tangent of the second."""
 
 CALLS = {"custom_jvp_call": "call_jaxpr", "jit": "jaxpr"}
 """Primitives that run a jaxpr on their own operands, and the parameter that holds it."""
@@ -125,6 +128,31 @@ def why_not_closed(closed: ClosedJaxpr) -> str | None:
     if any(map(is_traced, closed.consts)):
         return "its functions read a traced array that is none of their arguments"
     return None
+
+
+def slope_has_own_rule(closed: ClosedJaxpr, leaves: Sequence[PyTree]) -> bool:
+    """Whether the tangent of a function still calls one with a derivative of its user's own."""
+    floating = [n for n, leaf in enumerate(leaves) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+
+    def tangent(*leaves: Array) -> PyTree:
+        def run(chosen: list[Array]) -> list[Array]:
+            values = dict(zip(floating, chosen, strict=True))
+            return jaxpr_as_fun(closed)(*(values.get(n, x) for n, x in enumerate(leaves)))
+
+        along = [leaves[n] for n in floating]
+        return jax.jvp(run, (along,), (along,))
+
+    return _has_own_rule(jax.make_jaxpr(tangent)(*leaves).jaxpr)
+
+
+def _has_own_rule(jaxpr: Jaxpr) -> bool:
+    for eqn in jaxpr.eqns:
+        inner = (getattr(value, "jaxpr", value) for value in jax.tree.leaves(eqn.params))
+        if eqn.primitive.name in OWN_RULES or any(
+            _has_own_rule(each) for each in inner if isinstance(each, Jaxpr)
+        ):
+            return True
+    return False
 
 
 def run_eqn(eqn: JaxprEqn, operands: Sequence[Array]) -> list[Array]:

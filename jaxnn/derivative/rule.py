@@ -43,6 +43,9 @@ of `grad`, `linearize`, `vmap(grad)` all go through, where a `custom_vjp` would 
 reset before does with (r∘h) W: then there is one more matmul in each loop, which waits for the
 first, and one more after them, for the weight's gradient.
 
+**A `combine` that is not pointwise**, as of a layer norm, keeps half of it: the weights' gradients
+come from one matmul after the loop (`whole_steps.py`).
+
 **One stream.** The q of all gates lie side by side in one array, so that the backward loop emits
 their δ as one and the matmuls after it read it without a copy.
 """
@@ -54,7 +57,7 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 
-from jaxnn.derivative.analysis import Loop, Recurrence, analyse
+from jaxnn.derivative.analysis import Loop, NotPointwise, Recurrence, analyse
 from jaxnn.derivative.local import Source
 from jaxnn.derivative.tangent import (
     Dots,
@@ -65,6 +68,7 @@ from jaxnn.derivative.tangent import (
     restore,
     run_tangent,
 )
+from jaxnn.derivative.whole_steps import derivative_of_whole_steps
 from jaxnn.internal.mesh import on_mesh, outline_of_step, over_time
 from jaxnn.internal.pinned import pinned
 from jaxnn.internal.symbolic_zeros import are_zeros, dense, is_zero, jvp_along
@@ -109,6 +113,9 @@ def _run_loop_jvp(
     if isinstance(recurrence, str):
         result, dots = jvp_along(functools.partial(run_loop.fun, loop, reverse), primals, tangents)
         return pinned(result, primals), dots
+    if isinstance(recurrence, NotPointwise):
+        result, dots = derivative_of_whole_steps(loop, reverse, primals, tangents)
+        return pinned(result, primals), dots
     (final, leaves), (final_dot, leaves_dot) = _derivative(recurrence, reverse, primals, tangents)
     _, projected, state, *_ = primals
     time = jax.tree.leaves(projected)[0].shape[0]
@@ -127,7 +134,7 @@ def why_or_how(
     state: State,
     start: State,
     at: Boundaries,
-) -> Recurrence | str:
+) -> Recurrence | NotPointwise | str:
     """What the rule knows of a loop that is given these, or the reason why it may not take it."""
     del start
     masked_ndim = 0 if at.valid is None else at.valid.ndim - 1

@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import jax
 
-from jaxnn.internal.checks import is_array, shape_text
+from jaxnn.internal.checks import check_key, is_array, shape_text
 from jaxnn.internal.inputs import leaves_of
 from jaxnn.recurrence.methods import Choice, listening
-from jaxnn.types import Array, Cell, PyTree, SequenceLayer, Shaped
+from jaxnn.types import Array, Cell, Key, PyTree, SequenceLayer, Shaped
 
 
 class Explanation(NamedTuple):
@@ -26,25 +26,28 @@ def explain(
     xs: PyTree,
     mask: Shaped | None = None,
     reset: Shaped | None = None,
+    key: Key | None = None,
 ) -> Explanation:
     """By which method each recurrence of a model runs over a sequence, and why the others refuse.
 
     Nothing is computed: the model is traced with parameters of the shapes that its `init` gives.
-    `fast` has the derivative rule, `sequential` is the plain scan with JAX's own derivative,
-    `blocks` is for large sequences that nobody differentiates, and `linear` for a recurrence that
-    is linear in its state.
+    `fast` has the derivative rule, and `whole steps` half of it. `sequential` is the plain scan, by
+    JAX's own derivative; `blocks` is for large sequences that nobody differentiates, and `linear`
+    for a recurrence that is linear in its state.
 
     Args:
       model: a Cell, or a SequenceLayer such as `bidirectional` makes.
       xs: a sequence, `(time, *batch, ...)`: an array or a `jax.ShapeDtypeStruct`, or a tree.
       mask, reset: as for `unroll`, arrays or shapes.
+      key: as for `unroll`: whatever is random runs as in training.
 
     Returns:
       An Explanation, whose `choices` tell of each recurrence its name, the method for values, that
       under a derivative, and the refusals; it prints as text.
 
     Raises:
-      TypeError: for another model, and what `unroll` raises for such xs, mask and reset.
+      TypeError: for another model, and what `unroll` raises for such xs, mask, reset
+        and key.
 
     >>> import jax.numpy as jnp, jaxnn
     >>> jaxnn.explain(jaxnn.lstm(3, 4), jnp.ones((100, 8, 3)))
@@ -54,17 +57,18 @@ def explain(
     """
     if not isinstance(model, (Cell, SequenceLayer)):
         raise TypeError(f"explain: model must be a Cell or a SequenceLayer, got {model!r}")
+    check_key("explain", key)
     flags = [each for each in (("mask", mask), ("reset", reset)) if each[1] is not None]
     for name, value in leaves_of("explain", "xs", xs) + flags:
         if not is_array(value):
             raise TypeError(f"explain: {name} must be an array or a shape, got {shape_text(value)}")
 
-    def run(xs: PyTree, mask: Array | None, reset: Array | None) -> PyTree:
+    def run(xs: PyTree, mask: Array | None, reset: Array | None, key: Key | None) -> PyTree:
         params = model.init(jax.random.key(0))
-        return model.unroll(params, xs, mask=mask, reset=reset)
+        return model.unroll(params, xs, mask=mask, reset=reset, key=key)
 
     with listening() as choices:
-        jax.eval_shape(run, xs, mask, reset)
+        jax.eval_shape(run, xs, mask, reset, key)
     return Explanation(tuple(choices))
 
 

@@ -106,6 +106,8 @@ def _unfit(row: Layout, options: dict[str, Any]) -> str:
         return f"{whose} has no coupled gates"
     if options.get("peephole", False) and not row.peephole:
         return f"{whose} has no peepholes"
+    if options.get("layer_norm", False):
+        return f"{whose} has no layer norm inside"
     if options.get("projection_size") is not None and not row.projection:
         return f"{whose} has no projection of h"
     if options.get("reset_after") != row.reset_after:

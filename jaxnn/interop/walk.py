@@ -13,10 +13,11 @@ from jaxnn.layers.dense import dense
 from jaxnn.types import Params
 
 TRANSPARENT = (
-    "along", "along_time", "as_layer", "final_state", "output_state", "remat", "residual",
-    "shard_time", "solve", "with_method",
+    "along", "along_time", "as_layer", "drop_connect", "final_state", "noise", "output_state",
+    "recurrent_dropout", "remat", "residual", "shard_time", "solve", "variational_dropout",
+    "with_method",
 )  # fmt: skip
-"""What changes how its inside runs, and has the parameters of its inside."""
+"""What changes how its inside runs, or trains, and has the parameters of its inside."""
 
 CONTAINERS = ("serial", "stack", "parallel")
 Names = tuple[str, ...] | None

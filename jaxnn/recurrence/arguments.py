@@ -26,6 +26,7 @@ from jaxnn.internal.inputs import (
     check_one_array,
     leading_of,
     leaves_of,
+    time_of,
 )
 from jaxnn.internal.mesh import outline_of_step, vary, varying_axes
 from jaxnn.internal.parameters import check_params, known_params
@@ -60,6 +61,11 @@ def step_keys(key: Key | StepKeys | None, time: int) -> Key | None:
     if key is None:
         return None
     return key.keys if isinstance(key, StepKeys) else jax.random.split(key, time)
+
+
+def keys_of(arguments: Arguments) -> Key | None:
+    """The key of each step, where there is one."""
+    return step_keys(arguments.key, time_of(arguments.xs))
 
 
 def check_given(name: str, params: Params, arguments: Arguments) -> None:

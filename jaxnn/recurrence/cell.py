@@ -86,7 +86,7 @@ def _apply(
     batch = check_step(f"{description.name}.apply", description, params, state, x, key)
     if isinstance(description, Stepwise):
         return checked_step(description, batch, params, state, (x, key))
-    return step(description, params, state, x)
+    return step(description, params, state, x, key)
 
 
 @factory

@@ -3,6 +3,7 @@
 `sequential` is the reference, the plain scan of any step. `fast` runs a split the same way, with a
 derivative rule of its own (`jaxnn.derivative`), which falls back to the derivative of the scan
 where it may not be taken; what that depends on is looked at only when somebody differentiates.
+`whole steps` is what that does where `combine` mixes units: half of the rule.
 `blocks` is for long sequences that nobody differentiates, `at once` for a cell that needs no loop.
 """
 
@@ -16,13 +17,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.export
 
+from jaxnn.derivative.analysis import NotPointwise, Recurrence
 from jaxnn.derivative.jaxprs import why_not_closed
 from jaxnn.derivative.rule import run_loop, why_or_how
 from jaxnn.internal.checks import outline_text
 from jaxnn.internal.inputs import batch_of, time_of
 from jaxnn.internal.mesh import on_mesh
 from jaxnn.recurrence.affine_split import run_affine, why_not_affine
-from jaxnn.recurrence.arguments import Arguments, checked_step, step_keys
+from jaxnn.recurrence.arguments import Arguments, checked_step, keys_of
 from jaxnn.recurrence.blocks import run_blocks
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit, run_linear_split
@@ -166,7 +168,8 @@ def _explained(
         reason = method.refuses(description, params, arguments)
         reason = reason or method.refuses_derivative(description, params, arguments, at)
         if reason is not None:
-            refusals[method.name] = reason
+            if method is not WHOLE_STEPS or reason not in refusals.values():
+                refusals[method.name] = reason
         elif not differentiated:
             differentiated = method.name
     # The values of the fast method are those of the plain scan.
@@ -187,7 +190,7 @@ def run_projected(
 def _run_fast(
     split: Any, params: Params, arguments: Arguments, at: Boundaries
 ) -> tuple[State, PyTree]:
-    projected = prepare_all(split, params, arguments.xs)
+    projected = prepare_all(split, params, arguments.xs, split.draw and keys_of(arguments))
     return run_projected(split, params, projected, arguments, at)
 
 
@@ -206,10 +209,23 @@ def _refuses_fast(description: Description, params: Params, arguments: Arguments
     return why_not_closed(jax.make_jaxpr(step)(params, arguments.state, projected))
 
 
-def _refuses_rule(split: Any, params: Params, arguments: Arguments, at: Boundaries) -> str | None:
-    projected = prepare_all(split, params, arguments.xs)
+def _analysed(
+    split: Any, params: Params, arguments: Arguments, at: Boundaries
+) -> Recurrence | NotPointwise | str:
+    projected = prepare_all(split, params, arguments.xs, split.draw and keys_of(arguments))
     both, first = parameters(split, params), (arguments.state, arguments.start)
-    found = why_or_how(loop_of(split), both, projected, *first, at)
+    return why_or_how(loop_of(split), both, projected, *first, at)
+
+
+def _refuses_rule(split: Any, params: Params, arguments: Arguments, at: Boundaries) -> str | None:
+    found = _analysed(split, params, arguments, at)
+    if isinstance(found, NotPointwise):
+        return found.reason
+    return found if isinstance(found, str) else None
+
+
+def _refuses_whole(split: Any, params: Params, arguments: Arguments, at: Boundaries) -> str | None:
+    found = _analysed(split, params, arguments, at)
     return found if isinstance(found, str) else None
 
 
@@ -220,6 +236,8 @@ def _refuses_linear(description: Description, params: Params, arguments: Argumen
         return "the cell is known by its step alone: jaxnn.linear_cell takes it apart"
     if description.dtype is not None:
         return "its step has a product with the state"
+    if description.draw is not None and arguments.key is not None:
+        return "its steps draw"
     return why_not_affine(description, params, arguments)
 
 
@@ -276,13 +294,14 @@ def _run_sequential(
 ) -> tuple[State, PyTree]:
     xs = arguments.xs
     if isinstance(description, Split):
-        step, inputs = step_of(description, params), prepare_all(description, params, xs)
+        step, keys = step_of(description, params), description.draw and keys_of(arguments)
+        inputs = prepare_all(description, params, xs, keys)
     elif isinstance(description, LinearSplit):
         step, inputs = functools.partial(step_once, description, params), xs
     else:
         batch = batch_of(xs, description.event_ndim)
         step = functools.partial(checked_step, description, batch, params)
-        inputs = xs, step_keys(arguments.key, time_of(xs))
+        inputs = xs, keys_of(arguments)
     state, start = laid_out(step, inputs, arguments.state, arguments.start)
     final, (_, ys) = scan(description.name, step, inputs, state, start, at, arguments.reverse)
     return final, ys
@@ -304,6 +323,8 @@ def _run_at_once(
 def _refuses_blocks(description: Description, params: Params, arguments: Arguments) -> str | None:
     if not isinstance(description, Split):
         return "nothing is projected before the loop"
+    if description.draw is not None and arguments.key is not None:
+        return "its steps draw"
     steps = steps_of_a_block(description, params, arguments.xs)
     return steps if isinstance(steps, str) else None
 
@@ -350,9 +371,10 @@ AT_ONCE = Method("at once", _refuses_at_once, _run_at_once, _nothing)
 BLOCKS = Method("blocks", _refuses_blocks, _run_blocks, _no_derivative)
 LINEAR = Method("linear", _refuses_linear, functools.partial(_run_linear, None), _nothing)
 FAST = Method("fast", _refuses_fast, _run_fast, _refuses_rule)
+WHOLE_STEPS = Method("whole steps", _refuses_fast, _run_fast, _refuses_whole)
 SEQUENTIAL = Method("sequential", _nothing, _run_sequential, _nothing)
-IN_ONE_PIECE = (LINEAR, FAST, SEQUENTIAL)
-METHODS = (LINEAR, BLOCKS, FAST, SEQUENTIAL)
+IN_ONE_PIECE = (LINEAR, FAST, WHOLE_STEPS, SEQUENTIAL)
+METHODS = (LINEAR, BLOCKS, FAST, WHOLE_STEPS, SEQUENTIAL)
 BY_NAME = {
     **{method.name: method for method in (*METHODS, AT_ONCE)},
     **{

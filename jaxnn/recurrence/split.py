@@ -26,6 +26,7 @@ from jaxnn.types import (
     CellApply,
     EventNdim,
     InitialState,
+    Key,
     Params,
     PyTree,
     Shape,
@@ -48,11 +49,14 @@ class Split(NamedTuple):
     gives is what params must be. `gates(params, projected, mixed, state)`, if there is
     one, gives a NamedTuple of the gates' values: what `jaxnn.gates` shows. Of a cell of the
     library's that takes a tree, `event(params)` gives the shapes and dtypes of one step of one
-    sequence.
+    sequence. `draw(params, x, key)`, if there is one, gives what a step draws from its key; then it
+    is `project(params, x, drawn)`, with None in its place where there is no key.
+    `thinned(factor, params, projected, mixed, state)` is `combine` with what is new multiplied
+    before it is added to the state, if that is known.
     """
 
     name: str
-    project: Callable[[Params, Any], PyTree]
+    project: Callable[..., PyTree]
     mix: Callable[[Params, State], PyTree]
     combine: Callable[[Params, PyTree, PyTree, State], State]
     initial_state: InitialState
@@ -67,6 +71,8 @@ class Split(NamedTuple):
     init: Any = None
     gates: Callable[..., PyTree] | None = None
     event: Callable[[Params], PyTree] | None = None
+    draw: Callable[[Params, Any, Key], PyTree] | None = None
+    thinned: Callable[..., State] | None = None
 
 
 class Stepwise(NamedTuple):
@@ -112,9 +118,15 @@ def over_steps(
     return function if split.any_rank else jax.vmap(function, axes)
 
 
-def prepare(split: Split, params: Params, x: PyTree) -> PyTree:
+def drawn_by(split: Split, params: Params, x: PyTree, key: Key | None) -> PyTree:
+    """What one step draws; None where it draws nothing."""
+    return None if split.draw is None or key is None else split.draw(params, x, key)
+
+
+def prepare(split: Split, params: Params, x: PyTree, drawn: PyTree = None) -> PyTree:
     """`project` for one step, in the dtype of the state."""
-    return cast(split.project(cast(params, split.dtype), x), _state_dtype(split))
+    given = (x,) if split.draw is None else (x, drawn)
+    return cast(split.project(cast(params, split.dtype), *given), _state_dtype(split))
 
 
 def outline_of_projected(split: Split, params: Params, xs: PyTree) -> PyTree:
@@ -141,9 +153,12 @@ def step_of(split: Split, params: Params) -> Step:
     return rule.step_of(loop_of(split), parameters(split, params))
 
 
-def prepare_all(split: Split, params: Params, xs: PyTree) -> PyTree:
-    """`prepare` for all steps at once."""
-    return over_steps(split, functools.partial(prepare, split), (None, 0))(params, xs)
+def prepare_all(split: Split, params: Params, xs: PyTree, keys: Key | None = None) -> PyTree:
+    """`prepare` for all steps at once, each with what it draws from its own of the keys."""
+    drawn = None
+    if keys is not None:
+        drawn = jax.vmap(functools.partial(drawn_by, split), (None, 0, 0))(params, xs, keys)
+    return over_steps(split, functools.partial(prepare, split), (None, 0, 0))(params, xs, drawn)
 
 
 def prepare_both(split: Split, left: Params, right: Params, xs: PyTree) -> tuple[PyTree, PyTree]:

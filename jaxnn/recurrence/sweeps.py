@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxnn.derivative.analysis import analyse
+from jaxnn.derivative.analysis import NotPointwise, analyse
 from jaxnn.derivative.rule import step_of
 from jaxnn.internal.checks import outline_text, shape_text
-from jaxnn.internal.inputs import batch_of, time_of
+from jaxnn.internal.inputs import batch_of
 from jaxnn.internal.mesh import is_explicit
-from jaxnn.recurrence.arguments import Arguments, checked_step
+from jaxnn.recurrence.arguments import Arguments, checked_step, keys_of
 from jaxnn.recurrence.description import Description, step as step_once
 from jaxnn.recurrence.linear_split import LinearSplit
 from jaxnn.recurrence.split import (
@@ -78,14 +78,13 @@ def steps_of(
     batch, inputs = batch_of(arguments.xs, description.event_ndim), arguments.xs
     if isinstance(description, Split):
         step = functools.partial(_step_of_split, description)
-        params, inputs = parameters(description, params), prepare_all(description, params, inputs)
+        inputs = prepare_all(description, params, inputs, description.draw and keys_of(arguments))
+        params = parameters(description, params)
     elif isinstance(description, LinearSplit):
         step = functools.partial(step_once, description)
     else:
         step = functools.partial(checked_step, description, batch)
-        keys = arguments.key
-        keys = None if keys is None else jax.random.split(keys, time_of(inputs))
-        inputs = inputs, keys
+        inputs = inputs, keys_of(arguments)
     if method == "full":
         matrices, algebra = functools.partial(_dense, step, len(batch)), DENSE
     else:
@@ -119,8 +118,9 @@ def why_not_solved(
     projected = outline_of_projected(description, params, arguments.xs)
     given = parameters(description, params), projected, arguments.state
     found = analyse(loop_of(description), *given)
-    if isinstance(found, str):
-        return f"{found}, so that a step does not work unit by unit"
+    if isinstance(found, (str, NotPointwise)):
+        reason = found if isinstance(found, str) else found.reason
+        return f"{reason}, so that a step does not work unit by unit"
     if found.pointwise.products:
         return "combine: it has a product, so that a step does not work unit by unit"
     return None

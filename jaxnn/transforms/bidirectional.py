@@ -180,7 +180,7 @@ def _run_pair(
         given.append(begun(name, split, each, arguments))
         flags.append(boundaries(arguments.mask, arguments.reset, arguments.reverse))
         methods.append(choose(split, each, given[-1], flags[-1], IN_ONE_PIECE))
-    if methods == [FAST, FAST]:
+    if methods == [FAST, FAST] and splits[0].draw is None:
         projected = prepare_both(splits[0], *params, given[0].xs)
         every = zip(splits, params, projected, given, flags, strict=True)
         results = list(itertools.starmap(run_projected, every))

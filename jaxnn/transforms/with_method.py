@@ -47,9 +47,9 @@ def with_method(model: Cell | SequenceLayer, method: str) -> Cell | SequenceLaye
     Args:
       model: a Cell, or a SequenceLayer such as `bidirectional` makes.
       method: "sequential" (the plain scan, with JAX's own derivative), "fast" (the derivative rule
-        of a split), "blocks" (a split, in blocks of time), "at once" (what needs no loop, such as
-        `causal_conv`), "linear" (a linear recurrence, as the platform likes it), or that by name:
-        "scan", "associative", "chunked".
+        of a split), "whole steps" (half of it, where units are mixed), "blocks" (a split, in blocks
+        of time), "at once" (what needs no loop, such as `causal_conv`), "linear" (a linear
+        recurrence, as the platform likes it), or that by name: "scan", "associative", "chunked".
 
     Returns:
       The same kind of thing, with the same params, states and numbers (but for rounding). `apply`

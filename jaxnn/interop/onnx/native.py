@@ -41,6 +41,8 @@ def operator_of(cell: Cell, params: Params, asked: Asked) -> Operator | None:
         return None
     if asked.mask is not None and asked.lengths is None:
         return None
+    if options.get("layer_norm"):
+        return None
     if options.get("projection_size") and asked.state is not None:
         return None  # the operator's own h, before the projection, does not follow from ours
     found = _activations(part)
