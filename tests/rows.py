@@ -309,6 +309,7 @@ SIBLINGS = (
     *("lstm projected, with hard gates", "janet", "conv gru", "ct rnn", "ltc", "lif"),
     *("decaying gru", "own of a tree", "slstm", "mlstm", "mamba block", "rg lru block"),
     *("emitting learned", "learned of stack", "weight norm, bounded"),
+    "lstm normed",
 )
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,
 and runs for them with JAXNN_ALL_LAWS=1."""

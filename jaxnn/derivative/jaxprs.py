@@ -259,7 +259,8 @@ def _all_pointwise(jaxpr: Jaxpr, variables: Iterable[Var], rules: bool) -> bool:
 
 def _has_pointwise_rule(eqn: JaxprEqn, marks: Sequence[bool]) -> bool:
     """Whether the derivative that a `custom_jvp` function brings along acts place by place too."""
-    outlines = [outline_of_type(atom.aval) for atom in eqn.invars]
+    kinds: list[Any] = [atom.aval for atom in eqn.invars]
+    outlines = list(map(outline_of_type, kinds))
     places = [n for n, marked in enumerate(marks) if marked and is_floating(eqn.invars[n])]
 
     def tangents(operands: list[Array], dots: list[Array]) -> list[Array]:
