@@ -49,7 +49,10 @@ def in_flax(key: Key, batch: Batch, test: Batch, steps: Iterable) -> Trained:
             self.head = nnx.Linear(HIDDEN, SPEAKERS, rngs=rngs)
 
         def __call__(self, batch: Batch) -> Array:
-            return self.head(features(self.gru._make(param[...] for param in self.gru), batch))
+            params = jax.tree.map(
+                lambda param: param[...], self.gru, is_leaf=lambda node: isinstance(node, nnx.Param)
+            )
+            return self.head(features(params, batch))
 
     model = Classifier(nnx.Rngs(key))
     optimizer = nnx.Optimizer(model, OPTIMIZER, wrt=nnx.Param)
@@ -98,7 +101,9 @@ def in_haiku(key: Key, batch: Batch, test: Batch, steps: Iterable) -> Trained:
     def classify(batch: Batch) -> Array:
         fresh = CELL.init(hk.next_rng_key() if hk.running_init() else key)
         params = fresh._make(
-            hk.get_parameter(name, leaf.shape, leaf.dtype, init=lambda *_, leaf=leaf: leaf)
+            leaf
+            if leaf is None
+            else hk.get_parameter(name, leaf.shape, leaf.dtype, lambda *_: leaf)
             for name, leaf in fresh._asdict().items()
         )
         return hk.Linear(SPEAKERS)(features(params, batch))

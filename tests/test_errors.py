@@ -64,6 +64,7 @@ class LSTMParams(NamedTuple):
     bias: Any
     peephole: Any
     projection: Any
+    norm: Any
 
 
 class BidirectionalParams(NamedTuple):

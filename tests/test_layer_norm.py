@@ -1,7 +1,7 @@
 """Cells with layer norms: their equations in numpy, and how their gradient runs."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import pytest
 from rows import assert_close, with_gradients
 
 import jaxnn
+from jaxnn.internal.standardized import normed, scaled, standardized
 from jaxnn.interop.torch import to_state_dict
 
 LSTM = jaxnn.lstm(3, 5, layer_norm=True, dtype="float64")
@@ -73,18 +74,17 @@ def test_the_equations(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_half_of_the_rule_is_left_and_right(name: str) -> None:
-    """The gradient of every kernel comes from products after the loops."""
+def test_the_rule_takes_norms(name: str) -> None:
     cell, params, xs = given(name)
     (choice,) = jaxnn.explain(cell, xs).choices
-    assert choice.derivative == "whole steps" and choice.refusals["fast"].startswith("combine: ")
+    assert choice.derivative == "fast"
 
     def run(method: str, params: Any, xs: Any) -> Any:
         return jaxnn.with_method(cell, method).unroll(params, xs)
 
     got, want = (
         with_gradients(functools.partial(run, method), params, xs)
-        for method in ("whole steps", "sequential")
+        for method in ("fast", "sequential")
     )
     assert_close(got, want)
 
@@ -96,7 +96,7 @@ def test_of_a_constant_input_nothing_is_left_but_the_gain() -> None:
     assert_close((first, one), (second, other), 1e-4)
 
 
-def test_half_of_the_rule_with_steps_that_draw() -> None:
+def test_the_rule_with_steps_that_draw() -> None:
     cell, params, xs = given("lstm")
     random = jaxnn.regularizers.zoneout(cell, 0.5)
     key = jax.random.key(3)
@@ -107,7 +107,91 @@ def test_half_of_the_rule_with_steps_that_draw() -> None:
 
     got, want = (
         with_gradients(functools.partial(run, method), params, xs)
-        for method in ("whole steps", "sequential")
+        for method in ("fast", "sequential")
+    )
+    assert_close(got, want)
+
+
+@jax.custom_jvp
+def doubled(gain: jax.Array, *terms: jax.Array) -> tuple[jax.Array, ...]:
+    """What `normed` computes, with another derivative."""
+    return scaled(gain, standardized(terms)[0])
+
+
+@doubled.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    results, dots = jax.jvp(normed, primals, tangents)
+    return results, tuple(2 * dot for dot in dots)
+
+
+def gain_of_the_state(params: Any, projected: Any, mixed: Any, state: Any) -> Any:
+    """The gain is not known before the step."""
+    (new,) = normed(jnp.stack([state[0]]), projected + mixed)
+    return jnp.tanh(new)
+
+
+def one_is_projected(params: Any, projected: Any, mixed: Any, state: Any) -> Any:
+    a, b = normed(params.gain, projected, mixed)
+    return jnp.tanh(a * b + state)
+
+
+def in_a_row(params: Any, projected: Any, mixed: Any, state: Any) -> Any:
+    """A norm of a norm, of what the parameters alone tell too, and one that nothing is made of."""
+    (first,) = normed(params.gain[:1], projected + mixed)
+    (second,) = normed(params.gain[1:], jnp.sin(first) + jnp.expand_dims(params.gain[0], 0))
+    return jnp.tanh(second * first) + 0 * normed(params.gain[:1], mixed)[0]
+
+
+def another_rule(params: Any, projected: Any, mixed: Any, state: Any) -> Any:
+    (new,) = doubled(params.gain[:1], projected + mixed)
+    return jnp.tanh(new)
+
+
+def by_hand(params: Any, projected: Any, mixed: Any, state: Any) -> Any:
+    return jnp.tanh(projected + mixed - jnp.mean(mixed, -1, keepdims=True))
+
+
+class Weights(NamedTuple):
+    kernel: jax.Array
+    recurrent: jax.Array
+    gain: jax.Array
+
+
+@pytest.mark.parametrize(
+    ("combine", "derivative"),
+    [
+        (one_is_projected, "fast"),
+        (in_a_row, "fast"),
+        (gain_of_the_state, None),
+        (another_rule, None),
+        (by_hand, None),
+    ],
+)
+def test_norms_of_a_cell_of_ones_own(combine: Any, derivative: str | None) -> None:
+    """What is not seen to be this norm is no norm to the rule: its derivative is its own."""
+    rng = np.random.default_rng(0)
+    params = Weights(*(jnp.asarray(rng.normal(size=s)) for s in ((3, 4), (4, 4), (2, 4))))
+    cell = jaxnn.split_cell(
+        lambda key: params,
+        lambda params, x: x @ params.kernel,
+        lambda params, state: state @ params.recurrent,
+        combine,
+        lambda params, batch_shape=(): jnp.ones((*batch_shape, 4)),
+        lambda state: state,
+    )
+    xs, mask = jnp.asarray(rng.normal(size=(5, 2, 3))), rng.random((5, 2)) < 0.7
+    (choice,) = jaxnn.explain(cell, xs).choices
+    assert (choice.derivative == "fast") == (derivative == "fast")
+    state = jnp.asarray(rng.normal(size=(2, 4)))
+
+    def run(method: str | None, *arguments: Any) -> Any:
+        params, xs, state = arguments
+        model = cell if method is None else jaxnn.with_method(cell, method)
+        return model.unroll(params, xs, state, mask, ~mask)
+
+    got, want = (
+        with_gradients(functools.partial(run, method), params, xs, state)
+        for method in (None, "sequential")
     )
     assert_close(got, want)
 

@@ -244,7 +244,8 @@ def test_weight_norm_is_of_each_unit() -> None:
     doubled = params.cell._replace(recurrent_kernel=2 * params.cell.recurrent_kernel)
     assert_close(cell.unroll(params._replace(cell=doubled), xs), cell.unroll(params, xs))
     gain = {path: 2 * g for path, g in params.gain.items()}
-    every = {path: 2 * getattr(params.cell, path) for path in gain}
+    kernels = ("input_kernel", "recurrent_kernel")
+    every = {name: 2 * getattr(params.cell, name) for name in kernels}
     want = inner.unroll(params.cell._replace(**every), xs)
     assert_close(cell.unroll(params._replace(gain=gain), xs), want)
     bars = jax.grad(lambda p: jnp.sum(cell.unroll(p, xs)[1] ** 2))(params).cell

@@ -13,9 +13,8 @@ from rows import CELLS, OWN, assert_close, problem, with_gradients
 import jaxnn
 
 RULED = [name for name in CELLS if name.startswith(("elman", "lstm", "gru", "leaky", "conv"))]
-NORMED = ["lstm normed"]
 TWO_PRODUCTS = ["gru reset before", "lstm projected, with hard gates", "mgu"]
-RULED = [name for name in RULED if name not in [*TWO_PRODUCTS, *NORMED]]
+RULED = [name for name in RULED if name not in TWO_PRODUCTS]
 LINEAR = ("min", "lru", "s5", "s6", "rg lru", "qrnn", "sru", "causal conv", "mamba")
 """Rows of linear recurrences, and what is made of them, begin so."""
 
@@ -85,10 +84,12 @@ def gradient(cell: jaxnn.Cell, **options: Any) -> Callable[..., Any]:
 
 
 def projections(params: Any) -> int:
-    """The input is projected by one matmul a gate; by one product elsewhere."""
+    """The input is projected by one matmul a gate; by one product elsewhere, as before a norm."""
     if isinstance(params, jaxnn.GRUDParams):  # m V of each gate, δ D, and the gradient of D
         return 3 + 2
     kernel = getattr(params, "input_kernel", None)
+    if getattr(params, "norm", None) is not None:  # all gates together
+        return 1
     return kernel.shape[1] if kernel is not None and kernel.ndim == 3 else 1
 
 
@@ -129,11 +130,7 @@ def test_no_product_is_left_in_the_loops_of_a_linear_cell(row: str) -> None:
 
 @pytest.mark.parametrize(
     "row",
-    [
-        name
-        for name in CELLS
-        if name not in [*OWN, *NORMED] and not name.startswith((*LINEAR, "mlstm"))
-    ],
+    [name for name in CELLS if name not in OWN and not name.startswith((*LINEAR, "mlstm"))],
 )
 def test_every_cell_of_the_library_runs_by_the_rule(row: str) -> None:
     """By the plain scan the loop backward has further products, and carries the weights' gradient.
@@ -267,12 +264,11 @@ def test_narrow_rows_are_right_however_they_are_batched(make: Any, hidden: int, 
     assert_close(many, jax.tree.map(lambda *leaves: jnp.stack(leaves), *each))
 
 
-@pytest.mark.parametrize("row", ["split that mixes units", "lstm normed"])
-def test_mixed_units_leave_the_weights_gradient_to_one_product(row: str) -> None:
-    p = problem(row)
+def test_mixed_units_leave_the_weights_gradient_to_one_product() -> None:
+    p = problem("split that mixes units")
     run = gradient(p.cell, mask=p.mask, reset=p.reset)
     outside, loops = census(run, p.params, p.xs, p.state, p.start)
-    kernel = getattr(p.params, "recurrent_kernel", p.params[1])
+    kernel = p.params.recurrent
     assert all(kernel.shape not in loop.carried for loop in loops)
     assert kernel.size in [np.prod(shape) for shape in outside]
 

@@ -12,11 +12,8 @@ from jaxnn.cells.activations import Activation, Activations, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.products import (
     Terms,
-    apart,
     mix_first,
     mix_hidden,
-    mix_whole,
-    normed,
     per_unit,
     plus_bias,
     project_input,
@@ -25,6 +22,7 @@ from jaxnn.cells.products import (
 from jaxnn.functions.initializers import glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool
+from jaxnn.internal.standardized import normed
 from jaxnn.internal.users import is_closed
 from jaxnn.types import Array, Cell, Initializer, Key, Params, PyTree, exportable
 
@@ -142,7 +140,7 @@ def gru(
             "gru", this_call(), equations_after if reset_after else equations_before, activations
         ),
         options,
-        mix_whole if layer_norm else mix_hidden if reset_after else mix_first(2),
+        mix_hidden if reset_after else mix_first(2),
         project_normed if layer_norm else project_input,
         further=functools.partial(further, reset_after and bias, layer_norm),
         closed=all(map(is_closed, activations)),
@@ -178,7 +176,7 @@ def equations_after(
     """The step with the reset after the product; with norms, as in `lstm.py`."""
     norm, bias = getattr(params, "norm", None), params.bias  # a conv_gru has no norm
     if norm is not None:
-        mixed, projected, bias = apart(normed(mixed, norm.recurrent_gain)), apart(projected), None
+        mixed, bias = normed(norm.recurrent_gain, *mixed), None
     m_r, m_z, m = mixed
     if params.recurrent_bias is not None:
         m = m + per_unit(params.recurrent_bias, m)

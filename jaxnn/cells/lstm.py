@@ -12,10 +12,7 @@ from jaxnn.cells.activations import Activation, Activations, with_activations
 from jaxnn.cells.gated import Options, gated_cell
 from jaxnn.cells.parameters import check_peephole, fill_gates
 from jaxnn.cells.products import (
-    apart,
     mix_hidden,
-    mix_whole,
-    normed,
     per_unit,
     plus_bias,
     project_input,
@@ -25,6 +22,7 @@ from jaxnn.functions.fill import fill_whole, without_gates
 from jaxnn.functions.initializers import forget_bias, glorot, orthogonal
 from jaxnn.internal.factory import factory, this_call
 from jaxnn.internal.options import check_bool, check_initializer, check_size
+from jaxnn.internal.standardized import normed
 from jaxnn.internal.users import is_closed
 from jaxnn.types import Array, Cell, Initializer, Key, Params, PyTree, exportable
 
@@ -172,7 +170,7 @@ def lstm(
             "lstm", this_call(), projected if projection_size else equations, activations
         ),
         options,
-        mix_whole if layer_norm else mix,
+        mix,
         project_normed if layer_norm else project_input,
         default_bias_init=forget_bias(gates),
         further=functools.partial(
@@ -230,14 +228,13 @@ def equations(
     state: LSTMState,
     factor: Array | None = None,
 ) -> tuple[LSTMState, LSTMGates]:
-    """The step of every variant, less what of the peepholes `mix` has added. With norms, x U and
-    h W come in one piece each, x U with its norm and the bias."""
+    """The step of every variant, less what of the peepholes `mix` has added. With norms, x U comes
+    with its own and with the bias."""
     tanh, sigmoid = activations
-    norm = getattr(params, "norm", None)  # a conv_lstm has none
-    if norm is None:
-        sums = plus_bias(map(jnp.add, projected, mixed), params.bias)
-    else:
-        sums = apart(projected + normed(mixed, norm.recurrent_gain))
+    norm, bias = getattr(params, "norm", None), params.bias  # a conv_lstm has no norm
+    if norm is not None:
+        mixed, bias = normed(norm.recurrent_gain, *mixed), None
+    sums = plus_bias(map(jnp.add, projected, mixed), bias)
     *before, g, o = sums
     i, f = (None, *before) if len(before) == 1 else before
     f = sigmoid(f)
@@ -249,7 +246,7 @@ def equations(
     o = sigmoid(o)
     shown = c
     if norm is not None:
-        shown = normed(c, norm.cell_gain) + per_unit(norm.cell_bias, c)
+        (shown,) = plus_bias(normed(norm.cell_gain[None], c), norm.cell_bias[None])
     return LSTMState(o * tanh(shown), c), LSTMGates(i, f, g, o)
 
 

@@ -7,14 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxnn.internal.arrays import NARROW, cut
+from jaxnn.internal.arrays import cut
 from jaxnn.internal.checks import state_dtype
 from jaxnn.internal.mesh import on_mesh, whole_rows
+from jaxnn.internal.standardized import normed
 from jaxnn.internal.symbolic_zeros import is_zero
 from jaxnn.types import Array, Params, State
 
-EPSILON = 1e-5
-"""Of a layer norm."""
 Terms = tuple[Array, ...]
 """One array `(..., hidden)` for each gate."""
 
@@ -61,19 +60,10 @@ def times_gates(x: Array, kernel: Array) -> Terms:
     """
     rows, gates, hidden = kernel.shape
     if on_mesh(x) or on_mesh(kernel):
-        whole = times_whole(x, kernel)
+        whole = jnp.tensordot(whole_rows(x), kernel, 1)
         return tuple(jnp.squeeze(a, -2) for a in jnp.split(whole, gates, axis=-2))
     flat = jnp.matmul(x.reshape(-1, rows), kernel.reshape(rows, gates * hidden))
     return cut(flat.reshape(*x.shape[:-1], gates * hidden), gates)
-
-
-def times_whole(x: Array, kernel: Array) -> Array:
-    """The same product in one piece, `(..., gates, hidden)`."""
-    if on_mesh(x) or on_mesh(kernel):
-        return jnp.tensordot(whole_rows(x), kernel, 1)
-    rows, gates, hidden = kernel.shape
-    flat = jnp.matmul(x.reshape(-1, rows), kernel.reshape(rows, gates * hidden))
-    return flat.reshape(*x.shape[:-1], gates, hidden)
 
 
 def product(x: Array, kernel: Array) -> Array:
@@ -131,60 +121,12 @@ def plus_bias(gates: Iterable[Array], bias: Array | None) -> Terms:
     return tuple(gate + per_unit(b, gate) for gate, b in zip(gates, bias, strict=True))
 
 
-def project_normed(params: Params, x: Array) -> Array:
-    """γ_x∘N(x U) + b, `(..., gates, hidden)`; in float32 where the arithmetic has 16 bits."""
-    whole = times_whole(x, params.input_kernel)
-    whole = whole.astype(state_dtype(whole.dtype))
-    sums = normed(whole, params.norm.input_gain.astype(whole.dtype))
-    if params.bias is None:
-        return sums
-    return sums + per_unit(params.bias.astype(whole.dtype), sums)
-
-
-def mix_whole(params: Params, state: State) -> Array:
-    """h W, `(..., gates, hidden)`."""
-    return times_whole(state.hidden, params.recurrent_kernel)
-
-
-def apart(whole: Array) -> Terms:
-    """One array `(..., hidden)` for each gate, of `(..., gates, hidden)`."""
-    count = whole.shape[-2]
-    if whole.shape[-1] > NARROW:
-        return tuple(jnp.squeeze(a, -2) for a in jnp.split(whole, count, axis=-2))
-    return tuple(jax.lax.index_in_dim(whole, n, -2, False) for n in range(count))
-
-
-def normed(v: Array, gain: Array) -> Array:
-    """A layer norm over all axes of the gain, which it is multiplied by."""
-    v = _standardized(gain.ndim, v)
-    return v * per_unit(gain, v)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _standardized(ndim: int, v: Array) -> Array:
-    """(v − mean) / √(variance + ε) over the last axes."""
-    return _centred_and_scaled(ndim, v)[0]
-
-
-@_standardized.defjvp
-def _standardized_jvp(
-    ndim: int, primals: tuple[Array], tangents: tuple[Array]
-) -> tuple[Array, Array]:
-    """Along d: (d − mean(d) − n∘mean(n∘d)) / √(variance + ε), where n is the result: two sums, and
-    in the transpose two again, where JAX's own derivative has twice as many."""
-    (v,), (d,) = primals, tangents
-    n, scale = _centred_and_scaled(ndim, v)
-    return n, scale * (d - _mean(ndim, d) - n * _mean(ndim, n * d))
-
-
-def _centred_and_scaled(ndim: int, v: Array) -> tuple[Array, Array]:
-    centred = v - _mean(ndim, v)
-    scale = jax.lax.rsqrt(_mean(ndim, centred**2) + EPSILON)
-    return centred * scale, scale
-
-
-def _mean(ndim: int, v: Array) -> Array:
-    return jnp.mean(v, tuple(range(-ndim, 0)), keepdims=True)
+def project_normed(params: Params, x: Array) -> Terms:
+    """γ_x∘N(x U) + b, one array a gate; in float32 where the arithmetic has 16 bits."""
+    terms = times_gates(x, params.input_kernel)
+    wide = state_dtype(terms[0].dtype)
+    sums = normed(params.norm.input_gain.astype(wide), *(term.astype(wide) for term in terms))
+    return plus_bias(sums, None if params.bias is None else params.bias.astype(wide))
 
 
 def per_unit(vector: Array, like: Array) -> Array:

@@ -12,7 +12,7 @@ not six. The coefficients come from JAX's own rules, one equation of the jaxpr a
 two are one source: they share the coefficient and, in the backward pass, the cotangent, δ in the
 textbooks. A product with a weight may stand in it (the GRU with the reset before has (r∘h) W): its
 left factor has a row like a state's, and its result is a source, whose tangent is one more matmul
-in the loop.
+in the loop. So may a layer norm: what it takes has rows, its results are sources.
 """
 
 import itertools
@@ -36,7 +36,7 @@ from jaxnn.derivative.jaxprs import (
     traced,
     why_not_linear,
 )
-from jaxnn.derivative.local import NotPointwiseError, Product, Row, Source, Walk
+from jaxnn.derivative.local import Norm, NotPointwiseError, Product, Row, Source, Walk
 from jaxnn.derivative.residuals import compute, fewest_residuals
 from jaxnn.types import Array, Params, PyTree, State
 
@@ -56,12 +56,13 @@ class Loop(NamedTuple):
 
 
 class Pointwise(NamedTuple):
-    """`combine`, taken apart: pointwise but for products with weights.
+    """`combine`, taken apart: pointwise but for products with weights, and norms.
 
-    rows: what each leaf of the new state depends on, and each left factor of a product.
+    rows: what each leaf of the new state depends on, and each that an operation takes.
+    operations: the products and norms, in their order.
     varies: for each source of each row, whether its coefficient differs from step to step.
-    stored: for each residual, the leaf of the new state that it is and that is stored for another
-      reason, or None for an array of its own.
+    stored: for each residual, what it is that is stored for another reason, a leaf of the new state
+      or, counted from there on, a left factor; or None for an array of its own.
     known: `known(params)` gives the leaves that the parameters alone tell.
     step: `step(params, projected, mixed, state)` gives the new state, as `combine` does, the left
       factors of the products, and the residuals.
@@ -70,7 +71,7 @@ class Pointwise(NamedTuple):
     """
 
     rows: list[Row]
-    products: list[Product]
+    operations: list[Product | Norm]
     varies: list[bool]
     stored: list[int | None]
     known: Callable[[Params], list[Array]]
@@ -83,10 +84,25 @@ class Pointwise(NamedTuple):
         kinds = iter(constants), iter(varying)
         return (next(kinds[varies]) for varies in self.varies)
 
+    def apart(self, states: int, masked: bool) -> list[bool]:
+        """Which residuals are arrays of their own. At a masked step the state is the old one, so
+        that what it would have been is stored apart."""
+        return [place is None or (masked and place < states) for place in self.stored]
+
     def streams(self) -> dict[Source, int]:
-        """The sources that enter, and a leaf of the new state that has their shape."""
-        every = [(source, row.leaf) for row in self.rows for source in row.sources]
+        """The sources that enter, and what has their shape: a leaf of the state, or else, counted
+        from there on, a left factor."""
+        states = len(self.rows) - sum(len(operation.leaves) for operation in self.operations)
+        like = {leaf: leaf for leaf in range(states)}
+        for operation in self.operations:
+            like |= dict.fromkeys(operation.leaves, states + operation.factor)
+        every = [(source, like[row.leaf]) for row in self.rows for source in row.sources]
         return {source: leaf for source, leaf in every if not source.old and not source.new}
+
+    def weights(self) -> dict[int, tuple[Product | Norm, int]]:
+        """The operation that each of their results is of, and its place there."""
+        every = [(op, place) for op in self.operations for place in range(len(op.leaves))]
+        return dict(enumerate(every))
 
 
 class Recurrence(NamedTuple):
@@ -181,14 +197,20 @@ def _take_apart(combine: ClosedJaxpr, stored: Sequence[bool], arguments: Any) ->
     combined = inlined(combine, leaves)
     walk = Walk(combined.jaxpr, combined.consts, counts)
     walked = inlined(jax.make_jaxpr(walk.step)(*leaves), leaves)
-    jaxpr, count, first = walked.jaxpr, counts[3], counts[3] + len(walk.products)
+    jaxpr, count, first = (
+        walked.jaxpr,
+        counts[3],
+        counts[3] + sum(len(each.leaves) for each in walk.operations),
+    )
     new, factors = jaxpr.outvars[:count], jaxpr.outvars[count:first]
     inputs = jaxpr.invars[counts[0] :]
     unknown = depending(jaxpr, inputs)
     varies = [is_in(unknown, atom) for atom in jaxpr.outvars[first:]]
     varying = list(itertools.compress(jaxpr.outvars[first:], varies))
     others = list(itertools.compress(jaxpr.outvars[first:], map(operator.not_, varies)))
-    free = {atom: leaf for leaf, atom in enumerate(new) if stored[leaf] and is_in(unknown, atom)}
+    also = [*stored, *[True] * len(factors)]
+    found = enumerate(zip([*new, *factors], also, strict=True))
+    free = {atom: place for place, (atom, kept) in found if kept and is_in(unknown, atom)}
     residuals = fewest_residuals(jaxpr, inputs, varying, free)
     structure = jax.tree.structure(arguments[3])
 
@@ -211,7 +233,7 @@ def _take_apart(combine: ClosedJaxpr, stored: Sequence[bool], arguments: Any) ->
 
     return Pointwise(
         walk.rows,
-        walk.products,
+        walk.operations,
         varies,
         [free.get(var) for var in residuals],
         walk.known,

@@ -1,6 +1,6 @@
 """What a split promises, read from its jaxprs: `mix` is linear in the state, `combine` pointwise.
 
-The derivative rule is right only where both hold. What is not seen here to hold (a layer norm in
+The derivative rule is right only where both hold. What is not seen here to hold (a softmax in
 `combine`, a sine in `mix`, a primitive on no list) makes the cell run by the plain scan, which
 needs no promise: never a wrong gradient.
 """
@@ -18,6 +18,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Var, jaxpr_as
 
 from jaxnn.internal.checks import is_traced
 from jaxnn.internal.mesh import outline_of_type
+from jaxnn.internal.standardized import normed
 from jaxnn.types import Array, PyTree, Shape
 
 Atom = Var | Literal
@@ -286,6 +287,38 @@ def is_product(eqn: JaxprEqn) -> bool:
         ((len(left) - 1,), (0,)),
         ((), ()),
     )
+
+
+def adds_up(eqn: JaxprEqn) -> bool:
+    """Whether it is a product of matrices or a sum, or has one inside."""
+    if eqn.primitive.name in CALLS:
+        return any(map(adds_up, eqn.params[CALLS[eqn.primitive.name]].jaxpr.eqns))
+    return eqn.primitive.name in ("dot_general", "reduce_sum")
+
+
+def is_norm(eqn: JaxprEqn) -> bool:
+    """Whether it is the layer norm of `internal/standardized.py`: the same program, and so is its
+    derivative."""
+    if eqn.primitive.name != "custom_jvp_call":
+        return False
+    kinds: list[Any] = [atom.aval for atom in eqn.invars]
+    if kinds[0].shape != (len(kinds) - 1, *kinds[-1].shape[-1:]):
+        return False
+    outlines = list(map(outline_of_type, kinds))
+    functions = functools.partial(_results_of, eqn), normed
+
+    def texts(function: Callable[..., PyTree]) -> tuple[str, str]:
+        def tangents(terms: list[Array], dots: list[Array]) -> PyTree:
+            return jax.jvp(function, terms, dots)
+
+        programs = jax.make_jaxpr(function)(*outlines), jax.make_jaxpr(tangents)(*[outlines] * 2)
+        return tuple(str(inlined(one, jax.tree.leaves(one.in_avals))) for one in programs)
+
+    return len(set(map(texts, functions))) == 1
+
+
+def _results_of(eqn: JaxprEqn, *operands: Array) -> tuple[Array, ...]:
+    return tuple(run_eqn(eqn, operands))
 
 
 def _shape(atom: Any) -> Shape:

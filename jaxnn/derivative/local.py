@@ -22,12 +22,14 @@ from jaxnn.derivative.jaxprs import (
     is_complex,
     is_floating,
     is_in,
+    is_norm,
     is_pointwise,
     is_product,
     read,
     run_eqn,
 )
 from jaxnn.internal.mesh import on_mesh
+from jaxnn.internal.standardized import along, scaled, standardized
 from jaxnn.types import Array, Params
 
 
@@ -35,31 +37,46 @@ class Source(NamedTuple):
     """What a new state depends on: a sum of leaves that enter, or one leaf of a state.
 
     Indices of leaves of `mixed`, of `projected`, of what is known from the parameters alone
-    (`known`), and of the products of `combine`, which stand for their sum; or of a leaf of the old
-    or of the new state. The left factors of products count as leaves of the new state, after the
-    others.
+    (`known`), and of the results of the operations in `combine`, which stand for their sum; or of a
+    leaf of the old or of the new state. What operations take counts as leaves of the new state,
+    after the others.
     """
 
     mixed: tuple[int, ...] = ()
     projected: tuple[int, ...] = ()
     known: tuple[int, ...] = ()
-    products: tuple[int, ...] = ()
+    results: tuple[int, ...] = ()
     old: tuple[int, ...] = ()
     new: tuple[int, ...] = ()
 
 
 class Row(NamedTuple):
-    """A leaf of the new state, and its sources; rows come after those that they need."""
+    """A leaf of the new state, or of what an operation takes, and its sources; rows come after
+    those that they need."""
 
     leaf: int
     sources: tuple[Source, ...]
 
 
 class Product(NamedTuple):
-    """A matmul inside `combine`, of something by a weight, which is a known leaf."""
+    """A matmul inside `combine`, of something by a weight, which is a known leaf.
 
+    leaf: the number of its left factor among the leaves of the new state and of what operations
+      take. factor: its number among the left factors alone.
+    """
+
+    leaf: int
+    factor: int
     weight: int
     params: dict[str, Any]
+
+    @property
+    def leaves(self) -> tuple[int, ...]:
+        return (self.leaf,)
+
+    @property
+    def values(self) -> int:
+        return 0
 
     def of(self, left: Array, weight: Array) -> Array:
         """left · weight, as one matrix where no axis may be sharded (see `times_gates`)."""
@@ -71,6 +88,50 @@ class Product(NamedTuple):
             left.reshape(-1, left.shape[-1]), weight, dimension_numbers=(((1,), (0,)), ((), ()))
         )
         return rows.reshape(*left.shape[:-1], rows.shape[-1])
+
+    def weighed(self, left: Array, known_dots: Sequence[Array], place: int) -> Array:
+        """What the tangent of the weight adds to that of the result."""
+        return self.of(left, known_dots[self.weight])
+
+    def tangents(
+        self, dots: Sequence[Array | None], known: Sequence[Array], values: Sequence[Array]
+    ) -> list[Array | None]:
+        """Of its result, along what is known of its left factor."""
+        (left,) = dots
+        return [None if left is None else self.of(left, known[self.weight])]
+
+
+class Norm(NamedTuple):
+    """`normed` inside `combine`, with a gain that is a known leaf; its tangents are linear in those
+    of what it takes.
+
+    leaves: the numbers of these. factor: the number of the first n among the left factors, which
+      they are for the gain.
+    """
+
+    leaves: tuple[int, ...]
+    factor: int
+    weight: int
+
+    @property
+    def values(self) -> int:
+        """The n, and the scale: they come after its coefficients."""
+        return len(self.leaves) + 1
+
+    def weighed(self, n: Array, known_dots: Sequence[Array], place: int) -> Array:
+        """What the tangent of the gain adds to that of a result."""
+        return scaled(known_dots[self.weight][place : place + 1], [n])[0]
+
+    def tangents(
+        self, dots: Sequence[Array | None], known: Sequence[Array], values: Sequence[Array]
+    ) -> Sequence[Array | None]:
+        """Of its results."""
+        if all(dot is None for dot in dots):
+            return dots
+        *n, scale = values
+        pairs = zip(n, dots, strict=True)
+        full = [jnp.zeros_like(like) if dot is None else dot for like, dot in pairs]
+        return scaled(known[self.weight], along(n, scale, full))
 
 
 class NotPointwiseError(Exception):
@@ -95,7 +156,9 @@ class Walk:
         self.uses: Counter[Atom] = Counter(atom for atom in atoms if not isinstance(atom, Literal))
         self.rows: list[Row] = []
         self.coefficients: list[Array] = []
-        self.products: list[Product] = []
+        self.operations: list[Product | Norm] = []
+        self.taken = 0  # leaves by operations
+        self.results = 0  # of operations
         self.factors: list[Array] = []
         self.entering: list[Var] = []
         self.env: dict[Var, Array] = {}
@@ -179,6 +242,9 @@ class Walk:
         if unknown == [True, False] and is_product(eqn):
             self._multiply(eqn)
             return
+        if known[0] and all(unknown[1:]) and is_norm(eqn):
+            self._normalise(eqn)
+            return
         if not is_pointwise(eqn, unknown, known):
             raise NotPointwiseError(f"{eqn_text(eqn)} is not seen to act unit by unit")
         if self._joins(eqn, states):
@@ -210,12 +276,36 @@ class Walk:
         left: Any
         left, weight = eqn.invars
         ((source, _),) = self._form(weight).items()
-        leaf = len(self.old) + len(self.products)
-        self._close(leaf, self._form(left))
-        self._begin(left, Source(new=(leaf,)))
-        self._begin(eqn.outvars[0], Source(products=(len(self.products),)))
-        self.products.append(Product(source.known[0], eqn.params))
+        leaf = self._take(left)
+        self._result(eqn.outvars[0])
+        self.operations.append(Product(leaf, len(self.factors), source.known[0], eqn.params))
         self.factors.append(self.env[left])
+
+    def _normalise(self, eqn: JaxprEqn) -> None:
+        """Each result of a norm begins a source; its tangents want the n, and the scale."""
+        variables: list[Any] = eqn.invars[1:]
+        ((source, _),) = self._form(eqn.invars[0]).items()
+        gain, *terms = read(self.env, eqn.invars)
+        n, scale = standardized(terms)
+        self.env |= zip(eqn.outvars, scaled(gain, n), strict=True)
+        leaves = tuple(map(self._take, variables))
+        self.coefficients += [*n, scale]
+        for var in eqn.outvars:
+            self._result(var)
+        self.operations.append(Norm(leaves, len(self.factors), source.known[0]))
+        self.factors += n
+
+    def _take(self, var: Var) -> int:
+        """What an operation takes is a row of its own, as a leaf of the state is."""
+        leaf = len(self.old) + self.taken
+        self.taken += 1
+        self._close(leaf, self._form(var))
+        self._begin(var, Source(new=(leaf,)))
+        return leaf
+
+    def _result(self, var: Var) -> None:
+        self._begin(var, Source(results=(self.results,)))
+        self.results += 1
 
     def _joins(self, eqn: JaxprEqn, states: dict[Var, int]) -> bool:
         """Whether it is the sum of two streams that nothing else reads."""

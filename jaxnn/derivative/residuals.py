@@ -14,7 +14,7 @@ from typing import Any
 
 from jax.extend.core import Jaxpr, Literal, Var
 
-from jaxnn.derivative.jaxprs import Atom, depending, is_in, read, run_eqn
+from jaxnn.derivative.jaxprs import Atom, adds_up, depending, is_in, read, run_eqn
 from jaxnn.types import Array
 
 _FROM, _TO = "from", "to"
@@ -46,10 +46,10 @@ def fewest_residuals(
     for var in inputs:
         connect(_FROM, (var, 0), math.inf)
     for eqn in jaxpr.eqns:
-        matmul = eqn.primitive.name == "dot_general"  # too dear to be done twice
+        again = not adds_up(eqn)  # which is too dear to be done twice
         for atom, out in itertools.product(eqn.invars, eqn.outvars):
             if is_in(unknown, atom):
-                connect(_FROM if matmul else (atom, 1), (out, 0), math.inf)
+                connect((atom, 1) if again else _FROM, (out, 0), math.inf)
     for atom in outputs:
         if is_in(unknown, atom):
             connect((atom, 1), _TO, math.inf)

@@ -43,8 +43,12 @@ of `grad`, `linearize`, `vmap(grad)` all go through, where a `custom_vjp` would 
 reset before does with (r∘h) W: then there is one more matmul in each loop, which waits for the
 first, and one more after them, for the weight's gradient.
 
-**A `combine` that is not pointwise**, as of a layer norm, keeps half of it: the weights' gradients
-come from one matmul after the loop (`whole_steps.py`).
+**A layer norm** in `combine` (`internal/standardized.py`) is an operation likewise: its tangent is
+linear in those of what it takes, by the normalised values and one scale for each row, and what its
+gain adds is a stream.
+
+**A `combine` that mixes units otherwise** keeps half of it: the weights' gradients come from one
+matmul after the loop (`whole_steps.py`).
 
 **One stream.** The q of all gates lie side by side in one array, so that the backward loop emits
 their δ as one and the matmuls after it read it without a copy.
@@ -149,9 +153,9 @@ def _derivative(
     _, _, state_dot, start_dot, _ = tangents
     pointwise = recurrence.pointwise
     final, (states, (factors, residuals)) = _with_residuals(recurrence, reverse, True, *primals)
-    if at.valid is None:
-        others = iter(residuals)
-        residuals = [next(others) if n is None else states[n] for n in pointwise.stored]
+    others, stored = iter(residuals), [*states, *factors]
+    apart = zip(pointwise.apart(len(states), at.valid is not None), pointwise.stored, strict=True)
+    residuals = [next(others) if alone or n is None else stored[n] for alone, n in apart]
     weights = for_mix, tangents[0][0], states
     mixed_dots = dots_of_weights(recurrence, reverse, *weights, state, start, at)
     streams = _streams(recurrence, primals, tangents, mixed_dots, factors)
@@ -187,8 +191,7 @@ def _with_residuals(
     def step(state: State, projected: PyTree) -> tuple[State, tuple[list[Array], list[Array]]]:
         mixed = recurrence.loop.mix(for_mix, state)
         new, factors, residuals = pointwise.step(for_combine, projected, mixed, state)
-        # At a masked step the state is the old one: what it would have been is stored apart.
-        apart = [at.valid is not None or leaf is None for leaf in pointwise.stored]
+        apart = pointwise.apart(len(jax.tree.leaves(new)), at.valid is not None)
         return new, (factors, list(itertools.compress(residuals, apart)))
 
     read = functools.partial(only, recurrence.stored)
@@ -228,6 +231,8 @@ def _streams(
         along = (for_combine,), (dense(for_combine_dot),)
         known_dots = jax.jvp(recurrence.pointwise.known, *along)[1]
 
+    operations = recurrence.pointwise.weights()
+
     def terms(source: Source) -> dict[str, Array]:
         """What adds up to the stream of a source, by where it comes from."""
         kinds = {
@@ -235,8 +240,8 @@ def _streams(
             "mixed": [mixed_dots[n] for n in source.mixed if mixed_dots],
             "known": [known_dots[n][None] for n in source.known if known_dots],
             "products": [
-                product.of(factors[n], known_dots[product.weight])
-                for n, product in ((n, recurrence.pointwise.products[n]) for n in source.products)
+                operation.weighed(factors[operation.factor + place], known_dots, place)
+                for operation, place in (operations[n] for n in source.results)
                 if known_dots
             ],
         }

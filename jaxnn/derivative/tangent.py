@@ -154,13 +154,14 @@ def _new_dot(
     if streams.together is not None:
         side_by_side = jnp.concatenate(mixed_dots, axis=-1) + streams.together
         mixed_dots = cut(side_by_side, len(mixed_dots))
-    new: list[Any] = [None] * (len(old) + len(pointwise.products))
-    products: list[Any] = []
+    new: list[Any] = [None] * len(pointwise.rows)
+    results: list[Any] = []
+    waiting = list(pointwise.operations)
     for row in pointwise.rows:
         total = None
         for source in row.sources:
             terms = [streams.apart[source]] if source in streams.apart else []
-            tangents = (mixed_dots, [], [], products, old, new)
+            tangents = (mixed_dots, [], [], results, old, new)
             for indices, leaves in zip(source, tangents, strict=True):
                 terms += [leaves[n] for n in indices if leaves and leaves[n] is not None]
             coefficient = next(coefficients)
@@ -168,9 +169,10 @@ def _new_dot(
                 term = coefficient * functools.reduce(jnp.add, terms)
                 total = term if total is None else total + term
         new[row.leaf] = total
-        if row.leaf >= len(old):
-            product = pointwise.products[len(products)]
-            products.append(None if total is None else product.of(total, known[product.weight]))
+        if waiting and row.leaf == waiting[0].leaves[-1]:
+            operation = waiting.pop(0)
+            values = list(itertools.islice(coefficients, operation.values))
+            results += operation.tangents([new[n] for n in operation.leaves], known, values)
     pairs = zip(old, new, strict=False)
     return structure.unflatten(
         [jnp.zeros_like(before) if after is None else after for before, after in pairs]

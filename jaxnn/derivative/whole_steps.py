@@ -1,4 +1,4 @@
-"""The derivative of a loop whose `combine` mixes units, such as one with a layer norm.
+"""The derivative of a loop whose `combine` mixes units, such as one with a softmax.
 
 There are no coefficients, so that each step is differentiated as a whole, by JAX's own rules. But
 `mix` is linear in the state, and what its weights add to the tangent does not depend on ds:

@@ -24,9 +24,13 @@ def zeros_of_type(kind: ShapedArray) -> jax.Array:
 
 
 def outline_of_type(kind: ShapedArray) -> jax.ShapeDtypeStruct:
-    """What a function can be traced with in the place of an array of a type, sharded as it is."""
+    """What a function can be traced with in the place of an array of a type, varying and sharded as
+    it is."""
+    axes = kind.manual_axis_type
     sharding = kind.sharding if _is_explicit_type(kind) else None
-    return jax.ShapeDtypeStruct(kind.shape, kind.dtype, sharding=sharding)
+    if axes.varying and sharding is None:
+        sharding = NamedSharding(kind.sharding.mesh, PartitionSpec())
+    return jax.ShapeDtypeStruct(kind.shape, kind.dtype, sharding=sharding, manual_axis_type=axes)
 
 
 def vary(tree: Tree, axes: frozenset[str]) -> Tree:

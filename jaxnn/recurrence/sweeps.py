@@ -121,8 +121,8 @@ def why_not_solved(
     if isinstance(found, (str, NotPointwise)):
         reason = found if isinstance(found, str) else found.reason
         return f"{reason}, so that a step does not work unit by unit"
-    if found.pointwise.products:
-        return "combine: it has a product, so that a step does not work unit by unit"
+    if found.pointwise.operations:
+        return "combine: it has a product or a norm, so that a step does not work unit by unit"
     return None
 
 

@@ -17,6 +17,11 @@ WORDS = {
     "projection": "projection",
     "peephole": "peephole",
     "scale": "norm",
+    "input_gain": "norm",
+    "recurrent_gain": "norm",
+    "input_kernel_gain": "norm",
+    "recurrent_kernel_gain": "norm",
+    "cell_gain": "norm",
     "table": "embedding",
     "eigenvalues": "dynamics",
     "log_step": "dynamics",
@@ -39,7 +44,7 @@ def labels(params: Params) -> PyTree:
     - `recurrent_kernel`, and `projection`, that of an LSTM
     - `bias`: a leaf `bias`, or that ends in `_bias`
     - `peephole`
-    - `norm`: the `scale` of a normalisation
+    - `norm`: the `scale` of a normalisation, and the gains of an LSTM's, a GRU's and `weight_norm`'s
     - `embedding`: its `table`
     - `dynamics`: the numbers from which a recurrence has its eigenvalues, steps or time constants,
       which are mostly trained at a lower rate, and never decay (Gu et al. 2022; Orvieto et al.

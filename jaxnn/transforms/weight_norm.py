@@ -15,8 +15,8 @@ S = TypeVar("S")
 
 @exportable
 class WeightNormParams(NamedTuple, Generic[P]):
-    """The parameters of the cell, of whose kernels the direction counts, and for each kernel, by
-    its path, its gain g, `(gates, hidden)`."""
+    """The parameters of the cell, of whose kernels the direction counts, and for each kernel its
+    gain g, `(gates, hidden)`, by its path and `_gain`."""
 
     cell: P
     gain: dict[str, Array]
@@ -47,7 +47,7 @@ def weight_norm(cell: Cell[P, S]) -> Cell[WeightNormParams[P], S]:
     >>> cell, xs = jaxnn.gru(3, 4), jnp.ones((5, 2, 3))
     >>> normed = jaxnn.regularizers.weight_norm(cell)
     >>> params = normed.init(jax.random.key(0))
-    >>> params.gain["recurrent_kernel"].shape
+    >>> params.gain["recurrent_kernel_gain"].shape
     (3, 4)
     >>> bool(jnp.allclose(normed.unroll(params, xs)[1], cell.unroll(params.cell, xs)[1], atol=1e-6))
     True
@@ -58,7 +58,8 @@ def weight_norm(cell: Cell[P, S]) -> Cell[WeightNormParams[P], S]:
         params = cell.init(key)
         kernels = kernels_of(params, KERNELS).items()
         return WeightNormParams(
-            params, {path: _lengths(v).squeeze(_rows(v)).astype(v.dtype) for path, v in kernels}
+            params,
+            {f"{path}_gain": _lengths(v).squeeze(_rows(v)).astype(v.dtype) for path, v in kernels},
         )
 
     return with_kernels(cell, _normed, init)
@@ -67,7 +68,9 @@ def weight_norm(cell: Cell[P, S]) -> Cell[WeightNormParams[P], S]:
 def _normed(cell: Cell[P, S], params: WeightNormParams[P], key: Key | None) -> tuple[P, Key | None]:
     directions = kernels_of(params.cell, KERNELS)
     kernels = {
-        path: (jnp.expand_dims(params.gain[path], _rows(v)) * v / _lengths(v)).astype(v.dtype)
+        path: (jnp.expand_dims(params.gain[f"{path}_gain"], _rows(v)) * v / _lengths(v)).astype(
+            v.dtype
+        )
         for path, v in directions.items()
     }
     return replaced(params.cell, kernels), key
