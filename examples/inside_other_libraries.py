@@ -101,9 +101,9 @@ def in_haiku(key: Key, batch: Batch, test: Batch, steps: Iterable) -> Trained:
     def classify(batch: Batch) -> Array:
         fresh = CELL.init(hk.next_rng_key() if hk.running_init() else key)
         params = fresh._make(
-            leaf
+            None
             if leaf is None
-            else hk.get_parameter(name, leaf.shape, leaf.dtype, lambda *_: leaf)
+            else hk.get_parameter(name, leaf.shape, leaf.dtype, init=lambda *_, leaf=leaf: leaf)
             for name, leaf in fresh._asdict().items()
         )
         return hk.Linear(SPEAKERS)(features(params, batch))

@@ -65,8 +65,11 @@ def test_the_words():
     assert words.rest == (
         (*dynamics, *kernels, skip),
         ("norm", "bias"),
-        ("kernel", "recurrent_kernel", "bias", "bias"),
+        ("kernel", "recurrent_kernel", "bias", "bias", None),
     )
+    normed = jaxnn.regularizers.weight_norm(jaxnn.gru(3, 4, layer_norm=True))
+    words = labels(jax.eval_shape(normed.init, KEY))
+    assert words.cell.norm == ("norm", "norm") and {*words.gain.values()} == {"norm"}
     own = {"my_kernel": jnp.ones(1), "bias": {"gain": jnp.ones(1)}, "my_bias": jnp.ones(1)}
     assert labels(own) == {"my_kernel": "kernel", "bias": {"gain": "other"}, "my_bias": "bias"}
 

@@ -307,7 +307,7 @@ def is_norm(eqn: JaxprEqn) -> bool:
     outlines = list(map(outline_of_type, kinds))
     functions = functools.partial(_results_of, eqn), normed
 
-    def texts(function: Callable[..., PyTree]) -> tuple[str, str]:
+    def texts(function: Callable[..., PyTree]) -> tuple[str, ...]:
         def tangents(terms: list[Array], dots: list[Array]) -> PyTree:
             return jax.jvp(function, terms, dots)
 

@@ -44,7 +44,7 @@ def labels(params: Params) -> PyTree:
     - `recurrent_kernel`, and `projection`, that of an LSTM
     - `bias`: a leaf `bias`, or that ends in `_bias`
     - `peephole`
-    - `norm`: the `scale` of a normalisation, and the gains of an LSTM's, a GRU's and `weight_norm`'s
+    - `norm`: the `scale` of a normalisation; the gains of the norms of cells, and of `weight_norm`
     - `embedding`: its `table`
     - `dynamics`: the numbers from which a recurrence has its eigenvalues, steps or time constants,
       which are mostly trained at a lower rate, and never decay (Gu et al. 2022; Orvieto et al.
