@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 import jax
 import pytest
-from rows import CELLS_AND_MORE, KINDS, LAWS_OF_SIBLINGS, SIBLINGS, build
+from rows import (
+    CELLS_AND_MORE,
+    COMBINATIONS,
+    KINDS,
+    LAWS_OF_KINDS,
+    LAWS_OF_PARTS,
+    LAWS_OF_SIBLINGS,
+    SIBLINGS,
+    build,
+)
 
 import jaxnn
 from jaxnn.recurrence import methods
@@ -54,7 +63,9 @@ def is_of_its_kind(item: pytest.Item) -> bool:
     row = getattr(getattr(item, "callspec", None), "params", {}).get("row")
     if not item.path.stem.startswith("test_laws"):
         return False
-    if row not in KINDS and re.search(r"law_8_dtypes.*-float16\]", item.name):
+    if row not in KINDS and LAWS_OF_KINDS.search(item.name):
+        return True
+    if row in COMBINATIONS and row not in KINDS and LAWS_OF_PARTS.search(item.name):
         return True
     if row not in SIBLINGS:
         return False

@@ -314,9 +314,12 @@ SIBLINGS = (
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,
 and runs for them with JAXNN_ALL_LAWS=1."""
 LAWS_OF_SIBLINGS = re.compile(
-    r"law_1_masks.*-False\]|law_7_der|law_7_finite|law_8_dtypes.*-bfloat16\]"
-    r"|law_9.*\[[ms]lstm\]"
+    r"law_1_masks.*-False\]|law_7_der|law_8_dtypes.*-bfloat16\]|law_9.*\[[ms]lstm\]"
 )
+LAWS_OF_KINDS = re.compile(r"law_7_finite|law_8_dtypes.*-float16\]")
+"""What runs for a row of each kind only."""
+LAWS_OF_PARTS = re.compile(r"law_7_second|law_9")
+"""What combinations of cells have from their parts."""
 SPIKING = ("lif",)
 """Their derivative is a surrogate: that of no function."""
 
