@@ -305,11 +305,13 @@ KINDS = (*DEEP, "elman", "gru", "min gru", "lru", "s6")
 """One row of each kind."""
 
 SIBLINGS = (
-    *("elman relu no bias", "gru no bias", "lstm coupled no bias", "min lstm", "qrnn", "sru"),
-    *("lstm projected, with hard gates", "janet", "conv gru", "ct rnn", "ltc", "lif"),
-    *("decaying gru", "own of a tree", "slstm", "mlstm", "mamba block", "rg lru block"),
-    *("emitting learned", "learned of stack", "weight norm, bounded"),
-    "lstm normed",
+    *("elman relu no bias", "gru no bias", "lstm coupled no bias", "lstm peephole coupled"),
+    *("lstm projected, with hard gates", "lstm normed", "janet", "ct rnn", "ltc", "lif"),
+    *("conv gru", "conv lstm", "decaying gru", "own of a tree", "slstm", "mlstm"),
+    *("min lstm", "qrnn", "sru", "mamba block", "rg lru block", "causal conv, sequential"),
+    *("min gru, associative", "rg lru, associative", "stack of layers", "emitting stack"),
+    *("emitting learned", "learned of stack", "remat of stack in levels"),
+    *("remat in learned in stack", "weight norm, bounded"),
 )
 """Rows whose kind has another one. What is their own shows in these laws; the rest is their kind's,
 and runs for them with JAXNN_ALL_LAWS=1."""
