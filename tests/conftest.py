@@ -86,7 +86,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 AS_USERS_HAVE_IT = re.compile(
     # what is read off compiled programs, or how long they take and how much they store
-    r"test_(reductions|remat|residuals|rule|benchmarks|blocks|devices)|(two|four|eight)_.*"
+    r"test_(reductions|remat|residuals|rule|benchmarks|blocks|devices)"
     # what runs for longer than it compiles, or promises the same bits of a program elsewhere
     r"|test_(examples.*|vowels|backpropagation|readme|survival|export|pickle)|README"
 )
