@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import panels
 import pytest
+import usual
 from forecast_baselines import quantiles
 from forecast_scores import QUANTILES, naive_scales, scores
 
@@ -26,11 +27,7 @@ WHEELS = pathlib.Path(os.environ.get("JAXNN_WHEELS") or ROOT / "results" / "whee
 @pytest.fixture(autouse=True)
 def usual_settings() -> Iterator[None]:
     """The examples run with jax's own settings, as users run them."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    with usual.usual_settings():
         yield
 
 

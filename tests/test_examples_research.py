@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import usual
 
 import jaxnn
 
@@ -59,11 +60,7 @@ def example() -> Any:
 @pytest.fixture(autouse=True)
 def usual_settings() -> Any:
     """The examples run with jax's own settings, as users run them."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    with usual.usual_settings():
         yield
 
 

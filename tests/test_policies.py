@@ -15,6 +15,7 @@ import policy_tasks
 import ppo
 import pytest
 import rollouts
+import usual
 
 import jaxnn
 
@@ -29,11 +30,7 @@ ENVS, STEPS = 4, 14
 @pytest.fixture(scope="module", autouse=True)
 def usual_settings() -> Any:
     """The examples run with jax's own settings, as users run them."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    with usual.usual_settings():
         yield
 
 

@@ -197,11 +197,7 @@ def _take_apart(combine: ClosedJaxpr, stored: Sequence[bool], arguments: Any) ->
     combined = inlined(combine, leaves)
     walk = Walk(combined.jaxpr, combined.consts, counts)
     walked = inlined(jax.make_jaxpr(walk.step)(*leaves), leaves)
-    jaxpr, count, first = (
-        walked.jaxpr,
-        counts[3],
-        counts[3] + sum(len(each.leaves) for each in walk.operations),
-    )
+    jaxpr, count, first = walked.jaxpr, counts[3], counts[3] + walk.taken
     new, factors = jaxpr.outvars[:count], jaxpr.outvars[count:first]
     inputs = jaxpr.invars[counts[0] :]
     unknown = depending(jaxpr, inputs)

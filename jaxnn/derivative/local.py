@@ -61,18 +61,14 @@ class Row(NamedTuple):
 class Product(NamedTuple):
     """A matmul inside `combine`, of something by a weight, which is a known leaf.
 
-    leaf: the number of its left factor among the leaves of the new state and of what operations
+    leaves: the number of its left factor among the leaves of the new state and of what operations
       take. factor: its number among the left factors alone.
     """
 
-    leaf: int
+    leaves: tuple[int, ...]
     factor: int
     weight: int
     params: dict[str, Any]
-
-    @property
-    def leaves(self) -> tuple[int, ...]:
-        return (self.leaf,)
 
     @property
     def values(self) -> int:
@@ -276,9 +272,9 @@ class Walk:
         left: Any
         left, weight = eqn.invars
         ((source, _),) = self._form(weight).items()
-        leaf = self._take(left)
+        leaves = (self._take(left),)
         self._result(eqn.outvars[0])
-        self.operations.append(Product(leaf, len(self.factors), source.known[0], eqn.params))
+        self.operations.append(Product(leaves, len(self.factors), source.known[0], eqn.params))
         self.factors.append(self.env[left])
 
     def _normalise(self, eqn: JaxprEqn) -> None:
