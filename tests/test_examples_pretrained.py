@@ -13,7 +13,6 @@ import sys
 from typing import Any
 
 import chex
-import jax
 import letters_to_sounds
 import noise_suppressor
 import numpy as np
@@ -22,6 +21,7 @@ import silero
 import speakers
 import speech_detector
 import synthetic_speech
+import usual
 import wheels
 
 import jaxnn.interop.torch as interop_torch
@@ -48,11 +48,7 @@ def file_of(package: str, name: str) -> bytes:
 @pytest.fixture(autouse=True)
 def single_precision() -> Any:
     """As the models were trained and run, with jax's own settings."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    with usual.usual_settings():
         yield
 
 

@@ -4,8 +4,8 @@ import pathlib
 import re
 from typing import Any
 
-import jax
 import pytest
+import usual
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 BLOCKS = [
@@ -18,11 +18,7 @@ BLOCKS = [
 @pytest.fixture(autouse=True)
 def usual_settings() -> Any:
     """As users run it, with jax's own settings."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-    ):
+    with usual.usual_settings():
         yield
 
 
